@@ -1,0 +1,2 @@
+//! The `vnode` command.
+fn main() {}

@@ -1,0 +1,260 @@
+//! Filesystems of any type behind one: what a mount holds.
+//!
+//! The inode type is erased here, once. The cast back is the one place that turns a `dyn Inode` into the
+//! filesystem's own type, and it checks that it is.
+#![allow(unsafe_code)]
+
+use core::any::Any;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use crate::attr::{Attr, SetAttr, StatFs};
+use crate::cx::Cx;
+use crate::errno::{Errno, Result};
+use crate::fs::{
+    Access, At, Caps, DirStream, File, Filesystem, Inode, LinkTarget, NewInode, Remove, Rename, Run,
+    RunEnd, SetXattr, Want,
+};
+use crate::path::NameBuf;
+
+/// Any inode.
+pub(crate) type Node = Arc<dyn Inode>;
+/// A directory of any filesystem and a name in it.
+pub(crate) type NodeAt<'a> = At<'a, dyn Inode>;
+
+/// [`Filesystem`] without its inode type; the methods mean the same.
+pub(crate) trait AnyFilesystem: Send + Sync {
+    fn caps(&self) -> Caps;
+    fn root(&self) -> Node;
+    fn statfs(&self, cx: &Cx<'_>) -> Result<StatFs>;
+    fn lookup(&self, cx: &Cx<'_>, at: NodeAt<'_>) -> Result<Node>;
+    fn parent(&self, cx: &Cx<'_>, dir: &Node) -> Result<Node>;
+    fn name_of(&self, cx: &Cx<'_>, dir: &Node, out: &mut NameBuf) -> Result<()>;
+    fn create(&self, cx: &Cx<'_>, at: NodeAt<'_>, new: NewInode<'_>) -> Result<Node>;
+    fn create_open(
+        &self,
+        cx: &Cx<'_>,
+        at: NodeAt<'_>,
+        new: NewInode<'_>,
+        access: Access,
+    ) -> Result<(Node, Arc<dyn File>)>;
+    fn link(&self, cx: &Cx<'_>, at: NodeAt<'_>, target: &Node) -> Result<()>;
+    fn remove(&self, cx: &Cx<'_>, at: NodeAt<'_>, what: Remove) -> Result<()>;
+    fn rename(&self, cx: &Cx<'_>, from: NodeAt<'_>, to: NodeAt<'_>, how: Rename) -> Result<()>;
+    fn readlink(&self, cx: &Cx<'_>, link: &Node) -> Result<LinkTarget>;
+    fn getattr(&self, cx: &Cx<'_>, inode: &Node) -> Result<Attr>;
+    fn setattr(&self, cx: &Cx<'_>, inode: &Node, set: &SetAttr) -> Result<()>;
+    fn open(&self, cx: &Cx<'_>, inode: &Node, access: Access) -> Result<Arc<dyn File>>;
+    fn open_dir(&self, cx: &Cx<'_>, dir: &Node) -> Result<Box<dyn DirStream>>;
+    fn sync(&self, cx: &Cx<'_>, inode: &Node, data_only: bool) -> Result<()>;
+    fn resolve_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        run: &mut Run<'_>,
+        want: Want,
+    ) -> Result<RunEnd<dyn Inode>>;
+    fn get_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<Arc<[u8]>>;
+    fn set_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8], value: &[u8], how: SetXattr) -> Result<()>;
+    fn list_xattr(&self, cx: &Cx<'_>, inode: &Node, emit: &mut dyn FnMut(&[u8])) -> Result<()>;
+    fn remove_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<()>;
+}
+
+/// A borrowed `Arc` of the concrete inode type, made from an erased one without touching its count.
+struct Concrete<'a, I> {
+    arc: ManuallyDrop<Arc<I>>,
+    borrowed: core::marker::PhantomData<&'a Node>,
+}
+
+impl<I> Deref for Concrete<'_, I> {
+    type Target = Arc<I>;
+
+    fn deref(&self) -> &Arc<I> {
+        &self.arc
+    }
+}
+
+/// The filesystem's own view of an inode.
+///
+/// # Errors
+/// `EXDEV`: the inode is of another type of filesystem.
+fn concrete<I: Inode>(node: &Node) -> Result<Concrete<'_, I>> {
+    let inode: &dyn Inode = &**node;
+    if (inode as &dyn Any).type_id() != core::any::TypeId::of::<I>() {
+        return Err(Errno::XDEV);
+    }
+    // SAFETY: the value behind `node` is an `I` (just checked), so the `Arc` was made as `Arc<I>` and unsized;
+    // `as_ptr` then gives the address that `Arc::<I>::into_raw` would. The count is neither raised here nor
+    // lowered later (`ManuallyDrop`), and the borrow keeps `node`, and so the value, alive.
+    let arc = unsafe { Arc::from_raw(Arc::as_ptr(node).cast::<I>()) };
+    Ok(Concrete { arc: ManuallyDrop::new(arc), borrowed: core::marker::PhantomData })
+}
+
+impl<F: Filesystem> AnyFilesystem for F {
+    fn caps(&self) -> Caps {
+        Filesystem::caps(self)
+    }
+
+    fn root(&self) -> Node {
+        Filesystem::root(self)
+    }
+
+    fn statfs(&self, cx: &Cx<'_>) -> Result<StatFs> {
+        Filesystem::statfs(self, cx)
+    }
+
+    fn lookup(&self, cx: &Cx<'_>, at: NodeAt<'_>) -> Result<Node> {
+        Ok(Filesystem::lookup(self, cx, At { dir: &*concrete(at.dir)?, name: at.name })?)
+    }
+
+    fn parent(&self, cx: &Cx<'_>, dir: &Node) -> Result<Node> {
+        Ok(Filesystem::parent(self, cx, &*concrete(dir)?)?)
+    }
+
+    fn name_of(&self, cx: &Cx<'_>, dir: &Node, out: &mut NameBuf) -> Result<()> {
+        Filesystem::name_of(self, cx, &*concrete(dir)?, out)
+    }
+
+    fn create(&self, cx: &Cx<'_>, at: NodeAt<'_>, new: NewInode<'_>) -> Result<Node> {
+        Ok(Filesystem::create(self, cx, At { dir: &*concrete(at.dir)?, name: at.name }, new)?)
+    }
+
+    fn create_open(
+        &self,
+        cx: &Cx<'_>,
+        at: NodeAt<'_>,
+        new: NewInode<'_>,
+        access: Access,
+    ) -> Result<(Node, Arc<dyn File>)> {
+        let at = At { dir: &*concrete(at.dir)?, name: at.name };
+        let (inode, file) = Filesystem::create_open(self, cx, at, new, access)?;
+        Ok((inode, file))
+    }
+
+    fn link(&self, cx: &Cx<'_>, at: NodeAt<'_>, target: &Node) -> Result<()> {
+        Filesystem::link(self, cx, At { dir: &*concrete(at.dir)?, name: at.name }, &*concrete(target)?)
+    }
+
+    fn remove(&self, cx: &Cx<'_>, at: NodeAt<'_>, what: Remove) -> Result<()> {
+        Filesystem::remove(self, cx, At { dir: &*concrete(at.dir)?, name: at.name }, what)
+    }
+
+    fn rename(&self, cx: &Cx<'_>, from: NodeAt<'_>, to: NodeAt<'_>, how: Rename) -> Result<()> {
+        let from = At { dir: &*concrete(from.dir)?, name: from.name };
+        Filesystem::rename(self, cx, from, At { dir: &*concrete(to.dir)?, name: to.name }, how)
+    }
+
+    fn readlink(&self, cx: &Cx<'_>, link: &Node) -> Result<LinkTarget> {
+        Filesystem::readlink(self, cx, &*concrete(link)?)
+    }
+
+    fn getattr(&self, cx: &Cx<'_>, inode: &Node) -> Result<Attr> {
+        Filesystem::getattr(self, cx, &*concrete(inode)?)
+    }
+
+    fn setattr(&self, cx: &Cx<'_>, inode: &Node, set: &SetAttr) -> Result<()> {
+        Filesystem::setattr(self, cx, &*concrete(inode)?, set)
+    }
+
+    fn open(&self, cx: &Cx<'_>, inode: &Node, access: Access) -> Result<Arc<dyn File>> {
+        Filesystem::open(self, cx, &*concrete(inode)?, access)
+    }
+
+    fn open_dir(&self, cx: &Cx<'_>, dir: &Node) -> Result<Box<dyn DirStream>> {
+        Filesystem::open_dir(self, cx, &*concrete(dir)?)
+    }
+
+    fn sync(&self, cx: &Cx<'_>, inode: &Node, data_only: bool) -> Result<()> {
+        Filesystem::sync(self, cx, &*concrete(inode)?, data_only)
+    }
+
+    fn resolve_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        run: &mut Run<'_>,
+        want: Want,
+    ) -> Result<RunEnd<dyn Inode>> {
+        Ok(match Filesystem::resolve_run(self, cx, &*concrete(dir)?, run, want)? {
+            RunEnd::Untaken => RunEnd::Untaken,
+            RunEnd::At(inode) => RunEnd::At(inode),
+            RunEnd::Attr(attr) => RunEnd::Attr(attr),
+        })
+    }
+
+    fn get_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<Arc<[u8]>> {
+        Filesystem::get_xattr(self, cx, &*concrete(inode)?, name)
+    }
+
+    fn set_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8], value: &[u8], how: SetXattr) -> Result<()> {
+        Filesystem::set_xattr(self, cx, &*concrete(inode)?, name, value, how)
+    }
+
+    fn list_xattr(&self, cx: &Cx<'_>, inode: &Node, emit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        Filesystem::list_xattr(self, cx, &*concrete(inode)?, emit)
+    }
+
+    fn remove_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<()> {
+        Filesystem::remove_xattr(self, cx, &*concrete(inode)?, name)
+    }
+}
+
+/// A filesystem of any type, shared: what is mounted.
+///
+/// Mounted twice, it is one filesystem with one device number, as a bind mount is.
+#[derive(Clone)]
+pub struct FilesystemRef {
+    fs: Arc<dyn AnyFilesystem>,
+    caps: Caps,
+    dev: u64,
+}
+
+static NEXT_DEV: AtomicU64 = AtomicU64::new(1);
+
+impl FilesystemRef {
+    /// Takes a filesystem, or a shared one that the caller goes on using.
+    pub fn new<F: Filesystem>(fs: impl Into<Arc<F>>) -> Self {
+        let fs: Arc<F> = fs.into();
+        let caps = Filesystem::caps(&*fs);
+        FilesystemRef { fs, caps, dev: NEXT_DEV.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// What it can do.
+    pub fn caps(&self) -> Caps {
+        self.caps
+    }
+
+    /// The number that its inodes have as `st_dev`, unless it tells another.
+    pub fn dev(&self) -> u64 {
+        self.dev
+    }
+
+    /// Whether both are the same filesystem.
+    pub fn is(&self, other: &FilesystemRef) -> bool {
+        self.dev == other.dev
+    }
+
+    pub(crate) fn any(&self) -> &dyn AnyFilesystem {
+        &*self.fs
+    }
+
+    /// The attributes with the device number filled in.
+    pub(crate) fn getattr(&self, cx: &Cx<'_>, inode: &Node) -> Result<Attr> {
+        self.fs.getattr(cx, inode).map(|attr| self.with_dev(attr))
+    }
+
+    pub(crate) fn with_dev(&self, mut attr: Attr) -> Attr {
+        if attr.dev == 0 {
+            attr.dev = self.dev;
+        }
+        attr
+    }
+}
+
+impl core::fmt::Debug for FilesystemRef {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("FilesystemRef").field("dev", &self.dev).field("caps", &self.caps).finish()
+    }
+}
