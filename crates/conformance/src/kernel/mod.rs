@@ -1,0 +1,135 @@
+//! The real Linux kernel as a subject: the oracle that says what is right.
+//!
+//! [`Kernel::on_thread`] runs a closure on a thread that has its own mounts, root, working directory, umask, file
+//! descriptors and credentials, so nothing else in the process sees what it does:
+//!
+//! * As root: `unshare(CLONE_FS | CLONE_NEWNS)`, all mounts private, a fresh tmpfs, `chroot` into it.
+//! * Otherwise: a new directory below `/dev/shm` as working directory; what needs a root of its own, mounts or
+//!   other users is not provided.
+//!
+//! Credentials are switched by raw system calls: glibc's wrappers would switch every thread of the process.
+//! A user other than 0 keeps a saved uid of 0, to come back, and has no effective capability, so it is treated as
+//! any user is.
+
+mod syscalls;
+mod system;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use vnode_core::Result;
+
+use crate::subject::{Handle, Needs};
+
+pub use system::openat2;
+pub use system::Resolve;
+
+/// The kernel, as seen from a thread of its own.
+pub struct Kernel {
+    place: Place,
+    open: Vec<Handle>,
+}
+
+/// Where the tests' files are.
+enum Place {
+    /// A tmpfs mounted at `point` and made the root; `outside` is an open descriptor of the real root.
+    Chroot { outside: Handle, point: PathBuf, mounted: bool },
+    /// A plain directory.
+    Directory(PathBuf),
+}
+
+impl Kernel {
+    /// Runs `work` with the kernel as subject, on a new thread.
+    ///
+    /// # Errors
+    /// The text of what went wrong: neither a private root nor a directory of `/dev/shm` could be had.
+    ///
+    /// # Panics
+    /// When `work` does.
+    pub fn on_thread<T: Send>(work: impl FnOnce(&mut Kernel) -> T + Send) -> std::result::Result<T, String> {
+        let run = || {
+            let mut kernel = Kernel::enter()?;
+            Ok(work(&mut kernel))
+        };
+        std::thread::scope(|scope| match scope.spawn(run).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+
+    fn enter() -> std::result::Result<Kernel, String> {
+        let describe = |what: &'static str| move |errno| format!("{what}: {errno:?}");
+        system::own_descriptors_and_directories().map_err(describe("unshare(CLONE_FS | CLONE_FILES)"))?;
+        let place = match Kernel::private_root() {
+            Ok(place) => place,
+            Err(_) => Kernel::directory()?,
+        };
+        let mut kernel = Kernel { place, open: Vec::new() };
+        kernel.fresh_root().map_err(describe("a fresh root"))?;
+        Ok(kernel)
+    }
+
+    fn private_root() -> Result<Place> {
+        system::own_mounts()?;
+        let outside = system::open_root()?;
+        Ok(Place::Chroot { outside, point: std::env::temp_dir(), mounted: false })
+    }
+
+    fn directory() -> std::result::Result<Place, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/dev/shm/vnode-conformance-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Place::Directory(path))
+    }
+
+    /// Whether the kernel gave a root, mounts and users of its own; if so, no case may be skipped.
+    pub fn is_privileged(&self) -> bool {
+        matches!(self.place, Place::Chroot { .. })
+    }
+
+    fn fresh_root(&mut self) -> Result<()> {
+        for handle in std::mem::take(&mut self.open) {
+            // The script may have closed it already.
+            let _ = system::close(handle);
+        }
+        system::set_umask(0o022);
+        match &mut self.place {
+            Place::Chroot { outside, point, mounted } => {
+                system::set_root_user()?;
+                system::chroot_to(*outside)?;
+                if *mounted {
+                    system::detach(point)?;
+                }
+                system::mount_tmpfs(point, "mode=755")?;
+                *mounted = true;
+                system::enter_root(point)
+            }
+            Place::Directory(path) => {
+                system::empty_directory(path)?;
+                system::enter_directory(path)
+            }
+        }
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        match &self.place {
+            // The mounts go with the thread's namespace.
+            Place::Chroot { .. } => {}
+            Place::Directory(path) => {
+                let _ = system::empty_directory(path);
+                let _ = std::fs::remove_dir(path);
+            }
+        }
+    }
+}
+
+fn everything() -> Needs {
+    Needs::all()
+}
+
+fn without_privilege() -> Needs {
+    Needs::all() - (Needs::USERS | Needs::MOUNTS | Needs::ROOT | Needs::NODES)
+}

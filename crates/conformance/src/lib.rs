@@ -1,0 +1,24 @@
+//! The POSIX conformance suite of vnode, the differential tester, and the real kernel as their oracle.
+//!
+//! # Map
+//!
+//! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself.
+//! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
+//! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
+//! * [`tree`]: a picture of a whole tree.
+//!
+//! # Invariants
+//!
+//! * The kernel is right. A case that fails on it is wrong; a difference from it is a bug of vnode.
+//! * A subject is told words, never parsed paths: what a path means is the subject's affair.
+//! * The oracle's thread changes nothing outside itself: mounts, root, cwd, umask, descriptors and credentials
+//!   are its own, and its files are on a tmpfs that goes with it.
+
+pub mod call;
+pub mod kernel;
+pub mod script;
+pub mod subject;
+pub mod suite;
+pub mod text;
+pub mod tree;
+pub mod value;
