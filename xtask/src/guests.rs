@@ -1,0 +1,155 @@
+//! Builds each C file of `guests/src` into a module of `guests/built`.
+//!
+//! The same sources give the same bytes on every machine with the same toolchain: no path and no debug
+//! information gets into a module. So the modules are committed, nobody needs the toolchain to run the tests,
+//! and `--check` finds a module that is not what its source says.
+
+use crate::process::{self, check, exists, is_root};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Debian's packages of the toolchain.
+const PACKAGES: &[&str] = &["clang-14", "lld-14", "wasi-libc", "libclang-rt-14-dev-wasm32"];
+/// What of each package has to be there.
+const PARTS: &[&str] = &[
+    "/usr/bin/clang-14",
+    "/usr/bin/wasm-ld-14",
+    "/usr/include/wasm32-wasi/wasi/api.h",
+    "/usr/lib/llvm-14/lib/clang/14.0.6/lib/wasi/libclang_rt.builtins-wasm32.a",
+];
+
+/// `cargo xtask guests [--check]`.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let checking = match arguments {
+        [] => false,
+        [flag] if flag == "--check" => true,
+        _ => bail!("usage: cargo xtask guests [--check]"),
+    };
+    ensure_toolchain()?;
+    let root = process::root();
+    let scratch = root.join("target/guests");
+    fs::create_dir_all(&scratch)?;
+    let built = root.join("guests/built");
+    fs::create_dir_all(&built)?;
+    let sources = sources(&root)?;
+    let mut stale = Vec::new();
+    for source in &sources {
+        let name = stem(source);
+        let fresh = scratch.join(format!("{name}.wasm"));
+        build(&root, source, &fresh)?;
+        let committed = built.join(format!("{name}.wasm"));
+        if fs::read(&committed).ok() == Some(fs::read(&fresh)?) {
+            continue;
+        }
+        stale.push(name.clone());
+        if !checking {
+            fs::copy(&fresh, &committed).with_context(|| format!("cannot write {}", committed.display()))?;
+            println!("built {name}.wasm");
+        }
+    }
+    let orphans = orphans(&built, &sources)?;
+    if !orphans.is_empty() {
+        bail!("guests/built has modules without a source: {}; remove them", orphans.join(", "));
+    }
+    if checking && !stale.is_empty() {
+        bail!(
+            "not what the source says: {}; run `cargo xtask guests` and commit guests/built",
+            stale.join(", ")
+        );
+    }
+    println!("{} guests, all up to date", sources.len());
+    Ok(())
+}
+
+/// The guests' sources, sorted.
+pub(crate) fn sources(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(root.join("guests/src")).context("guests/src")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "c") {
+            sources.push(path);
+        }
+    }
+    sources.sort();
+    Ok(sources)
+}
+
+/// The name of a guest: its source's without the `.c`.
+pub(crate) fn stem(source: &Path) -> String {
+    source.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Whether everything that building needs is here.
+pub(crate) fn toolchain_is_here() -> bool {
+    PARTS.iter().all(|part| Path::new(part).exists())
+}
+
+/// Installs what is missing of the toolchain where that is possible, else says what it is.
+pub(crate) fn ensure_toolchain() -> Result<()> {
+    if toolchain_is_here() {
+        return Ok(());
+    }
+    let missing: Vec<&str> = PARTS.iter().copied().filter(|part| !Path::new(part).exists()).collect();
+    if !is_root() || !exists("apt-get") {
+        bail!(
+            "the toolchain of the guests is not complete: no {}; install Debian's packages {}",
+            missing.join(", "),
+            PACKAGES.join(" ")
+        );
+    }
+    println!("installing {}", PACKAGES.join(" "));
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        check(command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments))
+    };
+    apt(&["update"])?;
+    apt(&[&["install", "-y", "--no-install-recommends"], PACKAGES].concat())?;
+    if !toolchain_is_here() {
+        bail!("installed {}, but {} are still not there", PACKAGES.join(" "), missing.join(", "));
+    }
+    Ok(())
+}
+
+/// The compiler with what every module is built with; the caller adds sources or objects.
+pub(crate) fn compiler(root: &Path) -> Command {
+    let mut command = Command::new("clang-14");
+    command.current_dir(root).args(["--target=wasm32-wasi", "-O2", "-D_GNU_SOURCE", "-c"]);
+    command.arg(format!("-ffile-prefix-map={}=.", root.display()));
+    command
+}
+
+/// The linker call. It has no `-O`: with one, clang 14 runs whatever wasm-opt it finds over the module.
+pub(crate) fn linker(root: &Path) -> Command {
+    let mut command = Command::new("clang-14");
+    command.current_dir(root).args(["--target=wasm32-wasi", "-Wl,-s"]);
+    command
+}
+
+fn build(root: &Path, source: &Path, module: &Path) -> Result<()> {
+    let relative = source.strip_prefix(root).unwrap_or(source);
+    let object = module.with_extension("o");
+    let mut compile = compiler(root);
+    compile.args(["-Wall", "-Wextra", "-Werror", "-Iguests/include", "-o"]);
+    check(compile.arg(&object).arg(relative))?;
+    let mut link = linker(root);
+    // A guest over include/raw.h brings its own _start, so that it imports one ABI and nothing else.
+    if fs::read_to_string(source)?.contains("#include \"raw.h\"") {
+        link.arg("-nostartfiles");
+    }
+    check(link.arg(&object).arg("-o").arg(module))
+}
+
+fn orphans(built: &Path, sources: &[PathBuf]) -> Result<Vec<String>> {
+    let known: Vec<String> = sources.iter().map(|source| stem(source)).collect();
+    let mut orphans = Vec::new();
+    for entry in fs::read_dir(built)? {
+        let name = stem(&entry?.path());
+        if !known.contains(&name) {
+            orphans.push(name);
+        }
+    }
+    orphans.sort();
+    Ok(orphans)
+}

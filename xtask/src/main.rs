@@ -1,0 +1,61 @@
+//! The developer's commands of vnode, run as `cargo xtask COMMAND`.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`guests`] | builds the C programs of `guests/` that tests and demonstrations run |
+//! | [`tidy`] | the rules of the architecture that no compiler checks |
+//! | [`real`] | programs that others wrote, compared with themselves on the kernel |
+//! | [`ci`] | everything that has to pass, in order |
+//! | [`process`] | starting other programs |
+
+#![allow(clippy::print_stdout, reason = "these commands talk to a developer on a terminal")]
+
+mod ci;
+mod guests;
+mod process;
+mod real;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The developer's commands of vnode.
+
+cargo xtask guests [--check]   Build guests/src into guests/built. --check: fail if a committed file differs.
+cargo xtask tidy               Check the rules of the architecture, the sources and the documents.
+cargo xtask real [--release] [python] [esbuild] [sqlite]
+                               Run programs that others wrote on vnode and compare them with the kernel.
+cargo xtask diff [--minutes N] Apply random operations to vnode and to the kernel; compare.
+cargo xtask ci                 Everything that has to pass before a change is merged.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<()> {
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", arguments),
+    };
+    match command {
+        "guests" => guests::run(rest),
+        "tidy" => tidy::run(),
+        "real" => real::run(rest),
+        "diff" => ci::diff(rest),
+        "ci" => ci::run(),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("there is no command {other:?}; `cargo xtask help` lists them"),
+    }
+}

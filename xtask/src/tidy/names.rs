@@ -1,0 +1,143 @@
+//! Who may name what: reading links, the host's filesystem, `unsafe`, and files that are named for nothing.
+
+use super::Finding;
+use super::source::Source;
+
+/// A word that only some files may use.
+struct Rule {
+    /// The words, as they stand in code.
+    words: &'static [&'static str],
+    /// Paths, or beginnings of paths, where they may stand.
+    allowed: &'static [&'static str],
+    /// What to do instead.
+    advice: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        words: &[".readlink("],
+        allowed: &[
+            "crates/core/src/walk",
+            "crates/core/src/ops/readlink.rs",
+            "crates/core/src/ops/link.rs",
+            "crates/core/src/erase.rs",
+            "crates/adapt/src/",
+        ],
+        advice: "a filesystem's readlink is called by the walker and the readlink operation only: resolve \
+                 the name through the walker",
+    },
+    Rule {
+        words: &["std::path", "std::fs", "std::os"],
+        allowed: &[
+            "crates/cli/",
+            "crates/conformance/",
+            "crates/host/",
+            "crates/archive/",
+            "crates/sandbox/",
+            "crates/fuse/",
+            "crates/wasmtime/src/cache.rs",
+            "xtask/",
+        ],
+        advice: "the host's paths and files are named only where the host is served: guest paths are VPath \
+                 and Name",
+    },
+    Rule {
+        words: &["unsafe ", "unsafe{", "unsafe_code"],
+        allowed: &[
+            "crates/core/src/erase.rs",
+            "crates/core/src/io.rs",
+            "crates/wasmtime/src/memory.rs",
+            "crates/conformance/src/kernel/",
+            "crates/conformance/src/differ/",
+        ],
+        advice: "unsafe code is confined to the files listed in xtask/src/tidy/names.rs: do without, or list \
+                 the file there with the reason in its head",
+    },
+    Rule {
+        words: &["wasmtime::", "tokio::"],
+        allowed: &["crates/wasmtime/"],
+        advice: "the engine is named in crates/wasmtime only",
+    },
+];
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "misc", "helper", "helpers", "stuff"];
+
+pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
+    for rule in RULES {
+        if rule.allowed.iter().any(|allowed| source.path.starts_with(allowed)) {
+            continue;
+        }
+        for (number, line) in source.lines() {
+            if let Some(word) = rule.words.iter().find(|word| names(line, word)) {
+                let message = format!("`{}` here: {}", word.trim(), rule.advice);
+                findings.push(Finding::new(&source.path, number, message));
+            }
+        }
+    }
+}
+
+/// Whether the word stands in the line, not as the end of a longer one.
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        word.starts_with('.') || !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+pub(crate) fn check_file_name(path: &str, findings: &mut Vec<Finding>) {
+    let mut parts = path.split('/').map(|part| part.split('.').next().unwrap_or(part));
+    if let Some(part) = parts.find(|part| EMPTY_NAMES.contains(part)) {
+        let message = format!("nothing is called {part:?} here: name what it holds");
+        findings.push(Finding::new(path, 1, message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(path: &str, content: &str) -> Vec<usize> {
+        let mut findings = Vec::new();
+        check(&Source::new(path, content), &mut findings);
+        findings.iter().map(|finding| finding.line).collect()
+    }
+
+    #[test]
+    fn links_are_read_by_the_walker_only() {
+        assert_eq!(findings("crates/core/src/ops/stat.rs", "a\nfs.readlink(cx, x)"), [2]);
+        assert!(findings("crates/core/src/walk/step.rs", "fs.readlink(cx, x)").is_empty());
+        assert!(findings("crates/core/src/ops/stat.rs", "// fs.readlink(cx, x)").is_empty());
+        assert!(findings("crates/memory/src/fs.rs", "fn readlink(&self)").is_empty());
+    }
+
+    #[test]
+    fn the_host_is_named_where_it_is_served() {
+        assert_eq!(findings("crates/core/src/path.rs", "use std::path::Path;"), [1]);
+        assert_eq!(findings("crates/wasmtime/src/run.rs", "std::fs::read(x)"), [1]);
+        assert!(findings("crates/cli/src/main.rs", "std::fs::read(x)").is_empty());
+        assert!(findings("crates/core/tests/x.rs", "std::fs::read(x)").is_empty());
+    }
+
+    #[test]
+    fn unsafe_code_is_listed() {
+        assert_eq!(findings("crates/memory/src/data.rs", "unsafe { x }"), [1]);
+        assert!(findings("crates/core/src/erase.rs", "unsafe { x }").is_empty());
+        assert!(findings("crates/memory/src/data.rs", "let not_unsafe = 1;").is_empty());
+    }
+
+    #[test]
+    fn the_engine_is_named_in_one_crate() {
+        assert_eq!(findings("crates/cli/src/main.rs", "wasmtime::Engine"), [1]);
+        assert!(findings("crates/cli/src/main.rs", "vnode_wasmtime::Module").is_empty());
+    }
+
+    #[test]
+    fn files_are_named_for_what_they_hold() {
+        let mut findings = Vec::new();
+        check_file_name("crates/core/src/utils.rs", &mut findings);
+        check_file_name("crates/common/src/x.rs", &mut findings);
+        check_file_name("crates/core/src/path.rs", &mut findings);
+        assert_eq!(findings.len(), 2);
+    }
+}
