@@ -30,6 +30,8 @@ macro_rules! errnos {
             /// The symbolic name, `ENOENT` say; `E?` for a number without one.
             pub const fn name(self) -> &'static str {
                 match self.0.get() {
+                    // The one name that is no identifier.
+                    _ if self.0.get() == Errno::TOOBIG.raw() => "E2BIG",
                     $($number => concat!("E", stringify!($name)),)*
                     _ => "E?",
                 }
@@ -102,6 +104,8 @@ errnos! {
 impl Errno {
     /// `ENOTSUP` has the number of `EOPNOTSUPP` on Linux.
     pub const NOTSUP: Errno = Errno::OPNOTSUPP;
+    /// Inside the walker: a directory moved while the walk went up. No caller ever sees it.
+    pub(crate) const RACED: Errno = Errno(NonZeroU16::MAX);
     /// `EWOULDBLOCK` has the number of `EAGAIN` on Linux.
     pub const WOULDBLOCK: Errno = Errno::AGAIN;
 
