@@ -76,6 +76,28 @@ pub fn change_entry(cx: &Cx<'_>, dir: &Attr, victim: &Attr) -> Result<()> {
     Ok(())
 }
 
+/// The mode that a write or truncation leaves, if it is another: set-user-id goes, and set-group-id where the
+/// group may execute, unless the caller has `CAP_FSETID` (`file_remove_privs` in Linux).
+///
+/// A filesystem calls this for each write to a file with one of these bits.
+pub fn mode_after_write(cx: &Cx<'_>, attr: &Attr) -> Option<Mode> {
+    if cx.credentials().has(Capabilities::FSETID) {
+        return None;
+    }
+    mode_without_privilege(cx, attr, false)
+}
+
+/// The mode without what a change of owner (always) or content takes, if that is another.
+pub(crate) fn mode_without_privilege(cx: &Cx<'_>, attr: &Attr, owner_changes: bool) -> Option<Mode> {
+    let who = cx.credentials();
+    let mut mode = attr.mode - Mode::SETUID;
+    let foreign_group = owner_changes && !who.in_group(attr.gid) && !who.has(Capabilities::FSETID);
+    if mode.contains(Mode::XGRP) || foreign_group {
+        mode -= Mode::SETGID;
+    }
+    (mode != attr.mode).then_some(mode)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,8 +14,8 @@ use crate::attr::{Attr, SetAttr, StatFs};
 use crate::cx::Cx;
 use crate::errno::{Errno, Result};
 use crate::fs::{
-    Access, At, Caps, DirStream, File, Filesystem, Inode, LinkTarget, NewInode, Remove, Rename, Run,
-    RunEnd, SetXattr, Want,
+    Access, At, Caps, DirStream, File, Filesystem, Inode, LinkTarget, NewInode, Remove, Rename, Run, RunEnd,
+    SetXattr, Want,
 };
 use crate::path::NameBuf;
 

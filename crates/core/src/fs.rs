@@ -322,12 +322,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// * `EMLINK`: the directory holds all the directories it can.
     /// * `ENOSPC`, `EDQUOT`: no room.
     /// * `EPERM`: this filesystem has no such type (see [`Caps`]).
-    fn create(
-        &self,
-        cx: &Cx<'_>,
-        at: At<'_, Self::Inode>,
-        new: NewInode<'_>,
-    ) -> Result<Arc<Self::Inode>>;
+    fn create(&self, cx: &Cx<'_>, at: At<'_, Self::Inode>, new: NewInode<'_>) -> Result<Arc<Self::Inode>>;
 
     /// Makes a regular file and opens it, whatever its mode, in one step.
     ///
@@ -462,12 +457,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     /// `EOPNOTSUPP`.
-    fn list_xattr(
-        &self,
-        cx: &Cx<'_>,
-        inode: &Arc<Self::Inode>,
-        emit: &mut dyn FnMut(&[u8]),
-    ) -> Result<()> {
+    fn list_xattr(&self, cx: &Cx<'_>, inode: &Arc<Self::Inode>, emit: &mut dyn FnMut(&[u8])) -> Result<()> {
         let _ = (cx, inode, emit);
         Err(Errno::OPNOTSUPP)
     }

@@ -173,7 +173,9 @@ impl<'a> Source<'a> {
         while let Some(piece) = self.cursor.next(into.len() - done) {
             // SAFETY: `piece` is readable by the contract of `new` (or lies in the slice of `from_slice`) and
             // no longer than what is left of `into`, which is host memory, so they don't overlap.
-            unsafe { ptr::copy_nonoverlapping(piece.start.cast_const(), into.as_mut_ptr().add(done), piece.len) };
+            unsafe {
+                ptr::copy_nonoverlapping(piece.start.cast_const(), into.as_mut_ptr().add(done), piece.len)
+            };
             done += piece.len;
         }
         done
@@ -189,7 +191,11 @@ impl<'a> Source<'a> {
             // SAFETY: `piece` is readable as above; `into` has room for `piece.len` bytes behind its length, and
             // exactly those are written before the length grows.
             unsafe {
-                ptr::copy_nonoverlapping(piece.start.cast_const(), into.as_mut_ptr().add(into.len()), piece.len);
+                ptr::copy_nonoverlapping(
+                    piece.start.cast_const(),
+                    into.as_mut_ptr().add(into.len()),
+                    piece.len,
+                );
                 into.set_len(into.len() + piece.len);
             }
             done += piece.len;

@@ -54,6 +54,11 @@ impl Mount {
         &self.fs
     }
 
+    /// Its number, unique in its namespace.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     /// The restrictions.
     pub fn flags(&self) -> MountFlags {
         self.flags

@@ -47,6 +47,7 @@ pub struct Run<'a> {
     follows: bool,
     must_be_dir: bool,
     cut: &'a dyn Fn(&[u8]) -> bool,
+    took_last: bool,
 }
 
 impl<'a> Run<'a> {
@@ -59,7 +60,8 @@ impl<'a> Run<'a> {
         must_be_dir: bool,
         cut: &'a dyn Fn(&[u8]) -> bool,
     ) -> Self {
-        let mut run = Run { text, at, next: None, last_of_walk, want, follows, must_be_dir, cut };
+        let mut run =
+            Run { text, at, next: None, last_of_walk, want, follows, must_be_dir, cut, took_last: false };
         run.next = run.read();
         run
     }
@@ -82,8 +84,9 @@ impl<'a> Run<'a> {
 
     /// Takes the name that [`Run::peek`] shows.
     pub fn take(&mut self) {
-        if let Some((_, end, _)) = self.next {
+        if let Some((_, end, last)) = self.next {
             self.at = end;
+            self.took_last = last;
             self.next = self.read();
         }
     }
@@ -96,6 +99,11 @@ impl<'a> Run<'a> {
     /// Whether the last name must be a directory.
     pub fn must_be_dir(&self) -> bool {
         self.must_be_dir
+    }
+
+    /// Whether the walk's last name was taken.
+    pub(crate) fn took_last(&self) -> bool {
+        self.took_last
     }
 
     /// Where the names taken end in the text.
