@@ -1,2 +1,7 @@
 //! The `vnode` command.
+mod failure;
+mod mounts;
+mod options;
+mod quantity;
+
 fn main() {}

@@ -1,1 +1,3 @@
-//! @@
+//! Wasmtime glue.
+mod kind;
+pub use kind::{ImportName, Known, MissingImport, Shape, Unrunnable, shape};
