@@ -26,7 +26,6 @@ pub(crate) type NodeAt<'a> = At<'a, dyn Inode>;
 
 /// [`Filesystem`] without its inode type; the methods mean the same.
 pub(crate) trait AnyFilesystem: Send + Sync {
-    fn caps(&self) -> Caps;
     fn root(&self) -> Node;
     fn statfs(&self, cx: &Cx<'_>) -> Result<StatFs>;
     fn lookup(&self, cx: &Cx<'_>, at: NodeAt<'_>) -> Result<Node>;
@@ -93,10 +92,6 @@ fn concrete<I: Inode>(node: &Node) -> Result<Concrete<'_, I>> {
 }
 
 impl<F: Filesystem> AnyFilesystem for F {
-    fn caps(&self) -> Caps {
-        Filesystem::caps(self)
-    }
-
     fn root(&self) -> Node {
         Filesystem::root(self)
     }

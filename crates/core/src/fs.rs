@@ -238,6 +238,9 @@ pub trait File: Send + Sync {
     fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()>;
 }
 
+/// A file just made, and its content opened.
+pub type OpenedNew<I> = (Arc<I>, Arc<dyn File>);
+
 /// An entry of a directory listing.
 #[derive(Clone, Copy, Debug)]
 pub struct DirEntry<'a> {
@@ -334,7 +337,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         at: At<'_, Self::Inode>,
         new: NewInode<'_>,
         access: Access,
-    ) -> Result<(Arc<Self::Inode>, Arc<dyn File>)> {
+    ) -> Result<OpenedNew<Self::Inode>> {
         let inode = self.create(cx, at, new)?;
         let file = self.open(cx, &inode, access)?;
         Ok((inode, file))

@@ -2,7 +2,7 @@
 //!
 //! What a symbolic link means - where it restarts, when it is followed, how many, what a trailing slash does,
 //! where it may not lead - is here and nowhere else. Three doors ([`resolve`], [`resolve_parent`],
-//! [`resolve_or_slot`]) open on one private loop, [`Walk::to_last`] (`link_path_walk` in Linux's `fs/namei.c`).
+//! [`resolve_or_slot`]) open on one private loop, [`Walk::reach_last`] (`link_path_walk` in Linux's `fs/namei.c`).
 //! The text of a link is never joined to what is left of the path: both stay as they are, on a stack.
 
 use std::sync::Arc;
@@ -95,7 +95,7 @@ pub(crate) fn resolve(
 ) -> Result<Found> {
     unraced(caller, base, path, |mut walk| {
         loop {
-            let child = match walk.to_last(want, follow == Follow::Yes)? {
+            let child = match walk.reach_last(want, follow == Follow::Yes)? {
                 Reached::Attr(attr) => return Ok(Found::Attr(attr)),
                 Reached::Last(Last::Name(last)) => walk.child(last.name()?)?,
                 Reached::Last(Last::DotDot) => walk.parent()?,
@@ -115,7 +115,7 @@ pub(crate) fn resolve_parent<'p>(caller: &Caller<'_>, base: &Place, path: VPath<
     // The last component is never followed, so its text is the caller's own.
     let text = path.as_bytes();
     unraced(caller, base, path, |mut walk| {
-        let last = match walk.to_last(Want::Parent, false)? {
+        let last = match walk.reach_last(Want::Parent, false)? {
             Reached::Last(Last::Name(last)) => {
                 Last::Name(LastName { text: Text::Caller(text), start: last.start, end: last.end })
             }
@@ -141,7 +141,7 @@ pub(crate) fn resolve_or_slot(
 ) -> Result<Slot> {
     unraced(caller, base, path, |mut walk| {
         loop {
-            let last = match walk.to_last(Want::Inode, follow == Follow::Yes)? {
+            let last = match walk.reach_last(Want::Inode, follow == Follow::Yes)? {
                 Reached::Last(Last::Name(last)) => last,
                 Reached::Last(Last::DotDot) => return walk.parent().map(Slot::Found),
                 _ => return Ok(Slot::Found(walk.take_here())),
@@ -278,7 +278,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks up to the last component, or beyond if the filesystem takes it along.
-    fn to_last(&mut self, want: Want, follows: bool) -> Result<Reached<'a>> {
+    fn reach_last(&mut self, want: Want, follows: bool) -> Result<Reached<'a>> {
         loop {
             self.drop_finished();
             if self.texts.is_empty() {
