@@ -13,6 +13,8 @@
 //! ~       ENOENT              ~ is nothing at all, where a word may be left out
 //! ```
 //!
+//! A table whose columns are parted by ` | ` has its cells parted so too: they may hold blanks.
+//!
 //! `!needs WORD ...` adds to what the case's own calls need of a subject ([`Needs`]).
 
 use std::collections::HashMap;
@@ -74,6 +76,7 @@ struct Draft {
     needs: Needs,
     lines: Lines,
     columns: Option<Vec<String>>,
+    bars: bool,
     rows: Vec<(usize, Vec<String>)>,
 }
 
@@ -125,9 +128,11 @@ fn add(
             draft.needs |= Needs::from_name(&word.to_uppercase()).ok_or("unknown need")?;
         }
     } else if let Some(columns) = line.strip_prefix("-- ") {
-        draft.columns = Some(columns.split_whitespace().map(str::to_owned).collect());
+        draft.bars = columns.contains(" | ");
+        draft.columns = Some(columns.split_whitespace().filter(|word| *word != "|").map(str::to_owned).collect());
     } else if let Some(columns) = &draft.columns {
-        draft.rows.push((number, cells(line, columns.len()).ok_or("too few cells")?));
+        let cells = if draft.bars { barred_cells(line, columns.len()) } else { cells(line, columns.len()) };
+        draft.rows.push((number, cells.ok_or("not as many cells as columns")?));
     } else if let Some(name) = line.strip_prefix("use ") {
         draft.lines.extend(fixtures.get(name.trim()).ok_or("no such fixture")?.iter().cloned());
     } else {
@@ -154,6 +159,11 @@ fn cells(row: &str, count: usize) -> Option<Vec<String>> {
     }
     out.push(rest.to_owned());
     (!rest.is_empty()).then_some(out)
+}
+
+fn barred_cells(row: &str, count: usize) -> Option<Vec<String>> {
+    let cells: Vec<String> = row.split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    (cells.len() == count).then_some(cells)
 }
 
 fn finish(file: &'static str, draft: Option<Draft>, cases: &mut Vec<Case>) -> Result<(), BadText> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use vnode_core::{Attr, FileType, Result, Timespec};
+use vnode_core::{Attr, Errno, FileType, Result, Timespec};
 
 use crate::call::{Env, list};
 use crate::subject::{At, Follow, Handle, Needs, OpenFlags, Subject, Target, User};
@@ -138,7 +138,11 @@ impl Walk {
     }
 
     fn directory(&mut self, subject: &mut dyn Subject, dir: Handle, prefix: &[u8]) -> Result<()> {
-        let mut entries = list(subject, dir)?;
+        // A directory that was removed but is still mounted somewhere can't be listed any more.
+        let mut entries = match list(subject, dir) {
+            Err(Errno::NOENT) => Vec::new(),
+            listed => listed?,
+        };
         entries.retain(|entry| entry.name != b"." && entry.name != b"..");
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         for entry in entries {
