@@ -144,6 +144,8 @@ pub(crate) fn resolve_or_slot(
             let last = match walk.reach_last(Want::Inode, follow == Follow::Yes)? {
                 Reached::Last(Last::Name(last)) => last,
                 Reached::Last(Last::DotDot) => return walk.parent().map(Slot::Found),
+                // A name with a slash behind it, as below.
+                Reached::Here if walk.must_be_dir => return Err(Errno::ISDIR),
                 _ => return Ok(Slot::Found(walk.take_here())),
             };
             if walk.must_be_dir {
