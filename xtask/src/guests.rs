@@ -120,10 +120,16 @@ pub(crate) fn compiler(root: &Path) -> Command {
     command
 }
 
-/// The linker call. It has no `-O`: with one, clang 14 runs whatever wasm-opt it finds over the module.
+/// The linker call. It has no `-O`: with one, clang 14 runs whatever wasm-opt it finds over the module. The C
+/// stack lies first in memory, so that running over its end is a trap and not a silent overwriting of data.
 pub(crate) fn linker(root: &Path) -> Command {
     let mut command = Command::new("clang-14");
-    command.current_dir(root).args(["--target=wasm32-wasi", "-Wl,-s"]);
+    command.current_dir(root).args([
+        "--target=wasm32-wasi",
+        "-Wl,-s",
+        "-Wl,--stack-first",
+        "-Wl,-z,stack-size=1048576",
+    ]);
     command
 }
 
