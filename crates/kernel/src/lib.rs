@@ -1,1 +1,40 @@
-//! @@
+//! What a process has: descriptors and the open files behind them, rights, its place in the tree, clocks,
+//! waiting. Knows no backend and no WebAssembly.
+//!
+//! * [`Process`] and [`ProcessBuilder`]: all of it together.
+//! * [`FdTable`], [`FdEntry`], [`OpenFile`], [`Rights`]: descriptors.
+//! * [`stream`]: standard input and output, terminals, pipes.
+//! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended.
+//! * [`Observer`]: the trace and the counts.
+//!
+//! Invariants: no call gets at an open file without naming the rights that it needs ([`FdTable::get`]). A
+//! failed call changes nothing: a descriptor's number is set aside before anything is opened. Every wait ends
+//! when the process is killed.
+//!
+//! Lock order, outermost first: descriptors (an `Arc` is taken out), the position of an open file, what the
+//! filesystem has. The descriptors' lock is never held across a call of a filesystem, nor while something is
+//! dropped; the place in the tree ([`FsContext`]) is copied out. The queues of [`WaitQueue`] are leaves.
+mod clock;
+mod exit;
+mod fd_table;
+mod observe;
+mod open_file;
+mod policy;
+mod process;
+mod random;
+mod rights;
+pub mod stream;
+mod strings;
+mod wait;
+
+pub use clock::{ClockId, Clocks, HostClocks};
+pub use exit::Exit;
+pub use fd_table::{FD_LIMIT_MAX, Fd, FdEntry, FdTable, ReservedFd};
+pub use observe::{CallCount, Event, Observer, Stats};
+pub use open_file::OpenFile;
+pub use policy::Policy;
+pub use process::{FsContext, Limits, Process, ProcessBuilder};
+pub use random::{HostRandom, Random};
+pub use rights::{FdFlags, Rights};
+pub use strings::Strings;
+pub use wait::{Interruption, Look, Wait, WaitQueue, Watch};

@@ -1,0 +1,114 @@
+//! Open files: what descriptors stand for (`open(2)`, "open file description").
+
+use core::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vnode_core::fs::{Access, File};
+use vnode_core::{Errno, FileType, Place};
+
+use crate::rights::{FdFlags, Rights};
+use crate::stream::Stream;
+
+/// What was opened.
+pub(crate) enum What {
+    /// A regular file's content.
+    Regular { place: Place, file: Arc<dyn File> },
+    /// A directory.
+    Directory { place: Place },
+    /// A stream.
+    Stream(Arc<dyn Stream>),
+}
+
+/// An open file, shared by all descriptors that were made from one another.
+pub struct OpenFile {
+    pub(crate) what: What,
+    access: Access,
+    flags: AtomicU16,
+    /// The offset of the next read or write; of a directory, what `lseek` was told.
+    pub(crate) position: Mutex<u64>,
+    /// The path it was opened by, for the trace.
+    shown_as: Option<Box<[u8]>>,
+}
+
+impl OpenFile {
+    pub(crate) fn new(what: What, access: Access, flags: FdFlags) -> Self {
+        OpenFile {
+            what,
+            access,
+            flags: AtomicU16::new(flags.bits()),
+            position: Mutex::new(0),
+            shown_as: None,
+        }
+    }
+
+    /// An open stream.
+    pub fn stream(stream: Arc<dyn Stream>) -> Self {
+        let access = stream.access();
+        OpenFile::new(What::Stream(stream), access, FdFlags::empty())
+    }
+
+    /// An open directory.
+    ///
+    /// # Errors
+    /// `ENOTDIR`.
+    pub fn directory(place: Place) -> vnode_core::Result<Self> {
+        if !place.kind().is_dir() {
+            return Err(Errno::NOTDIR);
+        }
+        Ok(OpenFile::new(What::Directory { place }, Access::READ, FdFlags::empty()))
+    }
+
+    /// The same with a path that the trace shows.
+    pub fn shown_as(mut self, path: &[u8]) -> Self {
+        self.shown_as = Some(path.into());
+        self
+    }
+
+    /// The path that the trace shows.
+    pub fn shown(&self) -> Option<&[u8]> {
+        self.shown_as.as_deref()
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> FileType {
+        match &self.what {
+            What::Regular { .. } => FileType::Regular,
+            What::Directory { .. } => FileType::Directory,
+            What::Stream(stream) => stream.kind(),
+        }
+    }
+
+    /// What it was opened for.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Its status flags (`F_GETFL`).
+    pub fn flags(&self) -> FdFlags {
+        FdFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Sets its status flags (`F_SETFL`).
+    pub fn set_flags(&self, flags: FdFlags) {
+        self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// The error that POSIX has for using what is open in a way that its type or access mode never allows, if
+    /// one of the `missing` rights is of that sort. The numbers are Linux's.
+    pub(crate) fn why_never(&self, missing: Rights) -> Option<Errno> {
+        let never = missing - Rights::of(self.kind(), self.access);
+        let is_stream = matches!(self.what, What::Stream(_));
+        [
+            (Rights::PATHS | Rights::FD_READDIR, Errno::NOTDIR),
+            (Rights::FD_SEEK | Rights::FD_TELL | Rights::FD_ADVISE, Errno::SPIPE),
+            (Rights::FD_READ | Rights::FD_WRITE, Errno::BADF),
+            (Rights::FD_ALLOCATE, if is_stream { Errno::SPIPE } else { Errno::BADF }),
+            (Rights::FD_SYNC | Rights::FD_DATASYNC | Rights::FD_FILESTAT_SET_SIZE, Errno::INVAL),
+            (Rights::FD_FILESTAT_SET_TIMES, Errno::INVAL),
+            (Rights::SOCK_SHUTDOWN | Rights::SOCK_ACCEPT, Errno::NOTSOCK),
+        ]
+        .into_iter()
+        .find_map(|(rights, errno)| never.intersects(rights).then_some(errno))
+    }
+}

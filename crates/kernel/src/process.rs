@@ -1,0 +1,355 @@
+//! A process: all that its calls need, and how it is made.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use vnode_core::{Credentials, Errno, Mode, Namespace, Place, Result};
+
+use crate::Policy;
+use crate::clock::{Clocks, HostClocks};
+use crate::exit::Exit;
+use crate::fd_table::{FD_LIMIT_MAX, FdEntry, FdTable};
+use crate::observe::Observer;
+use crate::open_file::OpenFile;
+use crate::random::{HostRandom, Random};
+use crate::rights::Rights;
+use crate::stream::{Null, Stream};
+use crate::strings::Strings;
+use crate::wait::Interruption;
+
+/// Where a process stands in the tree: copied by `fork(2)`, shared by threads.
+#[derive(Clone, Debug)]
+pub struct FsContext {
+    /// Where absolute paths start.
+    pub root: Place,
+    /// Where relative paths of a POSIX process start.
+    pub cwd: Place,
+    /// Taken off the mode of what is made (`umask(2)`).
+    pub umask: Mode,
+}
+
+/// What a process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Descriptors (`RLIMIT_NOFILE`); 0 for as many as there can be.
+    pub open_files: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { open_files: 1024 }
+    }
+}
+
+/// A process.
+pub struct Process {
+    pub(crate) pid: u32,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) context: ArcSwap<FsContext>,
+    pub(crate) fds: FdTable,
+    pub(crate) credentials: Credentials,
+    pub(crate) policy: Policy,
+    pub(crate) clocks: Arc<dyn Clocks>,
+    pub(crate) random: Arc<dyn Random>,
+    args: Strings,
+    env: Strings,
+    interruption: Arc<Interruption>,
+    observer: Option<Arc<dyn Observer>>,
+    exit: Mutex<Option<Exit>>,
+}
+
+impl Process {
+    /// A process that sees `namespace`; its root and working directory are the namespace's root.
+    pub fn builder(namespace: Arc<Namespace>) -> ProcessBuilder {
+        ProcessBuilder::new(namespace)
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The arguments, the program's name first.
+    pub fn args(&self) -> &Strings {
+        &self.args
+    }
+
+    /// The environment, as `NAME=VALUE`.
+    pub fn env(&self) -> &Strings {
+        &self.env
+    }
+
+    /// Its descriptors.
+    pub fn fds(&self) -> &FdTable {
+        &self.fds
+    }
+
+    /// How far its paths may lead.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// What ends its waits.
+    pub fn interruption(&self) -> &Arc<Interruption> {
+        &self.interruption
+    }
+
+    /// Who is told of its calls.
+    pub fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
+    }
+
+    /// Where it stands in the tree.
+    pub fn context(&self) -> Arc<FsContext> {
+        self.context.load_full()
+    }
+
+    /// How it ended, if it has.
+    pub fn exit(&self) -> Option<Exit> {
+        *self.exit.lock()
+    }
+
+    /// Notes how it ended, the first time, and answers how that was. Its waits end, its descriptors are closed.
+    pub fn end(&self, exit: Exit) -> Exit {
+        let exit = *self.exit.lock().get_or_insert(exit);
+        self.interruption.kill();
+        self.fds.close_all();
+        exit
+    }
+}
+
+/// A directory that a process has open from the start.
+struct Preopen {
+    name: Vec<u8>,
+    place: Place,
+    base: Rights,
+    inheriting: Rights,
+}
+
+/// How a process is to be. Standard streams are null unless set.
+pub struct ProcessBuilder {
+    namespace: Arc<Namespace>,
+    pid: u32,
+    root: Option<Place>,
+    cwd: Option<Place>,
+    umask: Mode,
+    credentials: Credentials,
+    policy: Policy,
+    limits: Limits,
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
+    stdio: [Arc<dyn Stream>; 3],
+    preopens: Vec<Preopen>,
+    clocks: Option<Arc<dyn Clocks>>,
+    random: Arc<dyn Random>,
+    interruption: Arc<Interruption>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl ProcessBuilder {
+    fn new(namespace: Arc<Namespace>) -> Self {
+        ProcessBuilder {
+            namespace,
+            pid: 1,
+            root: None,
+            cwd: None,
+            umask: Mode::from_raw(0o022),
+            credentials: Credentials::root(),
+            policy: Policy::Beneath,
+            limits: Limits::default(),
+            args: Vec::new(),
+            env: Vec::new(),
+            stdio: [Arc::new(Null), Arc::new(Null), Arc::new(Null)],
+            preopens: Vec::new(),
+            clocks: None,
+            random: Arc::new(HostRandom),
+            interruption: Arc::new(Interruption::new()),
+            observer: None,
+        }
+    }
+
+    /// Its number; 1 unless set.
+    pub fn pid(mut self, pid: u32) -> Self {
+        self.pid = pid;
+        self
+    }
+
+    /// Its root directory.
+    pub fn root(mut self, root: Place) -> Self {
+        self.root = Some(root);
+        self
+    }
+
+    /// Its working directory.
+    pub fn cwd(mut self, cwd: Place) -> Self {
+        self.cwd = Some(cwd);
+        self
+    }
+
+    /// Its umask; 022 unless set.
+    pub fn umask(mut self, umask: Mode) -> Self {
+        self.umask = umask;
+        self
+    }
+
+    /// Who it is; uid 0 with all capabilities unless set.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// How far its paths may lead; [`Policy::Beneath`] unless set.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// What it may use.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// One more argument; the first is the program's name.
+    pub fn arg(mut self, arg: impl Into<Vec<u8>>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// More arguments.
+    pub fn args<A: Into<Vec<u8>>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// An environment variable; one of that name that was set before is replaced.
+    pub fn env(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        let name = [name.as_ref(), b"="].concat();
+        self.env.retain(|variable| !variable.starts_with(&name));
+        self.env.push([&name, value.as_ref()].concat());
+        self
+    }
+
+    /// Standard input: descriptor 0.
+    pub fn stdin(mut self, stream: Arc<dyn Stream>) -> Self {
+        self.stdio[0] = stream;
+        self
+    }
+
+    /// Standard output: descriptor 1.
+    pub fn stdout(mut self, stream: Arc<dyn Stream>) -> Self {
+        self.stdio[1] = stream;
+        self
+    }
+
+    /// Standard error: descriptor 2.
+    pub fn stderr(mut self, stream: Arc<dyn Stream>) -> Self {
+        self.stdio[2] = stream;
+        self
+    }
+
+    /// A directory open from the start, with all rights: the first is descriptor 3. `name` is what the guest knows
+    /// it by.
+    pub fn preopen(self, name: impl Into<Vec<u8>>, place: Place) -> Self {
+        self.preopen_with(name, place, Rights::DIRECTORY, Rights::INHERITABLE)
+    }
+
+    /// The same with fewer rights, for the directory and for what is opened through it.
+    pub fn preopen_with(
+        mut self,
+        name: impl Into<Vec<u8>>,
+        place: Place,
+        base: Rights,
+        inheriting: Rights,
+    ) -> Self {
+        self.preopens.push(Preopen { name: name.into(), place, base, inheriting });
+        self
+    }
+
+    /// Its clocks; the host's unless set.
+    pub fn clocks(mut self, clocks: Arc<dyn Clocks>) -> Self {
+        self.clocks = Some(clocks);
+        self
+    }
+
+    /// Its random bytes; the host's unless set.
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// What ends its waits, if somebody has it already.
+    pub fn interruption(mut self, interruption: Arc<Interruption>) -> Self {
+        self.interruption = interruption;
+        self
+    }
+
+    /// Who is told of its calls; nobody unless set.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The process.
+    ///
+    /// # Errors
+    /// * `EINVAL`: an argument or a variable holds a NUL byte, or a variable's name is empty or holds `=`.
+    /// * `E2BIG`: arguments or environment are more than 2^31 - 1 bytes.
+    /// * `ENOTDIR`: a preopen, the root or the working directory is no directory.
+    /// * `EMFILE`: more preopens than descriptors.
+    pub fn build(self) -> Result<Process> {
+        let root = self.root.unwrap_or_else(|| self.namespace.root().clone());
+        let cwd = self.cwd.unwrap_or_else(|| root.clone());
+        if !root.kind().is_dir() || !cwd.kind().is_dir() {
+            return Err(Errno::NOTDIR);
+        }
+        let limit = if self.limits.open_files == 0 { FD_LIMIT_MAX } else { self.limits.open_files };
+        let lacking = if self.policy == Policy::Strict { Errno::BADF } else { Errno::NOTCAPABLE };
+        let fds = FdTable::new(limit, lacking);
+        for (stream, name) in self.stdio.into_iter().zip(["stdin", "stdout", "stderr"]) {
+            let file = OpenFile::stream(stream).shown_as(name.as_bytes());
+            let rights = Rights::of(file.kind(), file.access());
+            fds.insert(FdEntry::new(Arc::new(file), rights, Rights::empty()))?;
+        }
+        for preopen in self.preopens {
+            let file = OpenFile::directory(preopen.place)?.shown_as(&preopen.name);
+            let base = preopen.base & directory_rights(self.policy);
+            let entry = FdEntry::new(Arc::new(file), base, preopen.inheriting & Rights::INHERITABLE);
+            fds.insert(entry.with_preopen(&preopen.name))?;
+        }
+        if self.env.iter().any(|variable| variable.first() == Some(&b'=')) {
+            return Err(Errno::INVAL);
+        }
+        Ok(Process {
+            pid: self.pid,
+            namespace: self.namespace,
+            context: ArcSwap::from_pointee(FsContext { root, cwd, umask: self.umask }),
+            fds,
+            credentials: self.credentials,
+            policy: self.policy,
+            clocks: self.clocks.unwrap_or_else(|| Arc::new(HostClocks::new())),
+            random: self.random,
+            args: Strings::new(self.args)?,
+            env: Strings::new(self.env)?,
+            interruption: self.interruption,
+            observer: self.observer,
+            exit: Mutex::new(None),
+        })
+    }
+}
+
+/// The rights of a directory under a policy: WASI's test-suite demands that one can't be sought.
+pub(crate) fn directory_rights(policy: Policy) -> Rights {
+    match policy {
+        Policy::Strict => {
+            Rights::DIRECTORY
+                - (Rights::FD_SEEK
+                    | Rights::FD_TELL
+                    | Rights::FD_SYNC
+                    | Rights::FD_DATASYNC
+                    | Rights::FD_READ)
+        }
+        _ => Rights::DIRECTORY,
+    }
+}

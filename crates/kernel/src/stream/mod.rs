@@ -1,0 +1,76 @@
+//! Streams: what has no offset - terminals, pipes, and what an embedder puts at their place.
+//!
+//! [`host`] is the host's standard streams, [`fixed`] null and bytes, [`capture`] output kept in memory,
+//! [`adapter`] any `Read` or `Write`.
+
+mod adapter;
+mod capture;
+mod fixed;
+mod host;
+
+pub use adapter::{Reader, Writer};
+pub use capture::Capture;
+pub use fixed::{Bytes, Null};
+pub use host::HostStream;
+
+use vnode_core::fs::Access;
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Errno, FileType, Result};
+
+use crate::wait::{Wait, Watch};
+
+/// What somebody waits to do with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Read: bytes are there, or the end is reached.
+    Read,
+    /// Write: there is room, or nobody reads any more.
+    Write,
+}
+
+/// What a stream is ready for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// Bytes that can be read or written without waiting, at least; 0 if not known.
+    pub bytes: u64,
+    /// The other end is gone.
+    pub hangup: bool,
+}
+
+/// A stream of bytes without offset.
+pub trait Stream: Send + Sync {
+    /// [`FileType::CharDevice`] for a terminal, else [`FileType::Fifo`].
+    fn kind(&self) -> FileType;
+
+    /// What it can be used for.
+    fn access(&self) -> Access;
+
+    /// Reads what is there, waiting for at least one byte; 0 at the end.
+    ///
+    /// # Errors
+    /// * `EBADF`: not for reading.
+    /// * `EAGAIN`: nothing is there, and `wait` forbids waiting. `EINTR`: the process is to end.
+    /// * `EIO`.
+    fn read(&self, wait: Wait<'_>, into: &mut Sink<'_>) -> Result<usize> {
+        let _ = (wait, into);
+        Err(Errno::BADF)
+    }
+
+    /// Writes all, or as much as there is room for if `wait` forbids waiting.
+    ///
+    /// # Errors
+    /// * `EBADF`: not for writing.
+    /// * `EPIPE`: nobody reads any more.
+    /// * `EAGAIN`: no room, and `wait` forbids waiting. `EINTR`: the process is to end.
+    /// * `EIO`, `ENOSPC`.
+    fn write(&self, wait: Wait<'_>, from: &mut Source<'_>) -> Result<usize> {
+        let _ = (wait, from);
+        Err(Errno::BADF)
+    }
+
+    /// What it is ready for, or nothing.
+    fn readiness(&self, interest: Interest) -> Option<Readiness>;
+
+    /// What to wait for while it is not ready.
+    fn watch(&self, interest: Interest) -> Watch<'_>;
+}
