@@ -1,1 +1,19 @@
-//! @@
+//! WASI on the wire: numbers, structs, one function for each call of a guest. No engine.
+//!
+//! * [`preview1`] and [`unstable`]: the functions. Each decodes, makes one call of the kernel, and encodes.
+//! * [`for_each_preview1!`] and [`for_each_unstable!`]: what an engine registers.
+//! * [`memory`]: the guest's memory, and every check of a guest's address.
+//! * [`Outcome`]: what a call ends in.
+//!
+//! Invariants: nothing is done before every address of the call is checked (`EFAULT`); a guest's number is
+//! bounded before anything is allocated for it; every padding byte of a struct is zero.
+#[macro_use]
+mod table;
+pub mod memory;
+mod outcome;
+pub mod preview1;
+pub mod unstable;
+
+pub use memory::GuestMemory;
+pub use outcome::{Answer, Outcome};
+pub use table::{PREVIEW1_NAMES, UNSTABLE_NAMES};
