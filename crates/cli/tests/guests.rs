@@ -1,0 +1,252 @@
+//! The guests of `guests/src`, run by the vnode command on its memory filesystem.
+//!
+//! A guest with a native twin is also built by the host's C compiler from the same source and run on the kernel,
+//! confined to an empty directory on tmpfs; both must print the same bytes and end with the same code. That needs
+//! root, for `chroot`, and a compiler; elsewhere the comparison is skipped and said so, and the guest has to
+//! run all the same. A guest over the raw ABI has no twin: it checks itself.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A guest by its name. `cargo xtask tidy` looks for these.
+macro_rules! guest {
+    ($name:literal) => {
+        Guest { name: $name, arguments: &["/work"], environment: &[], input: "" }
+    };
+}
+
+/// A guest and how it is started.
+struct Guest {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    input: &'static str,
+}
+
+/// What a run gave.
+#[derive(PartialEq)]
+struct Outcome {
+    stdout: Vec<u8>,
+    code: Option<i32>,
+}
+
+impl Guest {
+    fn on_vnode(&self) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vnode"));
+        command.args(["run", "--timeout", "100s"]);
+        for (name, value) in self.environment {
+            command.arg("--env").arg(format!("{name}={value}"));
+        }
+        command.arg(repository().join(format!("guests/built/{}.wasm", self.name))).args(self.arguments);
+        feed(&mut command, self.input)
+    }
+
+    /// The twin's outcome on the kernel, or why there is none.
+    fn on_kernel(&self) -> Result<Outcome, String> {
+        let program = compile(self.name)?;
+        if !is_root() {
+            return Err("only root can confine a native program by chroot".to_owned());
+        }
+        let root = EmptyRoot::new(self.name);
+        let mut command = Command::new(&program);
+        command.env_clear().env("GUEST_ROOT", &root.0).envs(self.environment.iter().copied());
+        let output = feed(command.args(self.arguments), self.input);
+        let _ = fs::remove_file(program);
+        assert!(output.status.code().is_some(), "{}: the native twin ended by {}", self.name, output.status);
+        Ok(Outcome { stdout: output.stdout, code: output.status.code() })
+    }
+}
+
+/// An empty directory on tmpfs, removed when dropped.
+struct EmptyRoot(PathBuf);
+
+impl EmptyRoot {
+    fn new(name: &str) -> Self {
+        let shared = Path::new("/dev/shm");
+        let parent = if shared.is_dir() { shared.to_path_buf() } else { std::env::temp_dir() };
+        let dir = parent.join(format!("vnode-guest-{name}-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for EmptyRoot {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+fn compile(name: &str) -> Result<PathBuf, String> {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-twin-{}", std::process::id()));
+    let guests = repository().join("guests");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-D_GNU_SOURCE", "-w", "-I"]).arg(guests.join("include"));
+    let output = compiler.arg(guests.join(format!("src/{name}.c"))).arg("-o").arg(&program).output();
+    let output = output.map_err(|error| format!("no C compiler: {error}"))?;
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(program)
+}
+
+fn feed(command: &mut Command, input: &str) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that doesn't read its input closes the pipe.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Lines that differ, the first few of them.
+fn differences(vnode: &[u8], kernel: &[u8]) -> String {
+    let (vnode, kernel) = (String::from_utf8_lossy(vnode), String::from_utf8_lossy(kernel));
+    let (ours, theirs): (Vec<&str>, Vec<&str>) = (vnode.lines().collect(), kernel.lines().collect());
+    let mut text = String::new();
+    for index in 0..ours.len().max(theirs.len()) {
+        let (our, their) = (ours.get(index), theirs.get(index));
+        if our != their {
+            let (our, their) = (our.unwrap_or(&"(nothing)"), their.unwrap_or(&"(nothing)"));
+            text += &format!("line {}\n  vnode:  {our}\n  kernel: {their}\n", index + 1);
+        }
+        if text.len() > 3000 {
+            break;
+        }
+    }
+    text
+}
+
+/// Runs the guest on vnode and on the kernel; both must say the same.
+fn twin(guest: &Guest) {
+    let output = guest.on_vnode();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let vnode = Outcome { stdout: output.stdout, code: output.status.code() };
+    let kernel = match guest.on_kernel() {
+        Ok(kernel) => kernel,
+        Err(why) => {
+            eprintln!("skipped: {} is not compared with the kernel: {why}", guest.name);
+            assert!(!is_root() || why.starts_with("no C compiler"), "root has the means: {why}");
+            assert!(!vnode.stdout.is_empty() && vnode.code.is_some(), "{}: {stderr}", guest.name);
+            return;
+        }
+    };
+    assert!(
+        vnode == kernel,
+        "{}: vnode ended with {:?}, the kernel with {:?}\n{}{stderr}",
+        guest.name,
+        vnode.code,
+        kernel.code,
+        differences(&vnode.stdout, &kernel.stdout)
+    );
+}
+
+/// Runs a guest that checks itself.
+fn self_check(guest: &Guest) {
+    let output = guest.on_vnode();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let wrong: Vec<&str> = said.lines().filter(|line| !line.starts_with("ok ")).collect();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {}\n{}\n{stderr}", guest.name, output.status, wrong.join("\n"));
+    assert!(said.lines().any(|line| line.starts_with("all as expected: ")), "{}: {said}", guest.name);
+}
+
+/// One test for each guest with a native twin that needs nothing but its scratch directory.
+macro_rules! twins {
+    ($($test:ident: $guest:expr,)*) => { $( #[test] fn $test() { twin(&$guest); } )* };
+}
+
+/// One test for each guest that checks itself.
+macro_rules! self_checks {
+    ($($test:ident: $guest:expr,)*) => { $( #[test] fn $test() { self_check(&$guest); } )* };
+}
+
+twins! {
+    clocks: guest!("clocks"),
+    directories: guest!("directories"),
+    fdtable: guest!("fdtable"),
+    hardlinks: guest!("hardlinks"),
+    iovec: guest!("iovec"),
+    links: guest!("links"),
+    openflags: guest!("openflags"),
+    orphan: guest!("orphan"),
+    paths: guest!("paths"),
+    polling: guest!("polling"),
+    readdir: guest!("readdir"),
+    rename: guest!("rename"),
+    sparse: guest!("sparse"),
+    times: guest!("times"),
+    truncate: guest!("truncate"),
+}
+
+self_checks! {
+    calls: guest!("calls"),
+    dirents: guest!("dirents"),
+    pointers: guest!("pointers"),
+    rights: guest!("rights"),
+    unstable: guest!("unstable"),
+}
+
+/// The demonstration: no options, no arguments, and it finds everything as on Linux.
+#[test]
+fn tour() {
+    let tour = Guest { arguments: &[], ..guest!("tour") };
+    twin(&tour);
+    let output = tour.on_vnode();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.trim_end().ends_with("checks as on Linux."), "{said}");
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn stdio_with_arguments_environment_and_input() {
+    twin(&Guest {
+        arguments: &["/work", "one", "two words", "", "-x", "--env"],
+        environment: &[("GREETING", "hello there"), ("EMPTY", ""), ("EQUALS", "a=b")],
+        input: "first\nsecond\n\nlast without an end",
+        ..guest!("stdio")
+    });
+    twin(&Guest { arguments: &["/work"], ..guest!("stdio") });
+}
+
+#[test]
+fn exit_codes_are_the_guests_own() {
+    for arguments in [&["0"], &["1"], &["7"], &["127"], &["255"], &["256"], &["300"]] {
+        twin(&Guest { arguments, ..guest!("exitcode") });
+    }
+    twin(&Guest { arguments: &["3", "at once"], ..guest!("exitcode") });
+}
+
+#[test]
+fn a_trap_ends_with_134_and_says_why() {
+    let ways: [(&str, &'static [&'static str]); 5] = [
+        ("unreachable", &["unreachable"]),
+        ("bounds", &["bounds"]),
+        ("divide", &["divide"]),
+        ("call", &["call"]),
+        ("abort", &["abort"]),
+    ];
+    for (how, arguments) in ways {
+        let output = Guest { arguments, ..guest!("trap") }.on_vnode();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(134), "{how}: {stderr}");
+        assert_eq!(output.stdout, b"before\n", "{how}");
+        assert!(stderr.contains("vnode: "), "{how}: {stderr}");
+    }
+}
+
+#[test]
+fn endless_recursion_is_a_trap() {
+    twin(&Guest { arguments: &["10000"], ..guest!("recursion") });
+    let output = Guest { arguments: &[], ..guest!("recursion") }.on_vnode();
+    assert_eq!(output.status.code(), Some(134), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"4000000000 deep\n");
+}
