@@ -1,1 +1,63 @@
-//! @@
+//! The memory filesystem of vnode: a tree of real inodes that behaves as Linux's tmpfs does.
+//!
+//! # Map
+//!
+//! * `memory` - [`Memory`], the [`Filesystem`](vnode_core::fs::Filesystem); `builder` - how one is made.
+//! * `node` - [`Node`], the inode; `meta` - its attributes and times; `place` - where a directory is.
+//! * `entries` - a directory's names; `listing` - reading them in order; `names` - making and removing them;
+//!   `rename` - moving them; `run` - taking many names at once.
+//! * `content` - a file's bytes, on `chunks` (what is stored) and `reserved` (what is only set aside);
+//!   `file` - the open file.
+//! * `xattr` - extended attributes; `quota` - what is used of what there is; `load` - filling from outside.
+//!
+//! # Invariants
+//!
+//! * An inode number is never used twice.
+//! * A directory is in at most one directory, under one name, and knows both. Until it is removed its parent
+//!   holds it and it holds its parent weakly; afterwards it holds its last parent, and nothing is made in it.
+//! * A name's number in its directory never changes while the name is there, and a new name's is higher than
+//!   any before.
+//! * No byte past the end of a file is stored other than zero.
+//! * What the quota counts is what is stored: 4 KiB for each page of a file that is stored or set aside and
+//!   for a symbolic link's target of 128 bytes or more, name and value and 64 bytes for each extended
+//!   attribute; one inode for each inode, until its last holder lets it go, and one for each further name. It
+//!   is counted before it is allocated.
+//!
+//! # Lock order
+//!
+//! Outermost first:
+//!
+//! 1. the rename lock: moves between directories;
+//! 2. directories' entries: an ancestor before those below it; two that are not above one another only under
+//!    the rename lock, in the order of their numbers, and a directory to be replaced after both;
+//! 3. a file's content;
+//! 4. an inode's attributes: one at a time;
+//! 5. a directory's place: one at a time.
+//!
+//! No callback is called and no inode is dropped for the last time with a directory's lock held, unless it is
+//! a new one that was never seen.
+
+mod builder;
+mod chunks;
+mod content;
+mod entries;
+mod file;
+mod listing;
+mod load;
+mod memory;
+mod meta;
+mod names;
+mod node;
+mod place;
+mod quota;
+mod rename;
+mod reserved;
+mod run;
+#[cfg(test)]
+mod tests;
+mod xattr;
+
+pub use builder::Builder;
+pub use load::{Data, Entry, EntryKind, LoadError, PathProblem};
+pub use memory::{Memory, Usage};
+pub use node::Node;

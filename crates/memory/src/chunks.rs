@@ -1,0 +1,239 @@
+//! Where a file's bytes are stored: pages, in chunks that files may share.
+
+use core::ops::Range;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vnode_core::io::{Sink, Source};
+
+use crate::quota::PAGE;
+
+/// Pages in a chunk.
+pub(crate) const PAGES: u64 = 16;
+
+/// The bytes of a page, from its first on: those that are not there are zero. At most [`PAGE`].
+pub(crate) type Page = Vec<u8>;
+
+const PAGE_LEN: usize = PAGE as usize;
+
+/// Puts `len` bytes of a page from `start` on.
+pub(crate) fn read_page(page: &[u8], start: usize, len: usize, into: &mut Sink<'_>) -> usize {
+    let stored = page.get(start..).unwrap_or_default();
+    let stored = &stored[..stored.len().min(len)];
+    let done = into.put(stored);
+    if done < stored.len() { done } else { done + into.zero(len - done) }
+}
+
+/// Overwrites `len` bytes of a page from `start` on, and answers how many there were; a page that grows gets no
+/// more storage than twice what it holds, and none at all if the host has none.
+pub(crate) fn write_page(page: &mut Page, start: usize, len: usize, from: &mut Source<'_>) -> usize {
+    let end = start + len;
+    if end > page.capacity() {
+        let room = end.max(page.capacity() * 2).min(PAGE_LEN);
+        if page.try_reserve_exact(room - page.len()).is_err() {
+            return 0;
+        }
+    }
+    if start > page.len() {
+        page.resize(start, 0);
+    }
+    let over = (page.len() - start).min(len);
+    let taken = from.take(&mut page[start..start + over]);
+    if taken < over { taken } else { taken + from.append_to(page, len - over) }
+}
+
+/// Makes bytes of a page zero.
+pub(crate) fn zero_page(page: &mut Page, range: Range<usize>) {
+    let end = range.end.min(page.len());
+    if range.start < end {
+        page[range.start..end].fill(0);
+    }
+}
+
+/// Drops the bytes of a page from `len` on.
+pub(crate) fn cut_page(page: &mut Page, len: usize) {
+    if page.len() > len {
+        page.truncate(len);
+        page.shrink_to_fit();
+    }
+}
+
+/// 64 KiB of a file: sixteen pages, each stored or not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunk {
+    stored: u16,
+    pages: [Page; PAGES as usize],
+}
+
+impl Chunk {
+    /// The page, if it is stored.
+    pub(crate) fn page(&self, index: usize) -> Option<&Page> {
+        if self.stored & (1 << index) != 0 { self.pages.get(index) } else { None }
+    }
+
+    /// The page to change, if it is stored.
+    pub(crate) fn page_mut(&mut self, index: usize) -> Option<&mut Page> {
+        if self.stored & (1 << index) != 0 { self.pages.get_mut(index) } else { None }
+    }
+
+    /// Stores a page.
+    pub(crate) fn set(&mut self, index: usize, page: Page) {
+        if let Some(place) = self.pages.get_mut(index) {
+            *place = page;
+            self.stored |= 1 << index;
+        }
+    }
+
+    /// Which pages are stored, one bit each.
+    pub(crate) fn stored(&self) -> u16 {
+        self.stored
+    }
+
+    /// Drops the pages of a range; answers how many there were.
+    fn drop_pages(&mut self, range: Range<usize>) -> u64 {
+        let mut dropped = 0;
+        for index in range {
+            if let Some(page) = self.page_mut(index) {
+                *page = Page::new();
+                self.stored &= !(1 << index);
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+}
+
+/// The bits of the pages of `range`.
+fn mask(range: &Range<usize>) -> u16 {
+    let ones = |count: usize| ((1u32 << count) - 1) as u16;
+    ones(range.end) & !ones(range.start)
+}
+
+/// A file's chunks: the first ones in an array, as long as it is not mostly empty, the others in a tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunks {
+    dense: Vec<Option<Arc<Chunk>>>,
+    /// Chunks past the array.
+    sparse: BTreeMap<u64, Arc<Chunk>>,
+    /// Chunks in both.
+    count: usize,
+}
+
+impl Chunks {
+    /// The chunk, if anything of it is stored.
+    pub(crate) fn get(&self, index: u64) -> Option<&Chunk> {
+        match usize::try_from(index).ok().and_then(|index| self.dense.get(index)) {
+            Some(chunk) => chunk.as_deref(),
+            None if self.sparse.is_empty() => None,
+            None => self.sparse.get(&index).map(Arc::as_ref),
+        }
+    }
+
+    /// The chunk to change, which is then nobody else's.
+    pub(crate) fn get_mut(&mut self, index: u64) -> Option<&mut Chunk> {
+        match usize::try_from(index).ok().and_then(|index| self.dense.get_mut(index)) {
+            Some(chunk) => chunk.as_mut().map(Arc::make_mut),
+            None if self.sparse.is_empty() => None,
+            None => self.sparse.get_mut(&index).map(Arc::make_mut),
+        }
+    }
+
+    /// The chunk to change, made if there is none.
+    pub(crate) fn get_or_make(&mut self, index: u64) -> &mut Chunk {
+        self.widen(index);
+        let count = &mut self.count;
+        let make = || {
+            *count += 1;
+            Arc::default()
+        };
+        let chunk = match usize::try_from(index).ok().and_then(|index| self.dense.get_mut(index)) {
+            Some(chunk) => chunk.get_or_insert_with(make),
+            None => self.sparse.entry(index).or_insert_with(make),
+        };
+        Arc::make_mut(chunk)
+    }
+
+    /// Makes the array reach `index` if enough of it is in use then.
+    fn widen(&mut self, index: u64) {
+        let Ok(index) = usize::try_from(index) else { return };
+        if index < self.dense.len() || index > self.count * 2 + 8 {
+            return;
+        }
+        self.dense.resize(index + 1, None);
+        while let Some(entry) = self.sparse.first_entry() {
+            match usize::try_from(*entry.key()).ok().and_then(|index| self.dense.get_mut(index)) {
+                Some(place) => *place = Some(entry.remove()),
+                None => break,
+            }
+        }
+    }
+
+    /// The first chunk at or after `index`.
+    pub(crate) fn next(&self, index: u64) -> Option<(u64, &Chunk)> {
+        let dense = usize::try_from(index).ok().and_then(|start| {
+            let rest = self.dense.get(start..)?;
+            let at = rest.iter().position(Option::is_some)?;
+            Some(((start + at) as u64, rest.get(at)?.as_deref()?))
+        });
+        dense.or_else(|| self.sparse.range(index..).next().map(|(&index, chunk)| (index, &**chunk)))
+    }
+
+    /// Drops the stored pages of a range; answers how many there were.
+    pub(crate) fn drop_pages(&mut self, range: Range<u64>) -> u64 {
+        let mut dropped = 0;
+        let mut at = range.start / PAGES;
+        while let Some((index, chunk)) = self.next(at) {
+            let first = index * PAGES;
+            if first >= range.end {
+                break;
+            }
+            let start = range.start.saturating_sub(first) as usize;
+            let part = start..(range.end - first).min(PAGES) as usize;
+            let hit = chunk.stored() & mask(&part);
+            if hit == chunk.stored() {
+                dropped += u64::from(hit.count_ones());
+                self.remove(index);
+            } else if hit != 0
+                && let Some(chunk) = self.get_mut(index)
+            {
+                dropped += chunk.drop_pages(part);
+            }
+            at = index + 1;
+        }
+        self.shrink();
+        dropped
+    }
+
+    fn remove(&mut self, index: u64) {
+        let gone = match usize::try_from(index).ok().and_then(|index| self.dense.get_mut(index)) {
+            Some(chunk) => chunk.take(),
+            None => self.sparse.remove(&index),
+        };
+        self.count -= usize::from(gone.is_some());
+    }
+
+    /// Gives back the end of an array that has become mostly empty.
+    fn shrink(&mut self) {
+        while let Some(None) = self.dense.last() {
+            self.dense.pop();
+        }
+        if self.dense.len() < self.dense.capacity() / 4 {
+            self.dense.shrink_to_fit();
+        }
+    }
+
+    /// The ranges of stored pages in `range`, in order; neighbours may be apart.
+    pub(crate) fn stored(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
+        let mut at = range.start / PAGES;
+        core::iter::from_fn(move || {
+            let (index, chunk) = self.next(at)?;
+            at = index + 1;
+            Some((index * PAGES, chunk.stored()))
+        })
+        .take_while(move |&(first, _)| first < range.end)
+        .flat_map(|(first, bits)| {
+            (0..PAGES).filter(move |page| bits & (1 << page) != 0).map(move |page| first + page)
+        })
+        .filter(move |page| range.contains(page))
+    }
+}

@@ -1,0 +1,347 @@
+//! The content of a regular file.
+
+use core::ops::Range;
+
+use vnode_core::fs::{Allocate, SeekFor};
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Errno, Result};
+
+use crate::chunks::{Chunks, PAGES, Page, cut_page, read_page, write_page, zero_page};
+use crate::quota::{PAGE, Quota};
+use crate::reserved::Ranges;
+
+/// The largest size of a file.
+pub(crate) const MAX_SIZE: u64 = i64::MAX as u64;
+
+/// What is stored of a file.
+#[derive(Clone, Debug)]
+enum Store {
+    /// Nothing but the first page, if that: it is stored if it has bytes.
+    Page(Page),
+    /// Any pages.
+    Chunks(Box<Chunks>),
+}
+
+/// A file's bytes and size.
+///
+/// A page is stored, or set aside for writing (`fallocate(2)`), or neither: a hole. Only a stored one is data to
+/// `SEEK_DATA`; both count as used. A copy shares all chunks until either writes to them.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    size: u64,
+    store: Store,
+    /// The pages set aside, none of which is stored.
+    reserved: Option<Box<Ranges>>,
+    /// Pages stored or set aside.
+    pages: u64,
+}
+
+/// The pages that have bytes of `range`.
+fn touched(range: Range<u64>) -> Range<u64> {
+    range.start / PAGE..range.end.div_ceil(PAGE)
+}
+
+/// The pages that have no bytes outside `range`.
+fn covered(range: Range<u64>) -> Range<u64> {
+    let start = range.start.div_ceil(PAGE);
+    start..(range.end / PAGE).max(start)
+}
+
+/// The bytes of `range` that page `page` has, as positions in it.
+fn part_in_page(range: &Range<u64>, page: u64) -> Range<usize> {
+    let first = page * PAGE;
+    let start = range.start.saturating_sub(first).min(PAGE);
+    start as usize..range.end.saturating_sub(first).clamp(start, PAGE) as usize
+}
+
+impl Content {
+    pub(crate) fn new() -> Self {
+        Content { size: 0, store: Store::Page(Page::new()), reserved: None, pages: 0 }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Pages stored or set aside.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    fn page(&self, index: u64) -> Option<&Page> {
+        match &self.store {
+            Store::Page(page) => (index == 0 && !page.is_empty()).then_some(page),
+            Store::Chunks(chunks) => chunks.get(index / PAGES)?.page((index % PAGES) as usize),
+        }
+    }
+
+    fn page_mut(&mut self, index: u64) -> Option<&mut Page> {
+        match &mut self.store {
+            Store::Page(page) => (index == 0 && !page.is_empty()).then_some(page),
+            Store::Chunks(chunks) => chunks.get_mut(index / PAGES)?.page_mut((index % PAGES) as usize),
+        }
+    }
+
+    /// Reads at `offset` until `into` is full or the end is reached.
+    pub(crate) fn read(&self, offset: u64, into: &mut Sink<'_>) -> usize {
+        let end = self.size.min(offset.saturating_add(into.remaining() as u64));
+        let mut at = offset;
+        while at < end {
+            let start = (at % PAGE) as usize;
+            let (done, asked) = match self.page(at / PAGE) {
+                Some(page) => {
+                    let len = (PAGE - at % PAGE).min(end - at) as usize;
+                    (read_page(page, start, len, into), len)
+                }
+                None => {
+                    let len = (self.next_stored(at / PAGE).unwrap_or(u64::MAX / PAGE) * PAGE).min(end) - at;
+                    (into.zero(len as usize), len as usize)
+                }
+            };
+            at += done as u64;
+            if done < asked {
+                break;
+            }
+        }
+        at.saturating_sub(offset) as usize
+    }
+
+    /// Writes at `offset`; answers the bytes written.
+    ///
+    /// # Errors
+    /// `EFBIG`: nothing fits below the largest size. `ENOSPC`: there is no room for the first byte.
+    pub(crate) fn write(&mut self, quota: &Quota, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+        if from.remaining() == 0 {
+            return Ok(0);
+        }
+        let room = MAX_SIZE.checked_sub(offset).filter(|&room| room > 0).ok_or(Errno::FBIG)?;
+        let end = offset + room.min(from.remaining() as u64);
+        let mut at = offset;
+        while at < end {
+            let len = (PAGE - at % PAGE).min(end - at) as usize;
+            let done = self.write_in_page(quota, at / PAGE, (at % PAGE) as usize, len, from);
+            at += done as u64;
+            if done < len {
+                break;
+            }
+        }
+        if at == offset {
+            return Err(Errno::NOSPC);
+        }
+        self.size = self.size.max(at);
+        Ok((at - offset) as usize)
+    }
+
+    /// Writes `len` bytes, at least one, of a page; answers how many there was room for.
+    fn write_in_page(
+        &mut self,
+        quota: &Quota,
+        index: u64,
+        start: usize,
+        len: usize,
+        from: &mut Source<'_>,
+    ) -> usize {
+        if let Some(page) = self.page_mut(index) {
+            return write_page(page, start, len, from);
+        }
+        let set_aside = self.reserved.as_mut().is_some_and(|reserved| reserved.remove(index..index + 1) > 0);
+        if !set_aside {
+            if quota.take_pages(1).is_err() {
+                return 0;
+            }
+            self.pages += 1;
+        }
+        let mut page = Page::new();
+        let done = write_page(&mut page, start, len, from);
+        if done > 0 {
+            self.store(index, page);
+        } else {
+            self.give_back(quota, 1);
+        }
+        done
+    }
+
+    /// Stores a page that is counted, and was not stored.
+    fn store(&mut self, index: u64, page: Page) {
+        if let Store::Page(first) = &mut self.store {
+            if index == 0 {
+                *first = page;
+                return;
+            }
+            let first = core::mem::take(first);
+            let mut chunks = Box::<Chunks>::default();
+            if !first.is_empty() {
+                chunks.get_or_make(0).set(0, first);
+            }
+            self.store = Store::Chunks(chunks);
+        }
+        if let Store::Chunks(chunks) = &mut self.store {
+            chunks.get_or_make(index / PAGES).set((index % PAGES) as usize, page);
+        }
+    }
+
+    fn give_back(&mut self, quota: &Quota, pages: u64) {
+        self.pages -= pages;
+        quota.give_pages(pages);
+    }
+
+    /// Sets the size; what is past it is dropped, and so is what was set aside there.
+    ///
+    /// # Errors
+    /// `EFBIG`.
+    pub(crate) fn set_size(&mut self, quota: &Quota, size: u64) -> Result<()> {
+        if size > MAX_SIZE {
+            return Err(Errno::FBIG);
+        }
+        if size <= self.size && self.pages > 0 {
+            self.drop_pages(quota, size.div_ceil(PAGE)..u64::MAX);
+            let within = (size % PAGE) as usize;
+            if within > 0
+                && let Some(page) = self.page_mut(size / PAGE)
+            {
+                cut_page(page, within);
+            }
+        }
+        self.size = size;
+        Ok(())
+    }
+
+    /// Makes holes of pages.
+    fn drop_pages(&mut self, quota: &Quota, range: Range<u64>) {
+        let stored = match &mut self.store {
+            Store::Page(page) if range.contains(&0) && !page.is_empty() => {
+                *page = Page::new();
+                1
+            }
+            Store::Page(_) => 0,
+            Store::Chunks(_) if range.start == 0 && range.end == u64::MAX => {
+                let stored = self.stored_in(range.clone()).count() as u64;
+                self.store = Store::Page(Page::new());
+                stored
+            }
+            Store::Chunks(chunks) => chunks.drop_pages(range.clone()),
+        };
+        let set_aside = self.reserved.as_mut().map_or(0, |reserved| reserved.remove(range));
+        self.reserved.take_if(|reserved| reserved.is_empty());
+        self.give_back(quota, stored + set_aside);
+    }
+
+    /// Reserves, punches or zeroes a range (`shmem_fallocate`).
+    ///
+    /// # Errors
+    /// `EFBIG`, `ENOSPC`.
+    pub(crate) fn allocate(&mut self, quota: &Quota, how: Allocate, offset: u64, len: u64) -> Result<()> {
+        let end = offset.checked_add(len).filter(|&end| end <= MAX_SIZE).ok_or(Errno::FBIG)?;
+        if how == Allocate::PunchHole {
+            self.zero(offset..end);
+            self.drop_pages(quota, covered(offset..end));
+            return Ok(());
+        }
+        self.set_aside(quota, touched(offset..end))?;
+        if how == Allocate::ZeroRange {
+            self.zero(offset..end);
+        }
+        if how != Allocate::KeepSize {
+            self.size = self.size.max(end);
+        }
+        Ok(())
+    }
+
+    /// Makes stored bytes zero.
+    fn zero(&mut self, range: Range<u64>) {
+        let mut from = range.start / PAGE;
+        while let Some(index) = self.next_stored(from).filter(|index| index * PAGE < range.end) {
+            if let Some(page) = self.page_mut(index) {
+                zero_page(page, part_in_page(&range, index));
+            }
+            from = index + 1;
+        }
+    }
+
+    /// Counts the pages of a range that are not counted yet.
+    fn set_aside(&mut self, quota: &Quota, range: Range<u64>) -> Result<()> {
+        let mut holes = Vec::new();
+        let mut from = range.start;
+        for stored in self.stored_in(range.clone()) {
+            if from < stored {
+                holes.push(from..stored);
+            }
+            from = stored + 1;
+        }
+        if from < range.end {
+            holes.push(from..range.end);
+        }
+        let reserved = self.reserved.as_deref();
+        let counted = |hole: &Range<u64>| reserved.map_or(0, |reserved| reserved.count(hole.clone()));
+        let more: u64 = holes.iter().map(|hole| hole.end - hole.start - counted(hole)).sum();
+        if more == 0 {
+            return Ok(());
+        }
+        quota.take_pages(more)?;
+        self.pages += more;
+        let reserved = self.reserved.get_or_insert_default();
+        holes.into_iter().for_each(|hole| reserved.insert(hole));
+        Ok(())
+    }
+
+    /// The stored pages of a range.
+    fn stored_in(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
+        let (first, chunks) = match &self.store {
+            Store::Page(page) => ((!page.is_empty() && range.contains(&0)).then_some(0), None),
+            Store::Chunks(chunks) => (None, Some(chunks.stored(range))),
+        };
+        first.into_iter().chain(chunks.into_iter().flatten())
+    }
+
+    /// The first stored page at or after `index`.
+    fn next_stored(&self, index: u64) -> Option<u64> {
+        self.stored_in(index..u64::MAX).next()
+    }
+
+    /// Finds data or a hole at or after `offset`.
+    ///
+    /// # Errors
+    /// `ENXIO`.
+    pub(crate) fn seek(&self, what: SeekFor, offset: u64) -> Result<u64> {
+        if offset >= self.size {
+            return Err(Errno::NXIO);
+        }
+        let page = offset / PAGE;
+        let found = match what {
+            SeekFor::Data => self.next_stored(page).ok_or(Errno::NXIO)? * PAGE,
+            SeekFor::Hole => {
+                let stored =
+                    self.stored_in(page..u64::MAX).zip(page..).take_while(|(stored, at)| stored == at);
+                (page + stored.count() as u64) * PAGE
+            }
+        };
+        match what {
+            SeekFor::Data if found >= self.size => Err(Errno::NXIO),
+            _ => Ok(found.clamp(offset, self.size)),
+        }
+    }
+
+    /// Gives back all that is counted; only the file's last holder does that.
+    pub(crate) fn release(&mut self, quota: &Quota) {
+        let pages = core::mem::take(&mut self.pages);
+        quota.give_pages(pages);
+    }
+}
+
+#[cfg(test)]
+impl Content {
+    /// The pages that are stored.
+    pub(crate) fn stored_pages(&self) -> Vec<u64> {
+        self.stored_in(0..u64::MAX).collect()
+    }
+
+    /// The pages that are set aside.
+    pub(crate) fn set_aside_pages(&self) -> Vec<Range<u64>> {
+        self.reserved.iter().flat_map(|reserved| reserved.within(0..u64::MAX)).collect()
+    }
+
+    /// How many bytes a page has.
+    pub(crate) fn byte_count(&self, page: u64) -> u64 {
+        self.page(page).map_or(0, |page| page.len() as u64)
+    }
+}

@@ -1,0 +1,69 @@
+//! An open regular file: the inode itself, so that opening allocates nothing.
+
+use vnode_core::fs::{Allocate, File, SeekFor};
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Cx, Result};
+
+use crate::content::Content;
+use crate::node::Node;
+
+impl Node {
+    /// Notes that the content was changed; called with the content still locked.
+    pub(crate) fn content_changed(&self, cx: &Cx<'_>, content: &Content) {
+        let now = cx.now();
+        let mut meta = self.meta.write();
+        meta.modified(now);
+        meta.size = content.size();
+        meta.pages = content.pages();
+        meta.remove_privileges(cx);
+    }
+}
+
+impl File for Node {
+    fn read_at(&self, cx: &Cx<'_>, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
+        let done = self.content()?.read().read(offset, into);
+        self.meta.accessed(cx);
+        Ok(done)
+    }
+
+    fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+        let mut content = self.content()?.write();
+        let done = content.write(&self.shared.quota, offset, from)?;
+        if done > 0 {
+            self.content_changed(cx, &content);
+        }
+        Ok(done)
+    }
+
+    fn append(&self, cx: &Cx<'_>, from: &mut Source<'_>) -> Result<(usize, u64)> {
+        let mut content = self.content()?.write();
+        let end = content.size();
+        let done = content.write(&self.shared.quota, end, from)?;
+        if done > 0 {
+            self.content_changed(cx, &content);
+        }
+        Ok((done, content.size()))
+    }
+
+    fn set_len(&self, cx: &Cx<'_>, len: u64) -> Result<()> {
+        let mut content = self.content()?.write();
+        content.set_size(&self.shared.quota, len)?;
+        self.content_changed(cx, &content);
+        Ok(())
+    }
+
+    fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
+        let mut content = self.content()?.write();
+        content.allocate(&self.shared.quota, how, offset, len)?;
+        self.content_changed(cx, &content);
+        Ok(())
+    }
+
+    fn seek_data_or_hole(&self, _cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {
+        self.content()?.read().seek(what, offset)
+    }
+
+    fn sync(&self, _cx: &Cx<'_>, _data_only: bool) -> Result<()> {
+        Ok(())
+    }
+}

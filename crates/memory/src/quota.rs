@@ -1,0 +1,111 @@
+//! What a filesystem uses of what it may.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use vnode_core::{Errno, Result};
+
+/// Bytes in a page, the unit in which file content is stored and counted.
+pub(crate) const PAGE: u64 = 4096;
+
+/// What all counts stay under when there is no limit, so that no sum of them overflows.
+const CEILING: u64 = i64::MAX as u64;
+
+/// A count with a limit.
+pub(crate) struct Counter {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl Counter {
+    fn new(limit: u64) -> Self {
+        Counter { used: AtomicU64::new(0), limit }
+    }
+
+    /// Takes `amount`.
+    ///
+    /// # Errors
+    /// `ENOSPC`: there is not so much left; nothing is taken.
+    pub(crate) fn take(&self, amount: u64) -> Result<()> {
+        let ceiling = if self.limit == 0 { CEILING } else { self.limit };
+        let add = |used: u64| used.checked_add(amount).filter(|&sum| sum <= ceiling);
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Errno::NOSPC),
+        }
+    }
+
+    /// Takes one, for the root, whatever the limit.
+    pub(crate) fn take_root(&self) {
+        self.used.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives back `amount`, which was taken.
+    pub(crate) fn give(&self, amount: u64) {
+        if amount > 0 {
+            self.used.fetch_sub(amount, Ordering::Relaxed);
+        }
+    }
+
+    /// What is taken.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The limit; 0 for none.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+}
+
+/// Bytes and inodes.
+pub(crate) struct Quota {
+    pub(crate) bytes: Counter,
+    pub(crate) inodes: Counter,
+}
+
+impl Quota {
+    /// Limits, 0 for none; bytes are rounded up to pages.
+    pub(crate) fn new(max_bytes: u64, max_inodes: u64) -> Self {
+        let max_bytes = max_bytes.min(CEILING / PAGE * PAGE).next_multiple_of(PAGE);
+        Quota { bytes: Counter::new(max_bytes), inodes: Counter::new(max_inodes.min(CEILING)) }
+    }
+
+    /// Takes room for `count` pages.
+    ///
+    /// # Errors
+    /// `ENOSPC`.
+    pub(crate) fn take_pages(&self, count: u64) -> Result<()> {
+        self.bytes.take(count.checked_mul(PAGE).ok_or(Errno::NOSPC)?)
+    }
+
+    /// Gives back room for `count` pages.
+    pub(crate) fn give_pages(&self, count: u64) {
+        self.bytes.give(count * PAGE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_reached_exactly() {
+        let quota = Quota::new(3 * PAGE - 1, 2);
+        assert_eq!(quota.bytes.limit(), 3 * PAGE);
+        assert_eq!(quota.take_pages(2), Ok(()));
+        assert_eq!(quota.take_pages(2), Err(Errno::NOSPC));
+        assert_eq!(quota.take_pages(1), Ok(()));
+        assert_eq!(quota.bytes.take(1), Err(Errno::NOSPC));
+        quota.give_pages(3);
+        assert_eq!(quota.bytes.used(), 0);
+        assert_eq!(quota.take_pages(u64::MAX), Err(Errno::NOSPC));
+    }
+
+    #[test]
+    fn without_a_limit_sums_stay_in_range() {
+        let quota = Quota::new(0, 0);
+        assert_eq!(quota.bytes.take(CEILING), Ok(()));
+        assert_eq!(quota.bytes.take(1), Err(Errno::NOSPC));
+        assert_eq!(Quota::new(u64::MAX, 0).bytes.limit() % PAGE, 0);
+    }
+}
