@@ -13,7 +13,11 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[Exception {
+    path: "crates/conformance/src/call.rs",
+    function: "",
+    reason: "the table of the script's verbs, one arm each",
+}];
 
 pub(crate) fn check(source: &Source, findings: &mut Vec<Finding>) {
     let lines = source.test.iter().filter(|test| !**test).count();

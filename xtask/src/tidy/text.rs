@@ -19,7 +19,10 @@ pub(crate) fn check(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
         if let Some(column) = line.iter().position(|byte| !byte.is_ascii()) {
             find(&format!("a byte that is not ASCII in column {}: spell it with an escape", column + 1));
         }
-        if line.ends_with(b" ") || line.ends_with(b"\t") || line.ends_with(b"\r") {
+        // In a conformance script, the last word of a line may be an empty parameter.
+        if !path.starts_with("crates/conformance/cases/")
+            && (line.ends_with(b" ") || line.ends_with(b"\t") || line.ends_with(b"\r"))
+        {
             find("blanks at the end of the line: remove them");
         }
         if path.ends_with(".rs") && path != SELF {
