@@ -84,14 +84,15 @@ pub fn mode_after_write(cx: &Cx<'_>, attr: &Attr) -> Option<Mode> {
     if cx.credentials().has(Capabilities::FSETID) {
         return None;
     }
-    mode_without_privilege(cx, attr, false)
+    mode_without_privilege(cx, attr)
 }
 
-/// The mode without what a change of owner (always) or content takes, if that is another.
-pub(crate) fn mode_without_privilege(cx: &Cx<'_>, attr: &Attr, owner_changes: bool) -> Option<Mode> {
+/// The mode without what a change of owner or content takes, if that is another (`setattr_should_drop_suidgid`
+/// in Linux): of a group that isn't the caller's, set-group-id even where nobody may execute.
+pub(crate) fn mode_without_privilege(cx: &Cx<'_>, attr: &Attr) -> Option<Mode> {
     let who = cx.credentials();
     let mut mode = attr.mode - Mode::SETUID;
-    let foreign_group = owner_changes && !who.in_group(attr.gid) && !who.has(Capabilities::FSETID);
+    let foreign_group = !who.in_group(attr.gid) && !who.has(Capabilities::FSETID);
     if mode.contains(Mode::XGRP) || foreign_group {
         mode -= Mode::SETGID;
     }

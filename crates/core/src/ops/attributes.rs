@@ -123,8 +123,7 @@ impl Caller<'_> {
                 return Err(Errno::PERM);
             }
         }
-        let mode =
-            if attr.kind.is_dir() { None } else { access::mode_without_privilege(self.cx, &attr, true) };
+        let mode = if attr.kind.is_dir() { None } else { access::mode_without_privilege(self.cx, &attr) };
         self.setattr(at, &SetAttr { mode, uid, gid, ..SetAttr::default() })
     }
 

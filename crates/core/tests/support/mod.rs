@@ -1,5 +1,5 @@
 //! A namespace over a memory filesystem, with the operations as short calls.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::ops::ControlFlow;
 
