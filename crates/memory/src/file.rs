@@ -2,7 +2,7 @@
 
 use vnode_core::fs::{Allocate, File, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, Result};
+use vnode_core::{Cx, Mode, Result, access};
 
 use crate::content::Content;
 use crate::node::Node;
@@ -15,7 +15,11 @@ impl Node {
         meta.modified(now);
         meta.size = content.size();
         meta.pages = content.pages();
-        meta.remove_privileges(cx);
+        if meta.mode.intersects(Mode::SETUID | Mode::SETGID)
+            && let Some(mode) = access::mode_after_write(cx, &self.attr_of(&meta))
+        {
+            meta.mode = mode;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! # Map
 //!
 //! * `memory` - [`Memory`], the [`Filesystem`](vnode_core::fs::Filesystem); `builder` - how one is made.
-//! * `node` - [`Node`], the inode; `meta` - its attributes and times; `place` - where a directory is.
+//! * `node` - [`Node`], the inode; `meta` - its attributes and times, `attributes` - changing them; `place` - where a directory is.
 //! * `entries` - a directory's names; `listing` - reading them in order; `names` - making and removing them;
 //!   `rename` - moving them; `run` - taking many names at once.
 //! * `content` - a file's bytes, on `chunks` (what is stored) and `reserved` (what is only set aside);
@@ -37,6 +37,7 @@
 //! No callback is called and no inode is dropped for the last time with a directory's lock held, unless it is
 //! a new one that was never seen.
 
+mod attributes;
 mod builder;
 mod chunks;
 mod content;

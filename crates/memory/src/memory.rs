@@ -6,7 +6,7 @@ use vnode_core::fs::{
     Access, At, Caps, DirStream, File, Filesystem, LinkTarget, NewInode, NewKind, Remove, Rename, Run,
     RunEnd, SetXattr, Want,
 };
-use vnode_core::{Attr, Cx, Errno, NAME_MAX, Name, NameBuf, Result, SetAttr, SetTime, StatFs};
+use vnode_core::{Attr, Cx, Errno, NAME_MAX, Name, NameBuf, Result, SetAttr, StatFs};
 
 use crate::builder::{Builder, time_of_day};
 use crate::listing::Listing;
@@ -209,43 +209,5 @@ impl Filesystem for Memory {
 
     fn remove_xattr(&self, cx: &Cx<'_>, inode: &Arc<Node>, name: &[u8]) -> Result<()> {
         inode.remove_xattr(cx, name)
-    }
-}
-
-impl Node {
-    /// Changes attributes, all or none (`shmem_setattr` in Linux).
-    fn set_attr(&self, cx: &Cx<'_>, set: &SetAttr) -> Result<()> {
-        let now = cx.now();
-        let SetAttr { mode, uid, gid, atime, mtime, size } = *set;
-        let time = |time| if let SetTime::To(time) = time { time } else { now };
-        let mut content = match size {
-            Some(_) => Some(self.content()?.write()),
-            None => None,
-        };
-        let mut touched = SetAttr { size: None, ..*set } != SetAttr::default() || size.is_none();
-        let mut meta = None;
-        if let (Some(content), Some(size)) = (&mut content, size) {
-            // The same size of a file with content counts as a change, of one without it doesn't.
-            let truncated = size != content.size() || content.pages() > 0;
-            content.set_size(&self.shared.quota, size)?;
-            let meta = meta.insert(self.meta.write());
-            meta.size = size;
-            meta.pages = content.pages();
-            meta.remove_privileges(cx);
-            if truncated {
-                meta.mtime = now;
-                touched = true;
-            }
-        }
-        let mut meta = meta.unwrap_or_else(|| self.meta.write());
-        if touched {
-            meta.ctime = now;
-        }
-        meta.mode = mode.unwrap_or(meta.mode);
-        meta.uid = uid.unwrap_or(meta.uid);
-        meta.gid = gid.unwrap_or(meta.gid);
-        meta.atime = atime.map_or(meta.atime, time);
-        meta.mtime = mtime.map_or(meta.mtime, time);
-        Ok(())
     }
 }

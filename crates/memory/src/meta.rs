@@ -4,7 +4,7 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use vnode_core::{Capabilities, Cx, Mode, Timespec};
+use vnode_core::{Cx, Mode, Timespec};
 
 use crate::xattr::Xattrs;
 
@@ -32,17 +32,6 @@ impl Meta {
     pub(crate) fn modified(&mut self, now: Timespec) {
         self.mtime = now;
         self.ctime = now;
-    }
-
-    /// Takes away what a change of content must not leave to another's program (`file_remove_privs` in Linux).
-    pub(crate) fn remove_privileges(&mut self, cx: &Cx<'_>) {
-        if !self.mode.intersects(Mode::SETUID | Mode::SETGID) || cx.credentials().has(Capabilities::FSETID) {
-            return;
-        }
-        self.mode -= Mode::SETUID;
-        if self.mode.contains(Mode::XGRP) || !cx.credentials().in_group(self.gid) {
-            self.mode -= Mode::SETGID;
-        }
     }
 
     /// The second from which on a read updates the access time.

@@ -163,7 +163,11 @@ impl Node {
     }
 
     pub(crate) fn attr(&self) -> Attr {
-        let meta = self.meta.read();
+        self.attr_of(&self.meta.read())
+    }
+
+    /// The attributes, of which `meta` are those that change.
+    pub(crate) fn attr_of(&self, meta: &Meta) -> Attr {
         Attr {
             dev: 0,
             ino: self.ino,
