@@ -210,6 +210,16 @@ impl FdTable {
         Ok((Arc::clone(entry.file(need, self.lacking)?), entry.clone()))
     }
 
+    /// The same with the rights for what is opened through the descriptor.
+    ///
+    /// # Errors
+    /// As [`FdTable::get`].
+    pub fn get_inheriting(&self, fd: Fd, need: Rights) -> Result<(Arc<OpenFile>, Rights)> {
+        let slots = self.slots.read();
+        let entry = slots.entry(fd)?;
+        Ok((Arc::clone(entry.file(need, self.lacking)?), entry.inheriting))
+    }
+
     /// What a missing right is here.
     pub fn lacking(&self) -> Errno {
         self.lacking

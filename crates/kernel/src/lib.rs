@@ -7,6 +7,9 @@
 //! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended.
 //! * [`Observer`]: the trace and the counts.
 //!
+//! The calls themselves are methods of [`Process`], by descriptor (`calls/by_fd.rs`), by path (`calls/by_path.rs`),
+//! and `poll(2)` (`calls/poll.rs`); what they do with an open file is in `file_io.rs`.
+//!
 //! Invariants: no call gets at an open file without naming the rights that it needs ([`FdTable::get`]). A
 //! failed call changes nothing: a descriptor's number is set aside before anything is opened. Every wait ends
 //! when the process is killed.
@@ -14,12 +17,13 @@
 //! Lock order, outermost first: descriptors (an `Arc` is taken out), the position of an open file, what the
 //! filesystem has. The descriptors' lock is never held across a call of a filesystem, nor while something is
 //! dropped; the place in the tree ([`FsContext`]) is copied out. The queues of [`WaitQueue`] are leaves.
+mod calls;
 mod clock;
 mod exit;
 mod fd_table;
+mod file_io;
 mod observe;
 mod open_file;
-mod policy;
 mod process;
 mod random;
 mod rights;
@@ -27,14 +31,15 @@ pub mod stream;
 mod strings;
 mod wait;
 
+pub use calls::{OpenRequest, Poll, PollEvent, Whence};
 pub use clock::{ClockId, Clocks, HostClocks};
 pub use exit::Exit;
 pub use fd_table::{FD_LIMIT_MAX, Fd, FdEntry, FdTable, ReservedFd};
 pub use observe::{CallCount, Event, Observer, Stats};
 pub use open_file::OpenFile;
-pub use policy::Policy;
 pub use process::{FsContext, Limits, Process, ProcessBuilder};
 pub use random::{HostRandom, Random};
 pub use rights::{FdFlags, Rights};
 pub use strings::Strings;
+pub use vnode_core::Policy;
 pub use wait::{Interruption, Look, Wait, WaitQueue, Watch};

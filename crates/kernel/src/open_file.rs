@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vnode_core::fs::{Access, File};
-use vnode_core::{Errno, FileType, Place};
+use vnode_core::{Errno, FileType, Listing, Place, Result};
 
 use crate::rights::{FdFlags, Rights};
 use crate::stream::Stream;
@@ -14,10 +14,16 @@ use crate::stream::Stream;
 pub(crate) enum What {
     /// A regular file's content.
     Regular { place: Place, file: Arc<dyn File> },
-    /// A directory.
-    Directory { place: Place },
+    /// A directory, with its listing from the time that one was asked for.
+    Directory { place: Place, listing: Mutex<Option<Listing>> },
     /// A stream.
     Stream(Arc<dyn Stream>),
+}
+
+impl What {
+    pub(crate) fn of_directory(place: Place) -> Self {
+        What::Directory { place, listing: Mutex::new(None) }
+    }
 }
 
 /// An open file, shared by all descriptors that were made from one another.
@@ -52,11 +58,11 @@ impl OpenFile {
     ///
     /// # Errors
     /// `ENOTDIR`.
-    pub fn directory(place: Place) -> vnode_core::Result<Self> {
+    pub fn directory(place: Place) -> Result<Self> {
         if !place.kind().is_dir() {
             return Err(Errno::NOTDIR);
         }
-        Ok(OpenFile::new(What::Directory { place }, Access::READ, FdFlags::empty()))
+        Ok(OpenFile::new(What::of_directory(place), Access::READ, FdFlags::empty()))
     }
 
     /// The same with a path that the trace shows.
@@ -76,6 +82,25 @@ impl OpenFile {
             What::Regular { .. } => FileType::Regular,
             What::Directory { .. } => FileType::Directory,
             What::Stream(stream) => stream.kind(),
+        }
+    }
+
+    /// Where it is, unless it is a stream.
+    pub fn place(&self) -> Option<&Place> {
+        match &self.what {
+            What::Regular { place, .. } | What::Directory { place, .. } => Some(place),
+            What::Stream(_) => None,
+        }
+    }
+
+    /// The directory that a path starts from.
+    ///
+    /// # Errors
+    /// `ENOTDIR`.
+    pub(crate) fn base(&self) -> Result<&Place> {
+        match &self.what {
+            What::Directory { place, .. } => Ok(place),
+            _ => Err(Errno::NOTDIR),
         }
     }
 

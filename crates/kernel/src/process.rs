@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use vnode_core::{Credentials, Errno, Mode, Namespace, Place, Result};
+use vnode_core::{Caller, Credentials, Cx, Errno, Mode, Namespace, Place, Policy, Result};
 
-use crate::Policy;
-use crate::clock::{Clocks, HostClocks};
+use crate::clock::{CallClock, Clocks, HostClocks};
 use crate::exit::Exit;
 use crate::fd_table::{FD_LIMIT_MAX, FdEntry, FdTable};
 use crate::observe::Observer;
@@ -103,6 +102,14 @@ impl Process {
     /// Where it stands in the tree.
     pub fn context(&self) -> Arc<FsContext> {
         self.context.load_full()
+    }
+
+    /// Makes a call: `work` gets the caller, with a clock that is read when something asks for the time.
+    pub(crate) fn call<T>(&self, work: impl FnOnce(&Caller<'_>) -> Result<T>) -> Result<T> {
+        let clock = CallClock(&*self.clocks);
+        let cx = Cx::new(&self.credentials, &clock).with_pid(self.pid).with_cancel(&*self.interruption);
+        let context = self.context.load();
+        work(&Caller { ns: &self.namespace, cx: &cx, root: &context.root, policy: self.policy })
     }
 
     /// How it ended, if it has.

@@ -140,7 +140,8 @@ impl Rights {
                 Rights::STREAM
             }
         };
-        let all = if access.contains(Access::READ) { all } else { all.difference(Rights::FD_READ) };
+        let reading = Rights::FD_READ.union(Rights::FD_READDIR);
+        let all = if access.contains(Access::READ) { all } else { all.difference(reading) };
         if access.contains(Access::WRITE) { all } else { all.difference(Rights::FD_WRITE) }
     }
 }

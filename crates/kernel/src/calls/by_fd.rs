@@ -1,0 +1,230 @@
+//! Calls with a descriptor, and those without any file: clocks, random bytes.
+
+use core::ops::ControlFlow;
+use std::sync::Arc;
+
+use vnode_core::fs::DirEntry;
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Attr, Errno, Policy, Result, SetTime};
+
+use crate::clock::ClockId;
+use crate::fd_table::{Fd, FdEntry};
+use crate::file_io::Whence;
+use crate::open_file::OpenFile;
+use crate::process::Process;
+use crate::random;
+use crate::rights::{FdFlags, Rights};
+
+/// Every call fails with `EBADF`, `ENOTCAPABLE` and the like as [`FdTable::get`](crate::FdTable::get) tells; that
+/// isn't listed again.
+impl Process {
+    /// Reads at the position, and moves it (`readv(2)`).
+    ///
+    /// # Errors
+    /// `EISDIR`: a directory. `EINVAL`: past the largest offset. `EAGAIN`, `EINTR`: a stream. `EIO`.
+    pub fn read(&self, fd: Fd, into: &mut Sink<'_>) -> Result<usize> {
+        let file = self.fds.get(fd, Rights::FD_READ)?;
+        self.call(|caller| file.read(caller.cx, self.interruption(), into))
+    }
+
+    /// Reads at an offset; the position stays (`preadv(2)`).
+    ///
+    /// # Errors
+    /// `ESPIPE`: a stream. `EISDIR`, `EINVAL`, `EIO`.
+    pub fn pread(&self, fd: Fd, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
+        let file = self.fds.get(fd, Rights::FD_READ | Rights::FD_SEEK)?;
+        self.call(|caller| file.read_at(caller.cx, offset, into))
+    }
+
+    /// Writes at the position, and moves it (`writev(2)`).
+    ///
+    /// # Errors
+    /// `EINVAL`: past the largest offset. `EFBIG`, `ENOSPC`, `EDQUOT`, `EIO`. `EPIPE`, `EAGAIN`, `EINTR`: a stream.
+    pub fn write(&self, fd: Fd, from: &mut Source<'_>) -> Result<usize> {
+        let file = self.fds.get(fd, Rights::FD_WRITE)?;
+        self.call(|caller| file.write(caller.cx, self.interruption(), from))
+    }
+
+    /// Writes at an offset; the position stays (`pwritev(2)`).
+    ///
+    /// # Errors
+    /// `ESPIPE`: a stream. Else as [`Process::write`].
+    pub fn pwrite(&self, fd: Fd, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+        let file = self.fds.get(fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
+        self.call(|caller| file.write_at(caller.cx, offset, from))
+    }
+
+    /// Moves the position and answers it (`lseek(2)`). Asking where it is needs less than moving it.
+    ///
+    /// # Errors
+    /// `ESPIPE`: a stream. `EINVAL`: before the start or past the largest offset, or the end of a directory.
+    pub fn seek(&self, fd: Fd, offset: i64, whence: Whence) -> Result<u64> {
+        let file = match (offset, whence) {
+            (0, Whence::Current) => self.tellable(fd)?,
+            _ => self.fds.get(fd, Rights::FD_SEEK)?,
+        };
+        self.call(|caller| file.seek(caller.cx, offset, whence))
+    }
+
+    /// The position (`lseek(fd, 0, SEEK_CUR)`).
+    ///
+    /// # Errors
+    /// `ESPIPE`: a stream.
+    pub fn tell(&self, fd: Fd) -> Result<u64> {
+        let file = self.tellable(fd)?;
+        self.call(|caller| file.seek(caller.cx, 0, Whence::Current))
+    }
+
+    /// The right to seek implies the right to tell.
+    fn tellable(&self, fd: Fd) -> Result<Arc<OpenFile>> {
+        let told = self.fds.get(fd, Rights::FD_TELL);
+        told.or_else(|errno| self.fds.get(fd, Rights::FD_SEEK).map_err(|_| errno))
+    }
+
+    /// Takes advice on a range (`posix_fadvise(3)`).
+    ///
+    /// # Errors
+    /// `ESPIPE`: a stream. `EINVAL`: the length is past the largest offset.
+    pub fn advise(&self, fd: Fd, len: u64) -> Result<()> {
+        self.fds.get(fd, Rights::FD_ADVISE)?.advise(len)
+    }
+
+    /// Makes sure that a range has storage (`posix_fallocate(3)`).
+    ///
+    /// # Errors
+    /// * `EINVAL`: no bytes, or offset or length past the largest offset. `EFBIG`: their sum is.
+    /// * `EBADF`: not open for writing, or a directory. `ESPIPE`: a stream. `ENOSPC`, `EDQUOT`, `EIO`.
+    pub fn allocate(&self, fd: Fd, offset: u64, len: u64) -> Result<()> {
+        let file = self.fds.get(fd, Rights::FD_ALLOCATE)?;
+        self.call(|caller| file.allocate(caller.cx, offset, len))
+    }
+
+    /// Writes to the medium (`fsync(2)`).
+    ///
+    /// # Errors
+    /// `EINVAL`: a stream. `EIO`.
+    pub fn sync(&self, fd: Fd) -> Result<()> {
+        let file = self.fds.get(fd, Rights::FD_SYNC)?;
+        self.call(|caller| file.sync(caller, false))
+    }
+
+    /// Writes content to the medium (`fdatasync(2)`).
+    ///
+    /// # Errors
+    /// As [`Process::sync`].
+    pub fn datasync(&self, fd: Fd) -> Result<()> {
+        let file = self.fds.get(fd, Rights::FD_DATASYNC)?;
+        self.call(|caller| file.sync(caller, true))
+    }
+
+    /// Sets the size (`ftruncate(2)`).
+    ///
+    /// # Errors
+    /// `EINVAL`: not a regular file open for writing, or past the largest offset. `EFBIG`, `ENOSPC`, `EIO`.
+    pub fn set_size(&self, fd: Fd, size: u64) -> Result<()> {
+        let file = self.fds.get(fd, Rights::FD_FILESTAT_SET_SIZE)?;
+        self.call(|caller| file.set_size(caller.cx, size))
+    }
+
+    /// Sets access and modification time (`futimens(3)`).
+    ///
+    /// # Errors
+    /// `EPERM`, `EACCES`: not the owner. `EROFS`. `EINVAL`: a stream.
+    pub fn set_times(&self, fd: Fd, atime: Option<SetTime>, mtime: Option<SetTime>) -> Result<()> {
+        let file = self.fds.get(fd, Rights::FD_FILESTAT_SET_TIMES)?;
+        self.call(|caller| file.set_times(caller, atime, mtime))
+    }
+
+    /// The attributes (`fstat(2)`).
+    ///
+    /// # Errors
+    /// `EIO`.
+    pub fn stat(&self, fd: Fd) -> Result<Attr> {
+        let file = self.fds.get(fd, Rights::FD_FILESTAT_GET)?;
+        self.call(|caller| file.attr(caller))
+    }
+
+    /// Lists a directory from `cookie` on (`getdents64(2)`).
+    ///
+    /// # Errors
+    /// `ENOTDIR`. `ENOENT`: it was removed. `EIO`.
+    pub fn readdir(
+        &self,
+        fd: Fd,
+        cookie: u64,
+        emit: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let file = self.fds.get(fd, Rights::FD_READDIR)?;
+        self.call(|caller| file.list(caller, cookie, emit))
+    }
+
+    /// What a descriptor holds; needs no right.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn fd_state(&self, fd: Fd) -> Result<(Arc<OpenFile>, FdEntry)> {
+        self.fds.get_entry(fd, Rights::empty())
+    }
+
+    /// The name of a preopen.
+    ///
+    /// # Errors
+    /// `EBADF`: not open, or no preopen.
+    pub fn preopen_name(&self, fd: Fd) -> Result<Arc<[u8]>> {
+        let (_, entry) = self.fds.get_entry(fd, Rights::empty())?;
+        entry.preopen().cloned().ok_or(Errno::BADF)
+    }
+
+    /// Sets the status flags (`F_SETFL`).
+    ///
+    /// # Errors
+    /// Those of the descriptor.
+    pub fn set_flags(&self, fd: Fd, flags: FdFlags) -> Result<()> {
+        self.fds.get(fd, Rights::FD_FDSTAT_SET_FLAGS)?.set_flags(flags);
+        Ok(())
+    }
+
+    /// Closes (`close(2)`).
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn close(&self, fd: Fd) -> Result<()> {
+        self.fds.close(fd)
+    }
+
+    /// Moves `from` to `to`, closing what `to` was; a POSIX process keeps `from` as well, for its C library makes
+    /// `dup2` of it.
+    ///
+    /// # Errors
+    /// `EBADF`: one of them is not open.
+    pub fn renumber(&self, from: Fd, to: Fd) -> Result<()> {
+        match self.policy {
+            Policy::Posix => self.fds.duplicate_to(from, to),
+            Policy::Beneath | Policy::Strict => self.fds.renumber(from, to),
+        }
+    }
+
+    /// The time of a clock in nanoseconds.
+    ///
+    /// # Errors
+    /// `EINVAL`: no such clock here. `EOVERFLOW`: the time has no number.
+    pub fn time(&self, clock: ClockId) -> Result<u64> {
+        self.clocks.time(clock)
+    }
+
+    /// The resolution of a clock in nanoseconds.
+    ///
+    /// # Errors
+    /// `EINVAL`: no such clock here.
+    pub fn resolution(&self, clock: ClockId) -> Result<u64> {
+        self.clocks.resolution(clock)
+    }
+
+    /// Fills with random bytes (`getrandom(2)`).
+    ///
+    /// # Errors
+    /// `EINTR`: the process is to end. `EIO`.
+    pub fn random(&self, into: &mut Sink<'_>) -> Result<()> {
+        self.call(|caller| random::fill(caller.cx, &*self.random, into))
+    }
+}

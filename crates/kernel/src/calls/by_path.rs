@@ -1,0 +1,212 @@
+//! Calls with a directory's descriptor and a path.
+
+use std::sync::Arc;
+
+use vnode_core::access::{self, May};
+use vnode_core::fs::{Access, Rename};
+use vnode_core::{
+    Attr, Caller, Errno, Follow, Mode, OpenFlags, OpenHow, OpenNode, Opened, Place, Result, SetTime, VPath,
+};
+
+use crate::fd_table::{Fd, FdEntry};
+use crate::open_file::{OpenFile, What};
+use crate::process::{Process, directory_rights};
+use crate::rights::{FdFlags, Rights};
+
+/// How a path is to be opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenRequest {
+    /// Create, exclusive, truncate, directory, nofollow.
+    pub flags: OpenFlags,
+    /// The rights wanted: `FD_READ`, `FD_READDIR` and `FD_WRITE` choose the access mode. The others count for
+    /// nothing: all that the directory hands on are given.
+    pub rights: Rights,
+    /// The status flags.
+    pub status: FdFlags,
+    /// Whether another program's execution closes it.
+    pub close_on_exec: bool,
+}
+
+impl OpenRequest {
+    fn access(&self) -> Access {
+        let mut access = Access::empty();
+        access.set(Access::READ, self.rights.intersects(Rights::FD_READ | Rights::FD_READDIR));
+        access.set(Access::WRITE, self.rights.contains(Rights::FD_WRITE));
+        access
+    }
+
+    /// The rights that opening needs of the directory.
+    fn needs(&self) -> Rights {
+        let mut needs = Rights::PATH_OPEN;
+        needs.set(Rights::PATH_CREATE_FILE, self.flags.contains(OpenFlags::CREATE));
+        needs.set(Rights::PATH_FILESTAT_SET_SIZE, self.flags.contains(OpenFlags::TRUNCATE));
+        needs
+    }
+}
+
+/// Every call fails as [`FdTable::get`](crate::FdTable::get) and [`Caller::resolve`] tell; that isn't listed again.
+impl Process {
+    /// A call with one path.
+    fn at<T>(
+        &self,
+        fd: Fd,
+        need: Rights,
+        path: &[u8],
+        work: impl FnOnce(&Caller<'_>, &Place, VPath<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let dir = self.fds.get(fd, need)?;
+        let path = VPath::new(path)?;
+        self.call(|caller| work(caller, dir.base()?, path))
+    }
+
+    /// Opens a path (`openat(2)`).
+    ///
+    /// # Errors
+    /// * As [`Caller::open`]. `EMFILE`, before anything is opened or made.
+    /// * `ENOTCAPABLE`: reading or writing is wanted that the directory doesn't hand on.
+    /// * `ENXIO`: a FIFO, socket or device.
+    pub fn open(&self, dirfd: Fd, path: &[u8], request: &OpenRequest) -> Result<Fd> {
+        let (dir, inheriting) = self.fds.get_inheriting(dirfd, request.needs())?;
+        let wanted = request.rights & (Rights::FD_READ | Rights::FD_WRITE);
+        if !inheriting.contains(wanted) {
+            return Err(Errno::NOTCAPABLE);
+        }
+        let text = VPath::new(path)?;
+        let reserved = self.fds.reserve()?;
+        let mode = Mode::from_raw(0o666) - self.context.load().umask;
+        let how = OpenHow { access: request.access(), flags: request.flags, mode };
+        let file = self.call(|caller| {
+            let opened = caller.open(dir.base()?, text, &how)?;
+            open_file(caller, opened, how.access, request.status)
+        })?;
+        let file = match self.observer() {
+            Some(observer) if observer.wants_text() => file.shown_as(&shown_below(&dir, path)),
+            _ => file,
+        };
+        let rights = match file.kind().is_dir() {
+            true => directory_rights(self.policy) & Rights::of(file.kind(), file.access()),
+            false => Rights::of(file.kind(), file.access()),
+        };
+        let handed_on = if file.kind().is_dir() { inheriting } else { Rights::empty() };
+        let entry = FdEntry::new(Arc::new(file), rights & inheriting, handed_on);
+        Ok(reserved.install(entry.with_close_on_exec(request.close_on_exec)))
+    }
+
+    /// Makes a directory (`mkdirat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::mkdir`].
+    pub fn mkdir_at(&self, fd: Fd, path: &[u8]) -> Result<()> {
+        let mode = Mode::from_raw(0o777) - self.context.load().umask;
+        self.at(fd, Rights::PATH_CREATE_DIRECTORY, path, |caller, base, path| caller.mkdir(base, path, mode))
+    }
+
+    /// The attributes of what a path leads to (`fstatat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::stat`].
+    pub fn stat_at(&self, fd: Fd, path: &[u8], follow: Follow) -> Result<Attr> {
+        self.at(fd, Rights::PATH_FILESTAT_GET, path, |caller, base, path| caller.stat(base, path, follow))
+    }
+
+    /// Sets the times of what a path leads to (`utimensat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::set_times`].
+    pub fn set_times_at(
+        &self,
+        fd: Fd,
+        path: &[u8],
+        follow: Follow,
+        atime: Option<SetTime>,
+        mtime: Option<SetTime>,
+    ) -> Result<()> {
+        self.at(fd, Rights::PATH_FILESTAT_SET_TIMES, path, |caller, base, path| {
+            caller.set_times(base, path, follow, atime, mtime)
+        })
+    }
+
+    /// Makes another name for a file (`linkat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::link`].
+    pub fn link_at(&self, old_fd: Fd, old: &[u8], follow: Follow, new_fd: Fd, new: &[u8]) -> Result<()> {
+        let old_dir = self.fds.get(old_fd, Rights::PATH_LINK_SOURCE)?;
+        let new_dir = self.fds.get(new_fd, Rights::PATH_LINK_TARGET)?;
+        let (old, new) = (VPath::new(old)?, VPath::new(new)?);
+        self.call(|caller| caller.link(old_dir.base()?, old, follow, new_dir.base()?, new))
+    }
+
+    /// Renames, replacing what is there (`renameat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::rename`].
+    pub fn rename_at(&self, old_fd: Fd, old: &[u8], new_fd: Fd, new: &[u8]) -> Result<()> {
+        let old_dir = self.fds.get(old_fd, Rights::PATH_RENAME_SOURCE)?;
+        let new_dir = self.fds.get(new_fd, Rights::PATH_RENAME_TARGET)?;
+        let (old, new) = (VPath::new(old)?, VPath::new(new)?);
+        self.call(|caller| caller.rename(old_dir.base()?, old, new_dir.base()?, new, Rename::Replace))
+    }
+
+    /// Makes a symbolic link (`symlinkat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::symlink`].
+    pub fn symlink_at(&self, target: &[u8], fd: Fd, path: &[u8]) -> Result<()> {
+        self.at(fd, Rights::PATH_SYMLINK, path, |caller, base, path| caller.symlink(target, base, path))
+    }
+
+    /// The whole target of a symbolic link (`readlinkat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::readlink`].
+    pub fn readlink_at(&self, fd: Fd, path: &[u8]) -> Result<Arc<[u8]>> {
+        self.at(fd, Rights::PATH_READLINK, path, |caller, base, path| caller.readlink(base, path))
+    }
+
+    /// Removes a name of anything but a directory (`unlinkat(2)`).
+    ///
+    /// # Errors
+    /// As [`Caller::unlink`].
+    pub fn unlink_at(&self, fd: Fd, path: &[u8]) -> Result<()> {
+        self.at(fd, Rights::PATH_UNLINK_FILE, path, |caller, base, path| caller.unlink(base, path))
+    }
+
+    /// Removes an empty directory (`unlinkat(2)` with `AT_REMOVEDIR`).
+    ///
+    /// # Errors
+    /// As [`Caller::rmdir`].
+    pub fn rmdir_at(&self, fd: Fd, path: &[u8]) -> Result<()> {
+        self.at(fd, Rights::PATH_REMOVE_DIRECTORY, path, |caller, base, path| caller.rmdir(base, path))
+    }
+}
+
+/// The open file of what the filesystem opened.
+fn open_file(caller: &Caller<'_>, opened: Opened, access: Access, status: FdFlags) -> Result<OpenFile> {
+    let Opened { place, node, .. } = opened;
+    match node {
+        OpenNode::File(file) => Ok(OpenFile::new(What::Regular { place, file }, access, status)),
+        OpenNode::Directory => {
+            // Who asked for no access to a directory may list it all the same, if its mode allows.
+            let access = match access.is_empty()
+                && access::check(caller.cx, &place.attr(caller.cx)?, May::READ).is_ok()
+            {
+                true => Access::READ,
+                false => access,
+            };
+            Ok(OpenFile::new(What::of_directory(place), access, status))
+        }
+        OpenNode::Special(_) | OpenNode::Path => Err(Errno::NXIO),
+    }
+}
+
+/// What the trace shows for a path below a directory.
+fn shown_below(dir: &OpenFile, path: &[u8]) -> Vec<u8> {
+    match dir.shown() {
+        Some(dir) if !path.starts_with(b"/") => {
+            let separator: &[u8] = if dir.ends_with(b"/") { b"" } else { b"/" };
+            [dir, separator, path].concat()
+        }
+        _ => path.to_vec(),
+    }
+}

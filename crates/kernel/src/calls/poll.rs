@@ -1,0 +1,160 @@
+//! Waiting for several things at once (`poll(2)`, and timers).
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use vnode_core::fs::Access;
+use vnode_core::{Errno, Result};
+
+use crate::clock::{ClockId, Clocks};
+use crate::fd_table::Fd;
+use crate::open_file::{OpenFile, What};
+use crate::process::Process;
+use crate::rights::Rights;
+use crate::stream::{Interest, Readiness};
+use crate::wait::{Look, Wait, Watch};
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// A clock.
+    Clock {
+        /// Which.
+        clock: ClockId,
+        /// Nanoseconds from now, or a time of the clock.
+        timeout: u64,
+        /// Whether `timeout` is a time of the clock (`TIMER_ABSTIME`).
+        absolute: bool,
+    },
+    /// A descriptor. What is no stream is always ready.
+    Fd {
+        /// Which.
+        fd: Fd,
+        /// Ready for what.
+        interest: Interest,
+    },
+}
+
+/// Something that was waited for has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PollEvent {
+    /// Its number in the list.
+    pub index: usize,
+    /// What it is ready for; `EBADF` and such, if it can't be waited for.
+    pub ready: Result<Readiness>,
+}
+
+/// What came, in the order of the list.
+type Events = SmallVec<[PollEvent; 8]>;
+
+/// The longest sleep towards a time that may come sooner than the sleep ends: the time of day can be set, and
+/// processor time of several threads runs faster.
+const REALTIME_SLICE: Duration = Duration::from_secs(1);
+const CPU_SLICE: Duration = Duration::from_millis(10);
+
+/// One thing waited for, looked up.
+enum Waited {
+    /// Settled already.
+    Known(Result<Readiness>),
+    Deadline {
+        clock: ClockId,
+        at: u64,
+        slice: Option<Duration>,
+    },
+    Stream(Arc<OpenFile>, Interest),
+}
+
+impl Process {
+    /// Waits until at least one of `list` has come, and answers all that have.
+    ///
+    /// # Errors
+    /// `EINTR`: the process is to end. `ENFILE`, `ENOMEM`: the host has no means left to sleep.
+    pub fn poll(&self, list: &[Poll]) -> Result<SmallVec<[PollEvent; 8]>> {
+        let waited: SmallVec<[Waited; 8]> = list.iter().map(|poll| self.look_up(poll)).collect();
+        let watches: SmallVec<[Watch<'_>; 8]> = waited
+            .iter()
+            .filter_map(|waited| match waited {
+                Waited::Stream(file, interest) => match &file.what {
+                    What::Stream(stream) => Some(stream.watch(*interest)),
+                    _ => None,
+                },
+                _ => None,
+            })
+            .collect();
+        Wait::blocking(self.interruption()).until(&watches, || look(&*self.clocks, &waited))
+    }
+
+    fn look_up(&self, poll: &Poll) -> Waited {
+        let result = match *poll {
+            Poll::Clock { clock, timeout, absolute } => self.deadline(clock, timeout, absolute),
+            Poll::Fd { fd, interest } => self.waited_fd(fd, interest),
+        };
+        result.unwrap_or_else(|errno| Waited::Known(Err(errno)))
+    }
+
+    fn deadline(&self, clock: ClockId, timeout: u64, absolute: bool) -> Result<Waited> {
+        let slice = match clock {
+            // A thread that sleeps has no processor time (`clock_nanosleep(2)`).
+            ClockId::ThreadCpu => return Err(Errno::INVAL),
+            ClockId::ProcessCpu => Some(CPU_SLICE),
+            ClockId::Realtime if absolute => Some(REALTIME_SLICE),
+            ClockId::Realtime | ClockId::Monotonic => None,
+        };
+        // What is relative to the time of day is not changed when that is set.
+        let clock = if clock == ClockId::Realtime && !absolute { ClockId::Monotonic } else { clock };
+        let now = self.clocks.time(clock)?;
+        let at = if absolute { timeout } else { now.saturating_add(timeout) };
+        Ok(Waited::Deadline { clock, at, slice })
+    }
+
+    fn waited_fd(&self, fd: Fd, interest: Interest) -> Result<Waited> {
+        let file = self.fds.get(fd, Rights::POLL_FD_READWRITE)?;
+        let access = if interest == Interest::Read { Access::READ } else { Access::WRITE };
+        match &file.what {
+            What::Stream(stream) if !stream.access().contains(access) => Err(Errno::BADF),
+            What::Stream(_) => Ok(Waited::Stream(file, interest)),
+            What::Directory { .. } => Ok(Waited::Known(Ok(Readiness::default()))),
+            What::Regular { place, .. } => {
+                let bytes = match interest {
+                    Interest::Read => {
+                        let size = self.call(|caller| place.attr(caller.cx))?.size;
+                        size.saturating_sub(*file.position.lock())
+                    }
+                    Interest::Write => 0,
+                };
+                Ok(Waited::Known(Ok(Readiness { bytes, hangup: false })))
+            }
+        }
+    }
+}
+
+/// What has come, or how long nothing will.
+fn look(clocks: &dyn Clocks, waited: &[Waited]) -> Result<Look<Events>> {
+    let mut events = Events::new();
+    let mut limit: Option<Duration> = None;
+    for (index, waited) in waited.iter().enumerate() {
+        let ready = match waited {
+            Waited::Known(ready) => *ready,
+            Waited::Deadline { clock, at, slice } => {
+                let now = clocks.time(*clock)?;
+                if now < *at {
+                    let left = Duration::from_nanos(at - now);
+                    let left = slice.map_or(left, |slice| left.min(slice));
+                    limit = Some(limit.map_or(left, |limit| limit.min(left)));
+                    continue;
+                }
+                Ok(Readiness::default())
+            }
+            Waited::Stream(file, interest) => match &file.what {
+                What::Stream(stream) => match stream.readiness(*interest) {
+                    Some(ready) => Ok(ready),
+                    None => continue,
+                },
+                _ => Err(Errno::BADF),
+            },
+        };
+        events.push(PollEvent { index, ready });
+    }
+    Ok(if events.is_empty() { Look::NotYet(limit) } else { Look::Found(events) })
+}
