@@ -1,5 +1,6 @@
 //! What kind of program a module is, told by its imports and exports before anything is compiled.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use wasmparser::{Chunk, ExternalKind, Imports, Operator, Parser, Payload, TypeRef};
@@ -26,6 +27,8 @@ pub struct Shape {
     pub functions: BTreeSet<ImportName>,
     /// Memories, tables, globals and tags that it imports.
     pub others: BTreeSet<ImportName>,
+    /// The most pages of 64 KiB that a shared memory of the module's own can grow to.
+    pub shared_pages: Option<u64>,
     /// Whether it exports a function `_start`: a command.
     pub start: bool,
     /// Whether it exports a function `_initialize`: a reactor, a library for another program.
@@ -142,12 +145,45 @@ fn describe(missing: &[MissingImport]) -> String {
     text.join("; ")
 }
 
-/// What is known of a missing import; `served` are the modules that vnode gives functions of.
-pub(crate) fn known(import: &ImportName, served: &[&str]) -> Known {
+/// The modules that vnode serves, with the names in them.
+const SERVED: &[(&str, &[&str])] =
+    &[("wasi_snapshot_preview1", vnode_wasi::PREVIEW1_NAMES), ("wasi_unstable", vnode_wasi::UNSTABLE_NAMES)];
+
+/// Checks that a module of this shape is a command whose imports are all served.
+///
+/// # Errors
+/// [`Unrunnable::Wasix`], [`Unrunnable::Imports`], [`Unrunnable::Reactor`], [`Unrunnable::NoStart`].
+pub fn check(shape: &Shape) -> Result<(), Unrunnable> {
+    let is_wasix = |import: &&ImportName| matches!(import.module.as_str(), "wasix_32v1" | "wasix_64v1");
+    if let Some(import) = shape.functions.iter().find(is_wasix) {
+        return Err(Unrunnable::Wasix(import.clone()));
+    }
+    let functions = shape.functions.iter().filter(|import| !is_served(import));
+    let missing: Vec<MissingImport> = functions
+        .chain(&shape.others)
+        .map(|import| MissingImport { import: import.clone(), known: known(import) })
+        .collect();
+    if !missing.is_empty() {
+        return Err(Unrunnable::Imports(missing));
+    }
+    match (shape.start, shape.initialize) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Unrunnable::Reactor),
+        (false, false) => Err(Unrunnable::NoStart),
+    }
+}
+
+fn is_served(import: &ImportName) -> bool {
+    SERVED.iter().any(|(module, names)| *module == import.module && names.contains(&import.name.as_str()))
+}
+
+fn known(import: &ImportName) -> Known {
     let name = import.name.as_str();
+    if is_served(import) {
+        return Known::OtherType;
+    }
     match import.module.as_str() {
-        module if served.contains(&module) => Known::NoSuchFunction,
-        "wasix_32v1" | "wasix_64v1" => Known::NotYet("WASIX"),
+        module if SERVED.iter().any(|(served, _)| *served == module) => Known::NoSuchFunction,
         "wasi" if name == "thread-spawn" => Known::NotYet("threads"),
         "env" if name == "memory" => Known::NotYet("a memory shared by threads"),
         module if module.starts_with("wasi:") => Known::NotYet("WASI 0.2 and later"),
@@ -162,6 +198,33 @@ pub(crate) fn known(import: &ImportName, served: &[&str]) -> Known {
         }
         _ => Known::No,
     }
+}
+
+/// That a module imports a served function with another type.
+pub(crate) fn other_type(module: &str, name: &str) -> MissingImport {
+    let import = ImportName { module: module.to_owned(), name: name.to_owned() };
+    MissingImport { import, known: Known::OtherType }
+}
+
+/// The binary format of a module that is given in it or in the text format.
+///
+/// # Errors
+/// [`Unrunnable::Text`].
+pub(crate) fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Unrunnable> {
+    let is_text = std::str::from_utf8(bytes).is_ok_and(|text| looks_like_text(text));
+    if !is_text {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    wat::parse_bytes(bytes).map_err(|error| Unrunnable::Text(error.to_string()))
+}
+
+/// Whether the first thing behind blanks and comments is an open parenthesis.
+fn looks_like_text(text: &str) -> bool {
+    let mut rest = text.trim_start();
+    while let Some(comment) = rest.strip_prefix(";;") {
+        rest = comment.split_once('\n').map_or("", |(_, next)| next.trim_start());
+    }
+    rest.starts_with('(')
 }
 
 /// Reads what a binary module imports and exports.
@@ -254,6 +317,14 @@ fn read_section(shape: &mut Shape, payload: &Payload<'_>) -> Result<(), wasmpars
         Payload::ImportSection(section) => {
             for group in section.clone() {
                 read_imports(shape, &group?)?;
+            }
+        }
+        Payload::MemorySection(section) => {
+            for memory in section.clone() {
+                let memory = memory?;
+                if memory.shared {
+                    shape.shared_pages = shape.shared_pages.max(Some(memory.maximum.unwrap_or(u64::MAX)));
+                }
             }
         }
         Payload::ExportSection(section) => {
@@ -354,11 +425,45 @@ mod tests {
         assert!(has_legacy_exceptions(old));
     }
 
+    fn refusal(text: &str) -> String {
+        check(&of(text).unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused_with_what_to_do() {
+        let start = r#"(func (export "_start"))"#;
+        assert_eq!(check(&of(&format!("(module {start})")).unwrap()), Ok(()));
+        assert!(refusal(r#"(module (func (export "_initialize")))"#).contains("reactor"));
+        assert!(refusal("(module)").contains("no function _start"));
+        for (module, name, says) in [
+            ("wasix_32v1", "proc_fork", "WASIX program (it imports wasix_32v1.proc_fork)"),
+            ("wasi_snapshot_preview1", "fd_dup", "vnode knows no such name in wasi_snapshot_preview1"),
+            ("wasi_unstable", "sock_accept", "no such name in wasi_unstable"),
+            ("wasi", "thread-spawn", "knows (threads) but doesn't serve yet"),
+            ("wasi:cli/run@0.2.0", "run", "WASI 0.2"),
+            ("env", "emscripten_notify", "-sSTANDALONE_WASM"),
+            ("gojs", "runtime.wasmExit", "GOOS=wasip1"),
+            ("./x_bg.js", "f", "wasm32-wasip1"),
+            ("env", "printf", "env.printf, which vnode doesn't know"),
+        ] {
+            let text = refusal(&format!(r#"(module (import "{module}" "{name}" (func)) {start})"#));
+            assert!(text.contains(says), "{text}");
+        }
+        let memory = refusal(&format!(r#"(module (import "wasi_unstable" "fd_read" (memory 1)) {start})"#));
+        assert!(memory.contains("another type"), "{memory}");
+    }
+
+    #[test]
+    fn shared_memories_tell_how_far_they_grow() {
+        assert_eq!(of("(module (memory 1 7 shared))").unwrap().shared_pages, Some(7));
+        assert_eq!(of("(module (memory 1 7))").unwrap().shared_pages, None);
+    }
+
     #[test]
     fn long_lists_of_missing_imports_are_cut() {
         let missing: Vec<MissingImport> = (0..9)
             .map(|n| ImportName { module: "env".into(), name: format!("f{n}") })
-            .map(|import| MissingImport { known: known(&import, &[]), import })
+            .map(|import| MissingImport { known: known(&import), import })
             .collect();
         let text = Unrunnable::Imports(missing).to_string();
         assert!(text.contains("env.f3, which vnode doesn't know") && !text.contains("env.f4"), "{text}");

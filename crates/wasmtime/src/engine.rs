@@ -1,0 +1,155 @@
+//! The engine: Wasmtime as vnode needs it, the cache of compiled modules, and compiling.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use wasmtime::{Cache, CacheConfig, Config, InstancePre, Linker, Module, WasmBacktraceDetails};
+
+use crate::guest::Guest;
+use crate::kind::{self, Shape, Unrunnable};
+use crate::link;
+
+/// The most that a guest's WebAssembly stack grows to, in bytes: CPython and Ruby need more than Wasmtime's default.
+pub const WASM_STACK: usize = 16 << 20;
+
+/// Compiles and runs guests. One engine serves any number of them at a time; clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Arc<Linker<Guest>>,
+    cache: Option<Cache>,
+}
+
+/// How an [`Engine`] is made.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// Where compiled modules are kept; `None` keeps none. What lies there is run as machine code: nobody
+    /// else may write there, and it must not lie inside a tree that a guest can write.
+    pub cache: Option<PathBuf>,
+}
+
+/// A module that can be run, compiled.
+#[derive(Clone)]
+pub struct Program {
+    pub(crate) module: Module,
+    pub(crate) pre: InstancePre<Guest>,
+    pub(crate) shape: Arc<Shape>,
+    cached: bool,
+}
+
+/// The directory where the cache of compiled modules belongs: `$XDG_CACHE_HOME/vnode`, else `~/.cache/vnode`.
+pub fn default_cache_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(base.join("vnode"))
+}
+
+/// Wasmtime's configuration for guests of vnode: synchronous stores, interruption by epochs, a deep stack,
+/// threads, exceptions.
+///
+/// For embedders who make their own engine: start from this and change what you need. Ending a guest from outside
+/// needs the interruption by epochs.
+pub fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        // Unused without async stores, but it may not be below the other.
+        .async_stack_size(2 * WASM_STACK)
+        .shared_memory(true)
+        .wasm_exceptions(true)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}
+
+impl Engine {
+    /// Makes an engine.
+    ///
+    /// # Errors
+    /// The machine is not one that Wasmtime compiles for, or the cache's directory can't be used.
+    pub fn new(options: &EngineOptions) -> wasmtime::Result<Engine> {
+        let cache = options.cache.as_deref().map(open_cache).transpose()?;
+        let mut config = config();
+        config.cache(cache.clone());
+        let engine = wasmtime::Engine::new(&config)?;
+        let mut linker = Linker::new(&engine);
+        link::add_to_linker(&mut linker, |guest: &mut Guest| guest)?;
+        Ok(Engine { engine, linker: Arc::new(linker), cache })
+    }
+
+    /// Wasmtime's own engine.
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    /// Compiles a module in the binary or the text format, if it is one that vnode runs. A module that was
+    /// compiled before comes from the cache.
+    ///
+    /// # Errors
+    /// Why it can't be run. What its imports and exports tell is told before anything is compiled.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Program, Unrunnable> {
+        let wasm = kind::to_binary(bytes)?;
+        let shape = kind::shape(&wasm)?;
+        kind::check(&shape)?;
+        let hits = self.cache_hits();
+        let module = Module::from_binary(&self.engine, &wasm).map_err(|error| {
+            if kind::has_legacy_exceptions(&wasm) {
+                Unrunnable::LegacyExceptions
+            } else {
+                Unrunnable::Invalid(format!("{error:#}"))
+            }
+        })?;
+        let pre = self.linker.instantiate_pre(&module).map_err(|error| self.other_types(&module, &error))?;
+        Ok(Program { module, pre, shape: Arc::new(shape), cached: self.cache_hits() > hits })
+    }
+
+    fn cache_hits(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::cache_hits)
+    }
+
+    /// Says which imports don't fit, every name being served.
+    fn other_types(&self, module: &Module, error: &wasmtime::Error) -> Unrunnable {
+        let misfits: Vec<_> = module
+            .imports()
+            .filter(|import| {
+                let wanted = import.ty();
+                !link::signature(&self.engine, import.module(), import.name())
+                    .zip(wanted.func())
+                    .is_some_and(|(served, wanted)| wasmtime::FuncType::eq(&served, wanted))
+            })
+            .map(|import| kind::other_type(import.module(), import.name()))
+            .collect();
+        if misfits.is_empty() {
+            Unrunnable::Invalid(format!("{error:#}"))
+        } else {
+            Unrunnable::Imports(misfits)
+        }
+    }
+}
+
+impl Program {
+    /// Wasmtime's own module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What its imports and exports say.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Whether it came from the cache of compiled modules.
+    pub fn is_cached(&self) -> bool {
+        self.cached
+    }
+}
+
+fn open_cache(directory: &Path) -> wasmtime::Result<Cache> {
+    let mut config = CacheConfig::new();
+    config
+        .with_directory(directory)
+        // Compressing anew for a better ratio would take a processor from the guest for seconds.
+        .with_optimized_compression_usage_counter_threshold(u64::MAX);
+    Cache::new(config)
+}

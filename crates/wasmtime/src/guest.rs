@@ -1,0 +1,338 @@
+//! A guest: a process with its place in a tree of mounts, and what its program may use.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use vnode_core::{
+    Caller, Clock, Credentials, Cx, Errno, FilesystemRef, Follow, Mode, MountFlags, Namespace, Place,
+    Timespec, VPath,
+};
+use vnode_kernel::stream::{Bytes, HostStream, Reader, Stream, Writer};
+use vnode_kernel::{Clocks, HostClocks, Interruption, Observer, Process, ProcessBuilder, Random};
+use wasmtime::{Module, ModuleExport, ResourceLimiter, Store, UpdateDeadline};
+
+use crate::limits::{Limiter, Limits};
+
+pub use vnode_kernel::Policy;
+
+/// A guest, before and while it runs: what a store holds for the imports.
+pub struct Guest {
+    process: Arc<Process>,
+    memory: Option<ModuleExport>,
+    limits: Limits,
+    limiter: Limiter,
+    engine: wasmtime::Engine,
+}
+
+impl Guest {
+    /// A guest whose `/` is the root of `root`. It has no arguments, no environment and no open directory, and its
+    /// standard streams lead nowhere, until the builder is told otherwise.
+    pub fn builder(root: &FilesystemRef) -> GuestBuilder {
+        GuestBuilder::new(Namespace::new(root.clone()))
+    }
+
+    /// A guest that sees a tree of mounts that is there already, shared with whoever else sees it.
+    pub fn in_namespace(namespace: Arc<Namespace>) -> GuestBuilder {
+        GuestBuilder::new(namespace)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// What its program may use.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What ends it from outside.
+    pub fn killer(&self) -> Killer {
+        Killer { interruption: Arc::clone(self.process.interruption()), engine: self.engine.clone() }
+    }
+
+    /// The index of the export `memory` in the module that the guest was made for.
+    pub(crate) fn memory_export(&self) -> Option<ModuleExport> {
+        self.memory
+    }
+
+    /// What tells Wasmtime how far its memories and tables may grow.
+    pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {
+        &mut self.limiter
+    }
+}
+
+/// Makes a store keep the limits of the guest in it, and end when the guest is killed. For embedders with a store
+/// of their own; the engine must have epoch interruption, as [`config`](crate::config) has.
+pub fn attach<T: 'static>(
+    store: &mut Store<T>,
+    get: impl Fn(&mut T) -> &mut Guest + Copy + Send + Sync + 'static,
+) {
+    store.limiter(move |data| get(data).limiter());
+    // The epoch moves only when some guest of the engine is killed. Who isn't meant goes on.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |mut context| {
+        let killed = get(context.data_mut()).process.interruption().is_killed();
+        Ok(if killed { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+    });
+}
+
+/// Ends a guest from outside, from any thread.
+#[derive(Clone)]
+pub struct Killer {
+    interruption: Arc<Interruption>,
+    engine: wasmtime::Engine,
+}
+
+impl Killer {
+    /// Ends the guest: its waits and its running code.
+    pub fn kill(&self) {
+        self.interruption.kill();
+        // After the mark: a guest that sees the new epoch sees the mark.
+        self.engine.increment_epoch();
+    }
+}
+
+/// Why a guest can't be set up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {errno}")]
+pub struct SetupError {
+    /// What fails: `mount /data`, say.
+    pub what: String,
+    /// Why.
+    pub errno: Errno,
+}
+
+/// A directory to be opened before the guest starts.
+struct Preopen {
+    name: Vec<u8>,
+    directory: Vec<u8>,
+}
+
+/// Says how a guest is to be. Mistakes are told by [`GuestBuilder::build`].
+pub struct GuestBuilder {
+    namespace: Arc<Namespace>,
+    process: ProcessBuilder,
+    credentials: Credentials,
+    preopens: Vec<Preopen>,
+    cwd: Option<Vec<u8>>,
+    clocks: Arc<dyn Clocks>,
+    limits: Limits,
+    mistake: Option<SetupError>,
+}
+
+impl GuestBuilder {
+    fn new(namespace: impl Into<Arc<Namespace>>) -> Self {
+        let namespace = namespace.into();
+        GuestBuilder {
+            process: Process::builder(Arc::clone(&namespace)),
+            namespace,
+            credentials: Credentials::root(),
+            preopens: Vec::new(),
+            cwd: None,
+            clocks: Arc::new(HostClocks::new()),
+            limits: Limits::default(),
+            mistake: None,
+        }
+    }
+
+    /// Mounts a filesystem at an absolute path. Directories that lead there are made up where they are missing.
+    pub fn mount(mut self, path: impl AsRef<[u8]>, fs: &FilesystemRef, flags: MountFlags) -> Self {
+        let path = path.as_ref();
+        if let Err(errno) = self.namespace.mount_at(path, fs, flags) {
+            self.mistaken("mount", path, errno);
+        }
+        self
+    }
+
+    /// Opens a directory for the guest: the first is descriptor 3. `name` is what the guest knows it by, and a
+    /// preview1 guest finds its files through such names only.
+    pub fn preopen(mut self, name: impl Into<Vec<u8>>, directory: impl Into<Vec<u8>>) -> Self {
+        self.preopens.push(Preopen { name: name.into(), directory: directory.into() });
+        self
+    }
+
+    /// The directory that the process is in. A preview1 guest doesn't see it; it looks for a preopen named `.`.
+    pub fn cwd(mut self, directory: impl Into<Vec<u8>>) -> Self {
+        self.cwd = Some(directory.into());
+        self
+    }
+
+    /// One more argument; the first is the program's name.
+    pub fn arg(self, arg: impl Into<Vec<u8>>) -> Self {
+        self.map(|process| process.arg(arg))
+    }
+
+    /// More arguments.
+    pub fn args<A: Into<Vec<u8>>>(self, args: impl IntoIterator<Item = A>) -> Self {
+        self.map(|process| process.args(args))
+    }
+
+    /// A variable of the environment; one of that name that was set before is replaced.
+    pub fn env(self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.map(|process| process.env(name, value))
+    }
+
+    /// Standard input from any stream.
+    pub fn stdin(self, stream: Arc<dyn Stream>) -> Self {
+        self.map(|process| process.stdin(stream))
+    }
+
+    /// Standard input of given bytes, then its end.
+    pub fn stdin_bytes(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin(Arc::new(Bytes::new(bytes)))
+    }
+
+    /// Standard input from any reader.
+    pub fn stdin_reader(self, reader: impl Read + Send + 'static) -> Self {
+        self.stdin(Arc::new(Reader::new(reader)))
+    }
+
+    /// Standard output to any stream; a [`Capture`](crate::stream::Capture) keeps it in memory.
+    pub fn stdout(self, stream: Arc<dyn Stream>) -> Self {
+        self.map(|process| process.stdout(stream))
+    }
+
+    /// Standard output to any writer.
+    pub fn stdout_writer(self, writer: impl Write + Send + 'static) -> Self {
+        self.stdout(Arc::new(Writer::new(writer)))
+    }
+
+    /// Standard error to any stream.
+    pub fn stderr(self, stream: Arc<dyn Stream>) -> Self {
+        self.map(|process| process.stderr(stream))
+    }
+
+    /// Standard error to any writer.
+    pub fn stderr_writer(self, writer: impl Write + Send + 'static) -> Self {
+        self.stderr(Arc::new(Writer::new(writer)))
+    }
+
+    /// The embedder's own standard input, output and error. One that is closed leads nowhere.
+    pub fn inherit_stdio(self) -> Self {
+        let stream = |stream: vnode_core::Result<HostStream>| stream.ok().map(Arc::new);
+        self.map(|mut process| {
+            if let Some(stdin) = stream(HostStream::stdin()) {
+                process = process.stdin(stdin);
+            }
+            if let Some(stdout) = stream(HostStream::stdout()) {
+                process = process.stdout(stdout);
+            }
+            if let Some(stderr) = stream(HostStream::stderr()) {
+                process = process.stderr(stderr);
+            }
+            process
+        })
+    }
+
+    /// Who the guest is to the files that it finds; uid 0 with all capabilities unless set.
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials.clone();
+        self.map(|process| process.credentials(credentials))
+    }
+
+    /// How far the guest's paths may lead; [`Policy::Beneath`] unless set.
+    pub fn policy(self, policy: Policy) -> Self {
+        self.map(|process| process.policy(policy))
+    }
+
+    /// The permissions that are taken off what the guest makes; 022 unless set.
+    pub fn umask(self, umask: Mode) -> Self {
+        self.map(|process| process.umask(umask))
+    }
+
+    /// How many descriptors the guest may have; 1024 unless set, 0 for as many as there can be.
+    pub fn open_files(self, count: u32) -> Self {
+        self.map(|process| process.limits(vnode_kernel::Limits { open_files: count }))
+    }
+
+    /// What the guest's program may use; anything unless set.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The guest's clocks; the host's unless set.
+    pub fn clocks(mut self, clocks: Arc<dyn Clocks>) -> Self {
+        self.clocks = Arc::clone(&clocks);
+        self.map(|process| process.clocks(clocks))
+    }
+
+    /// The guest's random bytes; the host's unless set.
+    pub fn random(self, random: Arc<dyn Random>) -> Self {
+        self.map(|process| process.random(random))
+    }
+
+    /// Who is told of the guest's calls; nobody unless set.
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        self.map(|process| process.observer(observer))
+    }
+
+    /// The guest, for a module.
+    ///
+    /// # Errors
+    /// The first thing that can't be: a mount, a preopen (`ENOENT`, `ENOTDIR`), an argument or a variable
+    /// (`EINVAL`: it holds a NUL byte).
+    pub fn build(self, module: &Module) -> Result<Guest, SetupError> {
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
+        }
+        let clock = ProcessClock(&*self.clocks);
+        let cx = Cx::new(&self.credentials, &clock);
+        let root = self.namespace.root();
+        let caller = Caller { ns: &self.namespace, cx: &cx, root, policy: vnode_core::Policy::Posix };
+        let mut process = self.process;
+        for preopen in self.preopens {
+            let place =
+                directory(&caller, &preopen.directory).map_err(|e| at("open", &preopen.directory, e))?;
+            process = process.preopen(preopen.name, place);
+        }
+        if let Some(cwd) = self.cwd {
+            process = process.cwd(directory(&caller, &cwd).map_err(|errno| at("enter", &cwd, errno))?);
+        }
+        let process = process.build().map_err(|errno| SetupError {
+            what: "arguments, environment or descriptors".to_owned(),
+            errno,
+        })?;
+        Ok(Guest {
+            process: Arc::new(process),
+            memory: module.get_export_index("memory"),
+            limiter: Limiter::new(&self.limits),
+            limits: self.limits,
+            engine: module.engine().clone(),
+        })
+    }
+
+    fn map(mut self, change: impl FnOnce(ProcessBuilder) -> ProcessBuilder) -> Self {
+        self.process = change(self.process);
+        self
+    }
+
+    fn mistaken(&mut self, verb: &str, path: &[u8], errno: Errno) {
+        self.mistake.get_or_insert_with(|| at(verb, path, errno));
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").field("pid", &self.process.pid()).field("limits", &self.limits).finish()
+    }
+}
+
+struct ProcessClock<'a>(&'a dyn Clocks);
+
+impl Clock for ProcessClock<'_> {
+    fn now(&self) -> Timespec {
+        self.0.coarse()
+    }
+}
+
+fn directory(caller: &Caller<'_>, path: &[u8]) -> vnode_core::Result<Place> {
+    let place = caller.resolve(caller.root, VPath::new(path)?, Follow::Yes)?;
+    if place.kind().is_dir() { Ok(place) } else { Err(Errno::NOTDIR) }
+}
+
+fn at(verb: &str, path: &[u8], errno: Errno) -> SetupError {
+    SetupError { what: format!("{verb} {}", path.escape_ascii()), errno }
+}

@@ -1,0 +1,92 @@
+//! What a guest's program may use of the machine.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// What a guest's program may use. Open files and the sizes of filesystems are limited elsewhere: by
+/// [`GuestBuilder::open_files`](crate::GuestBuilder::open_files), and by each filesystem.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of linear memory, all memories together; growing further answers -1 to the guest.
+    pub memory: Option<u64>,
+    /// Elements of tables, all tables together.
+    pub table_elements: Option<u64>,
+    /// Time that the guest may take, running or waiting.
+    pub time: Option<Duration>,
+}
+
+/// Counts one resource against its limit.
+#[derive(Debug)]
+struct Meter {
+    limit: u64,
+    used: u64,
+}
+
+impl Meter {
+    fn new(limit: Option<u64>) -> Meter {
+        Meter { limit: limit.unwrap_or(u64::MAX), used: 0 }
+    }
+
+    /// Whether one of the things counted may grow. What the engine then fails to allocate stays counted: it tells
+    /// of failures that it didn't ask for before, too, and giving those back would let a guest past its limit.
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return false;
+        }
+        let growth = desired.saturating_sub(current) as u64;
+        let used = self.used.checked_add(growth).filter(|&used| used <= self.limit);
+        self.used = used.unwrap_or(self.used);
+        used.is_some()
+    }
+}
+
+/// Tells Wasmtime what a store may still use.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    memory: Meter,
+    tables: Meter,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: &Limits) -> Limiter {
+        Limiter { memory: Meter::new(limits.memory), tables: Meter::new(limits.table_elements) }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.memory.grow(current, desired, maximum))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.tables.grow(current, desired, maximum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_counted_over_all() {
+        let mut meter = Meter::new(Some(10));
+        assert!(meter.grow(0, 4, None) && meter.grow(0, 5, None));
+        assert!(!meter.grow(4, 6, None), "one over");
+        assert!(!meter.grow(4, 5, Some(4)), "over its own maximum");
+        assert!(meter.grow(4, 5, Some(5)), "what was refused is not counted");
+        let mut free = Meter::new(None);
+        assert!(free.grow(0, usize::MAX, None));
+        assert!(!free.grow(0, 1, None), "the sum can't be told any more");
+    }
+}

@@ -1,0 +1,42 @@
+//! The guest's memory for the time of one call: the only place where Wasmtime's memory becomes raw addresses.
+#![allow(unsafe_code)]
+
+use vnode_kernel::Process;
+use vnode_wasi::GuestMemory;
+use wasmtime::{Caller, Extern};
+
+use crate::guest::Guest;
+
+/// Calls `then` with the process and the memory of the instance that calls.
+///
+/// The export is looked up in the calling instance each time, by its index: a handle kept from an earlier call
+/// could be another instance's. Of a memory that is not there every address is out of bounds.
+pub(crate) fn with<T: 'static, R>(
+    caller: &mut Caller<'_, T>,
+    get: impl Fn(&mut T) -> &mut Guest,
+    then: impl FnOnce(&Process, &GuestMemory<'_>) -> R,
+) -> R {
+    let exported = match get(caller.data_mut()).memory_export() {
+        Some(export) => caller.get_module_export(&export),
+        None => None,
+    };
+    // Another module's instance than the guest was made for: by name, which is slower.
+    let exported = exported.or_else(|| caller.get_export("memory"));
+    let (base, len) = match &exported {
+        Some(Extern::Memory(memory)) => (memory.data_ptr(&*caller), memory.data_size(&*caller)),
+        Some(Extern::SharedMemory(memory)) => {
+            let data = memory.data();
+            (data.as_ptr().cast_mut().cast::<u8>(), data.len())
+        }
+        _ => (std::ptr::null_mut(), 0),
+    };
+    let guest = get(caller.data_mut());
+    // SAFETY: Wasmtime keeps `len` bytes at `base` mapped, readable and writable. They stay so and where they are
+    // while `memory` lives, that is during `then`: a memory of the store grows, moves or is dropped only by
+    // somebody who has the store, which this function borrows until it returns and `then` can't reach; a shared
+    // memory never moves or shrinks, and `exported` holds it. No reference to the bytes exists: guest code of
+    // this store doesn't run before the call returns, and embedders can only get one by borrowing the store.
+    // Other threads that write a shared memory are what `GuestMemory` is made for.
+    let memory = unsafe { GuestMemory::new(base, len) };
+    then(guest.process(), &memory)
+}

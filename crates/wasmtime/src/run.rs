@@ -1,0 +1,196 @@
+//! Running a guest whole: on a thread of its own, watched, to its end.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use vnode_kernel::Exit;
+use wasmtime::{Store, WasmBacktrace};
+
+use crate::engine::{Program, WASM_STACK};
+use crate::guest::{self, Guest};
+use crate::link::{Ended, HostPanic};
+
+/// What host functions have below the guest's own stack.
+const HOST_STACK: usize = 4 << 20;
+
+/// How long a killed guest may take to end. Only `memory.atomic.wait` and instructions over gigabytes take longer;
+/// the thread of such a guest is left behind.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How a guest ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// By itself, with this status; 0 for one that returned from `_start`. A shell sees the low 8 bits.
+    Exited(u32),
+    /// By a signal that it raised, with Linux's number (`signal(7)`).
+    Signaled(u8),
+    /// Its time was over.
+    TimedOut,
+    /// By [`Killer::kill`](crate::Killer::kill).
+    Killed,
+    /// By a trap.
+    Trapped(Trap),
+}
+
+/// An error that ended a guest.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Trap {
+    /// What happened: `wasm trap: integer divide by zero`, say.
+    pub message: String,
+    /// The frames of the guest's stack, innermost first, a line each; empty if they aren't known.
+    pub backtrace: String,
+    /// Wasmtime's own error.
+    #[source]
+    pub error: wasmtime::Error,
+}
+
+/// Why a guest could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Its memories or tables at the start are more than its limits allow, or the host has no memory.
+    #[error("the guest can't be started: {0}")]
+    Instance(String),
+    /// A shared memory of the module could grow past the limit, and nothing could stop it.
+    #[error("the module's shared memory can grow to {maximum} bytes, more than the {limit} that are allowed")]
+    SharedMemory {
+        /// Bytes that it can grow to.
+        maximum: u64,
+        /// Bytes that are allowed.
+        limit: u64,
+    },
+    /// The host has no thread for it.
+    #[error("no thread for the guest: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Program {
+    /// Runs a guest to its end, on a thread of its own with a stack deep enough.
+    ///
+    /// # Errors
+    /// The guest could not be started; nothing of it has run.
+    pub fn run(&self, guest: Guest) -> Result<Outcome, StartError> {
+        self.check_shared_memory(&guest)?;
+        let limit = guest.limits().time;
+        let killer = guest.killer();
+        let (sender, ended) = channel();
+        let program = self.clone();
+        std::thread::Builder::new()
+            .name("vnode-guest".to_owned())
+            .stack_size(WASM_STACK + HOST_STACK)
+            .spawn(move || {
+                // Nobody listens any more only if the guest is left behind.
+                let _ = sender.send(program.run_here(guest));
+            })?;
+        match wait(&ended, limit) {
+            Some(outcome) => outcome,
+            None => {
+                killer.kill();
+                match wait(&ended, Some(GRACE)) {
+                    Some(Ok(Outcome::Killed)) | None => Ok(Outcome::TimedOut),
+                    // It ended by itself in the last moment.
+                    Some(outcome) => outcome,
+                }
+            }
+        }
+    }
+
+    /// Runs a guest to its end on this thread, whose stack must be deep enough; its time is not limited.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_here(&self, guest: Guest) -> Result<Outcome, StartError> {
+        self.check_shared_memory(&guest)?;
+        let mut store = Store::new(self.module.engine(), guest);
+        guest::attach(&mut store, |guest| guest);
+        let result = match self.pre.instantiate(&mut store) {
+            Ok(instance) => instance
+                .get_typed_func::<(), ()>(&mut store, "_start")
+                .and_then(|start| start.call(&mut store, ())),
+            // A start function of the module has run; all else fails before the guest's first instruction.
+            Err(error) if is_of_guest(&error) => Err(error),
+            Err(error) => return Err(StartError::Instance(format!("{error:#}"))),
+        };
+        Ok(outcome(store.data(), result))
+    }
+
+    /// A shared memory doesn't ask the limiter when it grows.
+    fn check_shared_memory(&self, guest: &Guest) -> Result<(), StartError> {
+        let maximum = self.shape.shared_pages.map(|pages| pages.saturating_mul(64 << 10));
+        match (maximum, guest.limits().memory) {
+            (Some(maximum), Some(limit)) if maximum > limit => {
+                Err(StartError::SharedMemory { maximum, limit })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a call into a guest's code came to, and that the guest has ended: its descriptors are closed.
+///
+/// For embedders who call `_start` themselves.
+pub fn outcome(guest: &Guest, result: wasmtime::Result<()>) -> Outcome {
+    let killed = guest.process().interruption().is_killed();
+    let outcome = match result {
+        Ok(()) => Outcome::Exited(0),
+        Err(error) => match error.downcast_ref::<Ended>() {
+            Some(Ended(Exit::Status(status))) => Outcome::Exited(*status),
+            Some(Ended(Exit::Signal(signal))) => Outcome::Signaled(*signal),
+            Some(Ended(Exit::Killed)) => Outcome::Killed,
+            None if killed && is_interrupt(&error) => Outcome::Killed,
+            None => Outcome::Trapped(Trap::new(error)),
+        },
+    };
+    guest.process().end(match outcome {
+        Outcome::Exited(status) => Exit::Status(status),
+        Outcome::Signaled(signal) => Exit::Signal(signal),
+        // What a shell tells of abort(3).
+        Outcome::Trapped(_) => Exit::Signal(6),
+        Outcome::TimedOut | Outcome::Killed => Exit::Killed,
+    });
+    outcome
+}
+
+impl Trap {
+    fn new(error: wasmtime::Error) -> Trap {
+        let message = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<HostPanic>()) {
+            (Some(trap), _) => format!("wasm trap: {}", without_prefix(&trap.to_string())),
+            (None, Some(panic)) => panic.to_string(),
+            (None, None) => error.root_cause().to_string(),
+        };
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+        Trap { message, backtrace, error }
+    }
+}
+
+fn without_prefix(text: &str) -> &str {
+    text.strip_prefix("wasm trap: ").unwrap_or(text)
+}
+
+fn is_interrupt(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::Interrupt)
+}
+
+fn is_of_guest(error: &wasmtime::Error) -> bool {
+    error.is::<Ended>() || error.is::<HostPanic>() || error.is::<WasmBacktrace>()
+}
+
+/// Waits for the guest's end; nothing if the time is over.
+fn wait(
+    ended: &Receiver<Result<Outcome, StartError>>,
+    limit: Option<Duration>,
+) -> Option<Result<Outcome, StartError>> {
+    let received = match limit {
+        Some(limit) => ended.recv_timeout(limit),
+        None => ended.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    };
+    match received {
+        Ok(outcome) => Some(outcome),
+        Err(RecvTimeoutError::Timeout) => None,
+        // The thread is gone without a word: it panicked outside of any call of the guest.
+        Err(RecvTimeoutError::Disconnected) => {
+            Some(Err(StartError::Instance("vnode has an error: the guest's thread panicked".to_owned())))
+        }
+    }
+}
