@@ -4,14 +4,22 @@
 //! * [`for_each_preview1!`] and [`for_each_unstable!`]: what an engine registers.
 //! * [`memory`]: the guest's memory, and every check of a guest's address.
 //! * [`Outcome`]: what a call ends in.
+//! * `decode` and `layout`: numbers and flags in, structs out. [`errno`]: error numbers both ways.
+//! * `serve` and `show`: what goes around every call, and its arguments as the trace shows them.
 //!
 //! Invariants: nothing is done before every address of the call is checked (`EFAULT`); a guest's number is
-//! bounded before anything is allocated for it; every padding byte of a struct is zero.
+//! bounded before anything is allocated for it; a guest's bytes are read once; every padding byte of a struct is
+//! zero. There are no locks here.
 #[macro_use]
 mod table;
+mod decode;
+pub mod errno;
+mod layout;
 pub mod memory;
 mod outcome;
 pub mod preview1;
+mod serve;
+mod show;
 pub mod unstable;
 
 pub use memory::GuestMemory;
