@@ -2,35 +2,38 @@
 
 use crate::{guests, process, real, tidy};
 use anyhow::{Context, Result, bail};
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
 use std::time::Instant;
 
-/// One step: its name, and what it does.
-type Step = (&'static str, fn() -> Result<()>);
+/// One step: its name, and what it does; what it gives is the log's last line if it is the last step.
+type Step = (&'static str, fn() -> Result<String>);
 
 const STEPS: &[Step] = &[
     ("fmt", || cargo(&["fmt", "--all", "--check"], &[])),
-    ("tidy", tidy::run),
+    ("tidy", || tidy::run().map(|()| String::new())),
     ("guests", guests_are_built),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("doc", || cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])),
-    ("real", || real::run(&[])),
-    ("test", || cargo(&["test", "--workspace"], &[])),
+    ("real", || real::run(&[]).map(|()| String::new())),
+    ("test", test),
 ];
 
-/// `cargo xtask ci`. The tests come last, so that their count is what the log ends with.
+/// `cargo xtask ci`. The tests come last, so that the log ends with their number.
 pub(crate) fn run() -> Result<()> {
     let start = Instant::now();
+    let mut closing = String::new();
     let mut times = Vec::new();
     for (name, step) in STEPS {
         println!("== {name}");
         let began = Instant::now();
-        step().with_context(|| format!("ci stops at `{name}`"))?;
+        closing = step().with_context(|| format!("ci stops at `{name}`"))?;
         let seconds = began.elapsed().as_secs();
         println!("== {name}: {seconds} s");
         times.push(format!("{name} {seconds}"));
     }
-    eprintln!("== all: {} s ({})", start.elapsed().as_secs(), times.join(", "));
+    println!("== all: {} s ({})", start.elapsed().as_secs(), times.join(", "));
+    println!("{closing}");
     Ok(())
 }
 
@@ -41,20 +44,104 @@ pub(crate) fn diff(arguments: &[String]) -> Result<()> {
         [flag, minutes] if flag == "--minutes" && minutes.parse::<u32>().is_ok() => minutes,
         _ => bail!("usage: cargo xtask diff [--minutes N]"),
     };
-    cargo(&["run", "-p", "vnode-conformance", "--bin", "vnode-diff", "--", "--minutes", minutes], &[])
+    let arguments =
+        ["run", "--package", "vnode-conformance", "--bin", "vnode-diff", "--", "--minutes", minutes];
+    cargo(&arguments, &[]).map(|_| ())
 }
 
 /// The modules are what their sources say, where the toolchain is or can be installed.
-fn guests_are_built() -> Result<()> {
+fn guests_are_built() -> Result<String> {
     if !guests::toolchain_is_here() && !process::is_root() {
         println!("skipped: no toolchain for the guests, and only root can install it");
-        return Ok(());
+        return Ok(String::new());
     }
-    guests::run(&["--check".to_owned()])
+    guests::run(&["--check".to_owned()])?;
+    Ok(String::new())
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(program);
-    process::check(command.current_dir(process::root()).args(arguments).envs(environment.iter().copied()))
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {
+    process::check(process::cargo().args(arguments).envs(environment.iter().copied()))?;
+    Ok(String::new())
+}
+
+/// What the test programs said of themselves, added up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// All tests; shows what they write and counts them.
+fn test() -> Result<String> {
+    let mut command = process::cargo();
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot run `cargo test`")?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (out, err) = std::thread::scope(|scope| {
+        let err = scope.spawn(|| stderr.map(|pipe| follow(pipe, std::io::stderr())));
+        (stdout.map(|pipe| follow(pipe, std::io::stdout())), err.join().ok().flatten())
+    });
+    let mut tally = Tally::default();
+    for part in [out, err].into_iter().flatten() {
+        tally.passed += part.passed;
+        tally.failed += part.failed;
+        tally.skipped += part.skipped;
+    }
+    let status = child.wait()?;
+    let Tally { passed, failed, skipped } = tally;
+    let line = format!("{passed} passed, {failed} failed, {skipped} skipped");
+    if !status.success() {
+        bail!("`cargo test` failed: {status}; {line}");
+    }
+    if passed == 0 {
+        bail!("no test was run");
+    }
+    Ok(line)
+}
+
+/// Passes every line on and counts what it tells.
+fn follow(from: impl Read, mut to: impl Write) -> Tally {
+    let mut tally = Tally::default();
+    for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let _ = to.write_all(&line).and_then(|()| to.write_all(b"\n"));
+        tally.add(&String::from_utf8_lossy(&line));
+    }
+    tally
+}
+
+impl Tally {
+    /// Adds what a line says: `test result: ok. 3 passed; 1 failed; ...` or `skipped: ...`.
+    fn add(&mut self, line: &str) {
+        if line.starts_with("skipped: ") {
+            self.skipped += 1;
+        }
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let number = |word: &str| {
+            let before = result.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
+            before.and_then(|text| text.trim().parse::<u64>().ok()).unwrap_or(0)
+        };
+        self.passed += number("passed");
+        self.failed += number("failed");
+        self.skipped += number("ignored");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_added_up() {
+        let log = "running 3 tests\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+                   skipped: no root\ntest result: FAILED. 40 passed; 2 failed; 0 ignored; 0 measured\n";
+        let mut shown = Vec::new();
+        let tally = follow(log.as_bytes(), &mut shown);
+        assert_eq!(tally, Tally { passed: 43, failed: 2, skipped: 2 });
+        assert_eq!(shown, log.as_bytes());
+    }
 }

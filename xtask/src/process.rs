@@ -10,6 +10,13 @@ pub(crate) fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_path_buf()
 }
 
+/// The cargo that runs this, at the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    cargo.current_dir(root());
+    cargo
+}
+
 /// Runs `command` with the terminal's streams; fails unless it ends with 0.
 pub(crate) fn check(command: &mut Command) -> Result<()> {
     let shown = show(command);

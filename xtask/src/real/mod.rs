@@ -101,8 +101,8 @@ impl Drop for Scratch {
 }
 
 fn build_vnode(root: &Path, release: bool) -> Result<PathBuf> {
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    cargo.current_dir(root).args(["build", "--quiet", "--package", "vnode-cli"]);
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--quiet", "--package", "vnode-cli"]);
     if release {
         cargo.arg("--release");
     }

@@ -3,7 +3,7 @@
 
 use super::{Lab, Scratch, same_text};
 use crate::guests::{compiler, ensure_toolchain, linker};
-use crate::process::{check, exists, output};
+use crate::process::{cargo, check, exists, output};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn fetch(lab: &Lab, dir: &Path) -> Result<()> {
          [dependencies]\n{CRATE} = \"={VERSION}\"\n"
     );
     fs::write(dir.join("Cargo.toml"), manifest)?;
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    let mut cargo = cargo();
     output(cargo.current_dir(dir).args(["vendor", "--quiet"]))
         .with_context(|| lab.store.display().to_string())?;
     Ok(())
