@@ -1,7 +1,60 @@
-//! The `vnode` command.
+//! The `vnode` command: runs WebAssembly programs on a POSIX-true filesystem.
+//!
+//! * `options` parses the command line and holds the help; `mounts` is the table of the mount options, and
+//!   `quantity` the sizes and times in them.
+//! * `run` runs a guest, with `tree` (its mounts, filled by `load`), `environment`, `trace` and `stats`.
+//! * `failure` is what is said, and the exit code, when a guest can't be started.
+//!
+//! Nothing goes to stdout that the guest didn't write, but for help, version and completions. What vnode says
+//! goes to stderr behind `vnode: `.
+
+mod environment;
 mod failure;
+mod load;
 mod mounts;
 mod options;
 mod quantity;
+mod run;
+mod stats;
+mod trace;
+mod tree;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+use failure::{Code, say};
+use options::Action;
+
+fn main() -> ExitCode {
+    match options::parse(std::env::args_os()) {
+        Ok(Action::Run { options, mounts }) => run::run(&options, &mounts).unwrap_or_else(|failure| {
+            say(&failure);
+            failure.exit_code()
+        }),
+        Ok(Action::Completions(shell)) => {
+            clap_complete::generate(shell, &mut options::command(), "vnode", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Err(error) => usage(&error),
+    }
+}
+
+/// Prints what clap has to say: the help asked for, or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Colours and the pager's width are clap's business; a closed stdout is nobody's.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            say(format_args!("nothing to do\n\n{}", error.render()));
+        }
+        _ => {
+            let text = error.render().to_string();
+            say(text.strip_prefix("error: ").unwrap_or(&text).trim_end());
+        }
+    }
+    ExitCode::from(Code::Setup as u8)
+}

@@ -20,12 +20,28 @@ pub struct Engine {
     cache: Option<Cache>,
 }
 
+/// Why there can't be an engine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct EngineError(wasmtime::Error);
+
 /// How an [`Engine`] is made.
 #[derive(Clone, Debug, Default)]
 pub struct EngineOptions {
     /// Where compiled modules are kept; `None` keeps none. What lies there is run as machine code: nobody
     /// else may write there, and it must not lie inside a tree that a guest can write.
     pub cache: Option<PathBuf>,
+}
+
+/// Tells whether a module in the binary or the text format is one that vnode runs, by its imports and exports,
+/// without compiling it.
+///
+/// # Errors
+/// Why it can't be run.
+pub fn inspect(bytes: &[u8]) -> Result<Shape, Unrunnable> {
+    let shape = kind::shape(&kind::to_binary(bytes)?)?;
+    kind::check(&shape)?;
+    Ok(shape)
 }
 
 /// A module that can be run, compiled.
@@ -68,7 +84,11 @@ impl Engine {
     ///
     /// # Errors
     /// The machine is not one that Wasmtime compiles for, or the cache's directory can't be used.
-    pub fn new(options: &EngineOptions) -> wasmtime::Result<Engine> {
+    pub fn new(options: &EngineOptions) -> Result<Engine, EngineError> {
+        Engine::make(options).map_err(EngineError)
+    }
+
+    fn make(options: &EngineOptions) -> wasmtime::Result<Engine> {
         let cache = options.cache.as_deref().map(open_cache).transpose()?;
         let mut config = config();
         config.cache(cache.clone());

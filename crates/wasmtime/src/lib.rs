@@ -8,7 +8,9 @@ mod link;
 mod memory;
 mod run;
 
-pub use engine::{Engine, EngineOptions, Program, WASM_STACK, config, default_cache_directory};
+pub use engine::{
+    Engine, EngineError, EngineOptions, Program, WASM_STACK, config, default_cache_directory, inspect,
+};
 pub use guest::{Guest, GuestBuilder, Killer, Policy, SetupError, attach};
 pub use kind::{ImportName, Known, MissingImport, Shape, Unrunnable, check, shape};
 pub use limits::Limits;

@@ -1,0 +1,186 @@
+//! `vnode run`: read the module, set the guest up, run it, tell how it ended.
+
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use vnode_core::{Credentials, Mode};
+use vnode_kernel::{Observer, Stats};
+use vnode_wasmtime::{
+    Engine, EngineError, EngineOptions, Guest, GuestBuilder, Limits, Outcome, Policy, Program, StartError,
+    Unrunnable,
+};
+
+use crate::environment;
+use crate::failure::{Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
+use crate::mounts::Mount;
+use crate::options::Run;
+use crate::stats::{self, Measured};
+use crate::trace::Trace;
+use crate::tree;
+
+/// Runs a guest; answers the exit code.
+///
+/// # Errors
+/// What kept the guest from starting.
+pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> {
+    let mut measured = Measured::default();
+    let module = read_module(options.module())?;
+    let cannot_run = |error: Unrunnable| Failure::cannot_run(format!("{}: {error}", shown(options.module())));
+    vnode_wasmtime::inspect(&module).map_err(cannot_run)?;
+    let variables = environment::collect(options)?;
+    let tree = tree::build(options, mounts, &mut measured)?;
+
+    let engine = engine(options)?;
+    let start = Instant::now();
+    let program = engine.compile(&module).map_err(cannot_run)?;
+    measured.compile = start.elapsed();
+    measured.cached = program.is_cached();
+    drop(module);
+
+    let counts = options.stats.map(|_| Arc::new(Stats::new()));
+    let mut builder = describe(Guest::in_namespace(Arc::clone(&tree.namespace)), options);
+    for (name, value) in variables {
+        builder = builder.env(name.as_bytes(), value.as_bytes());
+    }
+    for preopen in tree::preopens(options, mounts) {
+        builder = builder.preopen(preopen.name.into_vec(), preopen.directory.absolute());
+    }
+    if let Some(observer) = observer(options, counts.as_ref())? {
+        builder = builder.observer(observer);
+    }
+    let guest = builder.build(program.module()).map_err(|error| {
+        Failure::setup(format!("can't {} in the guest's tree: {}", error.what, error.errno))
+    })?;
+
+    let start = Instant::now();
+    let outcome = start_guest(&program, guest, options)?;
+    measured.run = start.elapsed();
+    let code = tell(&outcome, options);
+    if let (Some(format), Some(counts)) = (options.stats, counts) {
+        stats::report(format, &measured, &counts.counts(), &tree.mounted);
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// The module's bytes.
+fn read_module(name: &OsStr) -> Result<Vec<u8>, Failure> {
+    if name == "-" {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        return match read {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(Failure::cannot_run(format!("can't read the module from stdin: {error}"))),
+        };
+    }
+    std::fs::read(Path::new(name)).map_err(|error| {
+        let name = name.display();
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::not_found(format!("{name}: there is no such module")),
+            std::io::ErrorKind::IsADirectory => {
+                Failure::cannot_run(format!("{name}: it is a directory, not a module"))
+            }
+            _ => Failure::cannot_run(format!("{name}: can't read the module: {error}")),
+        }
+    })
+}
+
+fn shown(module: &OsStr) -> String {
+    if module == "-" { "the module from stdin".to_owned() } else { module.display().to_string() }
+}
+
+/// The engine, with the cache of compiled modules if there can be one.
+fn engine(options: &Run) -> Result<Engine, Failure> {
+    let cache = if options.no_cache { None } else { vnode_wasmtime::default_cache_directory() };
+    let has_cache = cache.is_some();
+    let fails = |error: EngineError| Failure::setup(format!("can't set the engine up: {error}"));
+    match Engine::new(&EngineOptions { cache }) {
+        Ok(engine) => Ok(engine),
+        Err(error) if has_cache => {
+            if !options.quiet {
+                say(format_args!("compiled modules aren't kept: {error}"));
+            }
+            Engine::new(&EngineOptions::default()).map_err(fails)
+        }
+        Err(error) => Err(fails(error)),
+    }
+}
+
+/// What the options say about the guest itself.
+fn describe(builder: GuestBuilder, options: &Run) -> GuestBuilder {
+    let argv0 = options.argv0.as_deref().unwrap_or(options.module());
+    let mut builder = builder
+        .arg(argv0.as_bytes())
+        .args(options.arguments().iter().map(|arg| arg.as_bytes()))
+        .inherit_stdio()
+        .umask(Mode::from_raw(options.umask))
+        .open_files(u32::try_from(options.max_open_files).unwrap_or(u32::MAX))
+        .policy(if options.strict { Policy::Strict } else { Policy::Beneath })
+        .limits(Limits {
+            memory: limit(options.max_memory),
+            table_elements: limit(options.max_table),
+            time: options.timeout,
+        });
+    if let Some(user) = &options.user {
+        builder = builder.credentials(Credentials::user(user.uid, user.gid, &user.groups));
+    }
+    if let Some(cwd) = &options.cwd {
+        builder = builder.cwd(cwd.absolute());
+    }
+    builder
+}
+
+/// A limit as options write it: 0 is none.
+fn limit(number: u64) -> Option<u64> {
+    (number > 0).then_some(number)
+}
+
+fn observer(options: &Run, counts: Option<&Arc<Stats>>) -> Result<Option<Arc<dyn Observer>>, Failure> {
+    let mut observers: Vec<Arc<dyn Observer>> = Vec::new();
+    if let Some(file) = &options.trace {
+        observers.push(Trace::new(file.as_deref()).map_err(Failure::setup)?);
+    }
+    if let Some(counts) = counts {
+        observers.push(Arc::clone(counts) as Arc<dyn Observer>);
+    }
+    Ok(if observers.is_empty() { None } else { Some(Arc::new(observers)) })
+}
+
+fn start_guest(program: &Program, guest: Guest, options: &Run) -> Result<Outcome, Failure> {
+    program.run(guest).map_err(|error| {
+        let module = shown(options.module());
+        match error {
+            StartError::SharedMemory { .. } | StartError::Instance(_) => {
+                Failure::cannot_run(format!("{module}: {error}; see --max-memory and --max-table"))
+            }
+            error => Failure::setup(format!("{module}: {error}")),
+        }
+    })
+}
+
+/// Tells how the guest ended, if not by itself, and answers the exit code.
+fn tell(outcome: &Outcome, options: &Run) -> u8 {
+    match outcome {
+        Outcome::Exited(status) => (status & 0xff) as u8,
+        Outcome::Signaled(signal) => SIGNALED.saturating_add(*signal),
+        Outcome::TimedOut => {
+            if !options.quiet {
+                let time = options.timeout.unwrap_or_default();
+                say(format_args!("{}: ended after {time:?} (--timeout)", shown(options.module())));
+            }
+            TIMED_OUT
+        }
+        // Nobody else has the means to kill it.
+        Outcome::Killed => SIGNALED.saturating_add(9),
+        Outcome::Trapped(trap) => {
+            let backtrace = trap.backtrace.trim_end();
+            let between = if backtrace.is_empty() { "" } else { "\n" };
+            say(format_args!("{}: {}{between}{backtrace}", shown(options.module()), trap.message));
+            TRAPPED
+        }
+    }
+}
