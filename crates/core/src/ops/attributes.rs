@@ -142,8 +142,8 @@ impl Caller<'_> {
             FileType::Directory => return Err(Errno::ISDIR),
             _ => return Err(Errno::INVAL),
         }
-        at.mount.want_write()?;
         access::check(self.cx, &at.attr(self.cx)?, May::WRITE)?;
+        at.mount.want_write()?;
         let mode = self.mode_after_write(&at)?;
         self.setattr(&at, &SetAttr { mode, size: Some(len), ..SetAttr::default() })
     }
