@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use vnode_core::{Attr, SetTime, Timespec};
 
 use crate::subject::{
-    Access, Allocate, At, Entry, Follow, Handle, Mount, Node, OpenFlags, RenameHow, Subject, Target, User, Whence,
-    XattrHow,
+    Access, Allocate, At, Entry, Follow, Handle, Mount, Node, OpenFlags, RenameHow, Subject, Target, User,
+    Whence, XattrHow,
 };
 use crate::text::BadText;
 use crate::value::{self, Outcome, Value};
@@ -492,7 +492,8 @@ fn inspect(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
                 subject.fstatat(words.path(env)?, Follow::No)
             };
             let name = words.text()?;
-            let Some(old) = name.strip_prefix('$').and_then(|name| env.attributes.get(name.as_bytes())) else {
+            let Some(old) = name.strip_prefix('$').and_then(|name| env.attributes.get(name.as_bytes()))
+            else {
                 return words.bad("no attributes kept under this name");
             };
             attr.map(|new| Value::Bytes(touched(old, &new).into_bytes()))
@@ -520,9 +521,11 @@ fn inspect(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
 fn touched(old: &Attr, new: &Attr) -> String {
     let differs = |time: fn(&Attr) -> Timespec| time(old) != time(new);
     let mut letters = String::new();
-    for (letter, changed) in
-        [('a', differs(|attr| attr.atime)), ('m', differs(|attr| attr.mtime)), ('c', differs(|attr| attr.ctime))]
-    {
+    for (letter, changed) in [
+        ('a', differs(|attr| attr.atime)),
+        ('m', differs(|attr| attr.mtime)),
+        ('c', differs(|attr| attr.ctime)),
+    ] {
         if changed {
             letters.push(letter);
         }
@@ -646,7 +649,8 @@ fn mount(subject: &mut dyn Subject, words: &mut Words<'_>) -> Read<Outcome> {
     let path = words.plain_path()?;
     while !words.is_empty() {
         let option = words.text()?;
-        let value = option.split_once('=').and_then(|(_, value)| read_number(value)).unwrap_or(0).unsigned_abs();
+        let value =
+            option.split_once('=').and_then(|(_, value)| read_number(value)).unwrap_or(0).unsigned_abs();
         match option.split('=').next() {
             Some("size") => size = value,
             Some("inodes") => inodes = value,
@@ -669,4 +673,3 @@ fn mount(subject: &mut dyn Subject, words: &mut Words<'_>) -> Read<Outcome> {
 pub fn run_text(subject: &mut dyn Subject, env: &mut Env, line: &str) -> Result<Outcome, BadText> {
     run(subject, env, &crate::text::words(line)?)
 }
-

@@ -2,10 +2,12 @@
 //!
 //! # Map
 //!
-//! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself.
+//! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself. [`vnode`]: the core over a
+//!   filesystem; [`memory`], [`stepwise`]: over which.
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
 //! * [`tree`]: a picture of a whole tree.
+//! * [`differ`]: random paths and sequences on vnode and on the kernel, from a seed ([`random`]).
 //!
 //! # Invariants
 //!
@@ -15,10 +17,15 @@
 //!   are its own, and its files are on a tmpfs that goes with it.
 
 pub mod call;
+pub mod differ;
 pub mod kernel;
+pub mod memory;
+pub mod random;
 pub mod script;
+pub mod stepwise;
 pub mod subject;
 pub mod suite;
 pub mod text;
 pub mod tree;
 pub mod value;
+pub mod vnode;

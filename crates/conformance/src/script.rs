@@ -129,7 +129,8 @@ fn add(
         }
     } else if let Some(columns) = line.strip_prefix("-- ") {
         draft.bars = columns.contains(" | ");
-        draft.columns = Some(columns.split_whitespace().filter(|word| *word != "|").map(str::to_owned).collect());
+        draft.columns =
+            Some(columns.split_whitespace().filter(|word| *word != "|").map(str::to_owned).collect());
     } else if let Some(columns) = &draft.columns {
         let cells = if draft.bars { barred_cells(line, columns.len()) } else { cells(line, columns.len()) };
         draft.rows.push((number, cells.ok_or("not as many cells as columns")?));
@@ -231,7 +232,9 @@ fn needs_of(step: &Step) -> Needs {
         b"rename" if has(b"noreplace") || has(b"exchange") => Needs::RENAME_FLAGS,
         b"statfs" => Needs::STATFS,
         b"truncate" => Needs::BY_PATH,
-        b"open" if words.get(2).is_some_and(|flags| flags.split(|b| *b == b',').any(|flag| flag == b"path")) => {
+        b"open"
+            if words.get(2).is_some_and(|flags| flags.split(|b| *b == b',').any(|flag| flag == b"path")) =>
+        {
             Needs::PATH_HANDLES
         }
         _ => Needs::empty(),
@@ -260,7 +263,8 @@ mod tests {
 
     #[test]
     fn tables_become_cases() {
-        let source = ":: w\nfile f\n== t {a}\nuse w\nunlink {a} {b} => {c}\n-- a b c\n\"x y\" ~ ENOENT\nf q ok\n";
+        let source =
+            ":: w\nfile f\n== t {a}\nuse w\nunlink {a} {b} => {c}\n-- a b c\n\"x y\" ~ ENOENT\nf q ok\n";
         let cases = parse("t.txt", source).unwrap();
         assert_eq!(cases.len(), 2);
         assert_eq!(cases[0].steps[1].words, [b"unlink".to_vec(), b"x y".to_vec()]);

@@ -109,6 +109,8 @@ bitflags! {
         const STATFS = 1 << 11;
         /// Calls that name inodes WASI's preview 1 can't (`truncate` by path, `access` ...).
         const BY_PATH = 1 << 12;
+        /// Unmounting what is in use is `EBUSY`.
+        const BUSY_MOUNTS = 1 << 13;
     }
 }
 

@@ -107,7 +107,9 @@ pub fn run(subject: &mut dyn Subject, mut oracle: Option<&mut dyn Subject>, case
         }
         let result = match run_case(subject, case) {
             Ok(tree) => match &mut oracle {
-                Some(oracle) if (case.needs - oracle.provides()).is_empty() => same_effect(&tree, *oracle, case),
+                Some(oracle) if (case.needs - oracle.provides()).is_empty() => {
+                    same_effect(&tree, *oracle, case)
+                }
                 _ => Ok(()),
             },
             Err(why) => Err(why),
@@ -138,7 +140,9 @@ pub fn run_case(subject: &mut dyn Subject, case: &Case) -> Result<Tree, String> 
             if !expects_error {
                 return Ok(None);
             }
-            Tree::of(subject, env, times(step)).map(Some).map_err(|errno| at(&broken("looking at the tree", errno)))
+            Tree::of(subject, env, times(step))
+                .map(Some)
+                .map_err(|errno| at(&broken("looking at the tree", errno)))
         };
         let before = picture(subject, &env)?;
         let outcome = call::run(subject, &mut env, &step.words).map_err(|BadText(why)| at(&why))?;

@@ -128,7 +128,10 @@ mod tests {
     #[test]
     fn words_are_read() {
         assert_eq!(words("open f\tr,w  # no").unwrap(), [b"open".to_vec(), b"f".to_vec(), b"r,w".to_vec()]);
-        assert_eq!(words(r#"a"b c"d "" "\x00\n\"""#).unwrap(), [b"ab cd".to_vec(), vec![], b"\0\n\"".to_vec()]);
+        assert_eq!(
+            words(r#"a"b c"d "" "\x00\n\"""#).unwrap(),
+            [b"ab cd".to_vec(), vec![], b"\0\n\"".to_vec()]
+        );
         assert_eq!(words("<ab*3>/x").unwrap(), [b"ababab/x".to_vec()]);
         for wrong in ["\"a", "<a*3", "<a>", "<a*x>", r#""\q""#, r#""\x1""#] {
             assert!(words(wrong).is_err(), "{wrong}");

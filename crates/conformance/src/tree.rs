@@ -78,6 +78,23 @@ impl Tree {
         lines
     }
 
+    /// The paths that are in both pictures and whose `mtime` or `ctime` differ: `m`, `c` or both, and the path.
+    pub fn changed_times(&self, after: &Tree) -> Vec<String> {
+        let mut changed = Vec::new();
+        for (path, inode) in &self.0 {
+            let (Some(before), Some(after)) = (inode.times, after.0.get(path).and_then(|inode| inode.times))
+            else {
+                continue;
+            };
+            if before != after {
+                let m = if before.0 != after.0 { "m" } else { "" };
+                let c = if before.1 != after.1 { "c" } else { "" };
+                changed.push(format!("{m}{c} {}", text::spell(path)));
+            }
+        }
+        changed
+    }
+
     /// How many names it has.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -45,8 +45,10 @@ impl fmt::Display for Value {
                 write!(f, "[{}]", names.join(" "))
             }
             Value::Attr(attr) => {
-                let shown = if attr.kind == FileType::Directory { &ATTRIBUTES[..5] } else { &ATTRIBUTES[..6] };
-                let fields: Vec<String> = shown.iter().map(|key| format!("{key}={}", field(attr, key))).collect();
+                let shown =
+                    if attr.kind == FileType::Directory { &ATTRIBUTES[..5] } else { &ATTRIBUTES[..6] };
+                let fields: Vec<String> =
+                    shown.iter().map(|key| format!("{key}={}", field(attr, key))).collect();
                 write!(f, "{{{}}}", fields.join(" "))
             }
             Value::Space(space) => {
@@ -198,7 +200,9 @@ impl Expect {
             (Expect::Number(want), Ok(Value::Number(got))) => want == got,
             (Expect::Bytes(want), Ok(Value::Bytes(got))) => want == got,
             (Expect::Names(want), Ok(Value::Names(got))) => want == got,
-            (Expect::Fields(want), Ok(Value::Attr(got))) => want.iter().all(|(key, value)| field(got, key) == *value),
+            (Expect::Fields(want), Ok(Value::Attr(got))) => {
+                want.iter().all(|(key, value)| field(got, key) == *value)
+            }
             (Expect::Fields(want), Ok(Value::Space(got))) => {
                 want.iter().all(|(key, value)| space_field(got, key) == *value)
             }

@@ -7,7 +7,8 @@ use vnode_conformance::suite;
 fn every_case_is_what_linux_does() {
     let cases = suite::cases().expect("case files");
     let (report, privileged) =
-        Kernel::on_thread(|kernel| (suite::run(kernel, None, &cases), kernel.is_privileged())).expect("an oracle");
+        Kernel::on_thread(|kernel| (suite::run(kernel, None, &cases), kernel.is_privileged()))
+            .expect("an oracle");
     println!("{report}");
     assert!(report.failed.is_empty(), "{} cases are wrong", report.failed.len());
     if privileged {

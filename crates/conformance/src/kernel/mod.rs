@@ -11,6 +11,7 @@
 //! A user other than 0 keeps a saved uid of 0, to come back, and has no effective capability, so it is treated as
 //! any user is.
 
+mod resolve;
 mod syscalls;
 mod system;
 
@@ -21,8 +22,8 @@ use vnode_core::Result;
 
 use crate::subject::{Handle, Needs};
 
-pub use system::openat2;
 pub use system::Resolve;
+pub use system::openat2;
 
 /// The kernel, as seen from a thread of its own.
 pub struct Kernel {

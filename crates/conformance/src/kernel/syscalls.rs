@@ -10,8 +10,8 @@ use vnode_core::{Attr, Errno, FileType, Mode, Result, SetTime, StatFs, Timespec}
 use super::system::{self, c_text, check, dir_fd, fd, handle};
 use super::{Kernel, everything, without_privilege};
 use crate::subject::{
-    Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target, User,
-    Whence, XattrHow,
+    Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target,
+    User, Whence, XattrHow,
 };
 
 impl Subject for Kernel {
@@ -83,7 +83,8 @@ impl Subject for Kernel {
 
     fn write(&mut self, handle: Handle, bytes: &[u8]) -> Result<usize> {
         // SAFETY: the buffer is as long as said.
-        check(unsafe { libc::write(fd(handle), bytes.as_ptr().cast(), bytes.len()) } as i64).map(|n| n as usize)
+        check(unsafe { libc::write(fd(handle), bytes.as_ptr().cast(), bytes.len()) } as i64)
+            .map(|n| n as usize)
     }
 
     fn pwrite(&mut self, handle: Handle, bytes: &[u8], offset: i64) -> Result<usize> {
@@ -184,7 +185,9 @@ impl Subject for Kernel {
         };
         let (old_dir, new_dir) = (dir_fd(&from), dir_fd(&to));
         // SAFETY: both paths end with NUL.
-        check(unsafe { libc::syscall(libc::SYS_renameat2, old_dir, old.as_ptr(), new_dir, new.as_ptr(), flags) })?;
+        check(unsafe {
+            libc::syscall(libc::SYS_renameat2, old_dir, old.as_ptr(), new_dir, new.as_ptr(), flags)
+        })?;
         Ok(())
     }
 

@@ -58,7 +58,9 @@ pub(super) fn own_mounts() -> Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
     let flags = libc::MS_REC | libc::MS_PRIVATE;
     // SAFETY: the strings end with NUL; type and data may be null for a change of propagation.
-    check(unsafe { libc::mount(c"none".as_ptr(), c"/".as_ptr(), std::ptr::null(), flags, std::ptr::null()) })?;
+    check(unsafe {
+        libc::mount(c"none".as_ptr(), c"/".as_ptr(), std::ptr::null(), flags, std::ptr::null())
+    })?;
     Ok(())
 }
 
@@ -162,12 +164,17 @@ fn set_groups(groups: &[u32]) -> Result<()> {
 /// Removes everything below `path`, whatever the modes of its directories.
 pub(super) fn empty_directory(path: &Path) -> Result<()> {
     let to_errno = |error: std::io::Error| {
-        error.raw_os_error().and_then(|raw| u16::try_from(raw).ok()).and_then(Errno::from_raw).unwrap_or(Errno::IO)
+        error
+            .raw_os_error()
+            .and_then(|raw| u16::try_from(raw).ok())
+            .and_then(Errno::from_raw)
+            .unwrap_or(Errno::IO)
     };
     for entry in std::fs::read_dir(path).map_err(to_errno)? {
         let entry = entry.map_err(to_errno)?;
         if entry.file_type().map_err(to_errno)?.is_dir() {
-            std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700)).map_err(to_errno)?;
+            std::fs::set_permissions(entry.path(), std::fs::Permissions::from_mode(0o700))
+                .map_err(to_errno)?;
             empty_directory(&entry.path())?;
             std::fs::remove_dir(entry.path()).map_err(to_errno)?;
         } else {
@@ -201,5 +208,6 @@ pub fn openat2(at: At<'_>, resolve: Resolve, nofollow: bool) -> Result<Handle> {
     };
     let size = size_of::<libc::open_how>();
     // SAFETY: the path ends with NUL; the structure is as large as said.
-    check(unsafe { libc::syscall(libc::SYS_openat2, dir_fd(&at), path.as_ptr(), &raw const how, size) }).map(handle)
+    check(unsafe { libc::syscall(libc::SYS_openat2, dir_fd(&at), path.as_ptr(), &raw const how, size) })
+        .map(handle)
 }

@@ -1,0 +1,266 @@
+//! Runs sequences of calls on vnode and on the kernel side by side.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use vnode_core::Errno;
+
+use super::generate::{Generator, Known, Theme};
+use super::shrink::shrink;
+use super::tally::Tally;
+use crate::call::{self, Env};
+use crate::random::Random;
+use crate::subject::Subject;
+use crate::text::{self, BadText};
+use crate::tree::{Times, Tree};
+use crate::value::{Outcome, describe};
+
+/// The words of one call.
+pub type Line = Vec<Vec<u8>>;
+
+/// How a run went.
+#[derive(Clone, Debug, Default)]
+pub struct SequenceReport {
+    /// Sequences without a difference.
+    pub clean: u64,
+    /// Of these, those that compared which timestamps each call changed.
+    pub timed: u64,
+    /// What was tried.
+    pub tally: Tally,
+    /// The first difference, shrunk, as a trace.
+    pub difference: Option<String>,
+}
+
+impl std::fmt::Display for SequenceReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.tally)?;
+        let calls = self.tally.calls();
+        write!(f, "{} sequences clean ({} of them with timestamps), {calls} calls", self.clean, self.timed)?;
+        if let Some(difference) = &self.difference {
+            write!(f, "\n{difference}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a sequence also compares which files' `mtime` and `ctime` each call changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamps {
+    /// After every call. Slow.
+    Compared,
+    /// Never.
+    Ignored,
+}
+
+/// Compares random sequences for `time`, or until the first difference, which is shrunk.
+///
+/// # Errors
+/// The text of what went wrong besides the calls.
+pub fn run(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    seed: u64,
+    time: Duration,
+) -> Result<SequenceReport, String> {
+    let mut seeds = Random::new(seed);
+    let mut report = SequenceReport::default();
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let sequence_seed = seeds.bits();
+        let stamps = if seeds.percent(10) { Stamps::Compared } else { Stamps::Ignored };
+        match sequence(subject, kernel, sequence_seed, stamps, &mut report.tally)? {
+            None => {
+                report.clean += 1;
+                report.timed += u64::from(stamps == Stamps::Compared);
+            }
+            Some(lines) => {
+                let mut broken = None;
+                let small = shrink(&lines, |part| match compare(subject, kernel, part, stamps) {
+                    Ok(difference) => difference.is_some(),
+                    Err(why) => {
+                        broken = Some(why);
+                        false
+                    }
+                });
+                report.difference = Some(trace(subject, kernel, &small, stamps, seed)?);
+                return broken.map_or(Ok(report), Err);
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Makes and compares one sequence; answers its lines if there was a difference.
+fn sequence(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    seed: u64,
+    stamps: Stamps,
+    tally: &mut Tally,
+) -> Result<Option<Vec<Line>>, String> {
+    let mut random = Random::new(seed);
+    let theme = random.of([Theme::Plain, Theme::Plain, Theme::Users, Theme::Mounts]);
+    let calls = 8 + random.below(32);
+    let mut pair = Pair::new(subject, kernel, stamps)?;
+    let mut lines = Vec::new();
+    for line in theme.prelude() {
+        let line = text::words(line).map_err(|BadText(why)| why)?;
+        lines.push(line.clone());
+        if pair.step(&line)?.difference.is_some() {
+            return Ok(Some(lines));
+        }
+    }
+    let mut generator = Generator::new(&mut random, theme);
+    let mut known = pair.known()?;
+    for _ in 0..calls {
+        let line = generator.next(&known);
+        lines.push(line.clone());
+        let step = pair.step(&line)?;
+        let verb = line.first().map(|verb| String::from_utf8_lossy(verb).into_owned()).unwrap_or_default();
+        tally.count(&verb, &step.right);
+        if step.difference.is_some() {
+            return Ok(Some(lines));
+        }
+        generator.learn(&line, step.right.is_ok());
+        if step.right.is_ok() && changes_names(&verb) {
+            known = pair.known()?;
+        }
+    }
+    Ok(if pair.trees()?.is_some() { Some(lines) } else { None })
+}
+
+fn changes_names(verb: &str) -> bool {
+    matches!(verb, "mkdir" | "mknod" | "symlink" | "link" | "unlink" | "rmdir" | "rename" | "open" | "file")
+}
+
+/// Runs a sequence on both; answers the first difference.
+///
+/// # Errors
+/// The text of what went wrong besides the calls.
+pub fn compare(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    lines: &[Line],
+    stamps: Stamps,
+) -> Result<Option<String>, String> {
+    let mut pair = Pair::new(subject, kernel, stamps)?;
+    for line in lines {
+        if let Some(difference) = pair.step(line)?.difference {
+            return Ok(Some(difference));
+        }
+    }
+    pair.trees()
+}
+
+/// A kept trace: the calls, each with what the kernel answers, and the difference as a comment.
+fn trace(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    lines: &[Line],
+    stamps: Stamps,
+    seed: u64,
+) -> Result<String, String> {
+    let mut out =
+        format!("# seed {seed}, {}\n", if stamps == Stamps::Compared { "timestamps" } else { "no times" });
+    let mut pair = Pair::new(subject, kernel, stamps)?;
+    for line in lines {
+        let step = pair.step(line)?;
+        let words: Vec<String> = line.iter().map(|word| text::spell(word)).collect();
+        let _ = writeln!(out, "{}  # {}", words.join(" "), describe(&step.right));
+        if let Some(difference) = step.difference {
+            let _ = writeln!(out, "# {}", difference.replace('\n', "\n# "));
+            return Ok(out);
+        }
+    }
+    if let Some(difference) = pair.trees()? {
+        let _ = writeln!(out, "# {}", difference.replace('\n', "\n# "));
+    }
+    Ok(out)
+}
+
+/// Reads a kept trace.
+///
+/// # Errors
+/// [`BadText`]: a line that is not one of the language.
+pub fn read_trace(source: &str) -> Result<(Vec<Line>, Stamps), BadText> {
+    let stamps = match source.lines().next() {
+        Some(first) if first.contains("timestamps") => Stamps::Compared,
+        _ => Stamps::Ignored,
+    };
+    let lines: Result<Vec<Line>, BadText> = source.lines().map(text::words).collect();
+    Ok((lines?.into_iter().filter(|line| !line.is_empty()).collect(), stamps))
+}
+
+/// Both subjects in the same state, as far as is known.
+struct Pair<'a> {
+    subject: &'a mut dyn Subject,
+    kernel: &'a mut dyn Subject,
+    here: Env,
+    there: Env,
+    stamps: Stamps,
+}
+
+struct Step {
+    right: Outcome,
+    difference: Option<String>,
+}
+
+impl<'a> Pair<'a> {
+    fn new(
+        subject: &'a mut dyn Subject,
+        kernel: &'a mut dyn Subject,
+        stamps: Stamps,
+    ) -> Result<Self, String> {
+        let fault = |errno: Errno| format!("reset: {errno:?}");
+        subject.reset().map_err(fault)?;
+        kernel.reset().map_err(fault)?;
+        Ok(Pair { subject, kernel, here: Env::default(), there: Env::default(), stamps })
+    }
+
+    fn known(&mut self) -> Result<Known, String> {
+        Known::of(self.kernel, &self.there)
+            .map_err(|errno| format!("looking at the kernel's tree: {errno:?}"))
+    }
+
+    fn step(&mut self, line: &[Vec<u8>]) -> Result<Step, String> {
+        let before = self.pictures()?;
+        let bad = |BadText(why): BadText| why;
+        let right = call::run(self.kernel, &mut self.there, line).map_err(bad)?;
+        let got = call::run(self.subject, &mut self.here, line).map_err(bad)?;
+        let (right_text, got_text) = (describe(&right), describe(&got));
+        let mut difference =
+            (right_text != got_text).then(|| format!("the kernel: {right_text}, vnode: {got_text}"));
+        if let (None, Some(before), Some(after)) = (&difference, before, self.pictures()?) {
+            let here = before.0.changed_times(&after.0);
+            let there = before.1.changed_times(&after.1);
+            if here != there {
+                difference = Some(format!("changed times: the kernel: {there:?}, vnode: {here:?}"));
+            }
+        }
+        Ok(Step { right, difference })
+    }
+
+    fn pictures(&mut self) -> Result<Option<(Tree, Tree)>, String> {
+        if self.stamps == Stamps::Ignored {
+            return Ok(None);
+        }
+        self.both(Times::Kept).map(Some)
+    }
+
+    fn both(&mut self, times: Times) -> Result<(Tree, Tree), String> {
+        let fault = |errno: Errno| format!("looking at the tree: {errno:?}");
+        let here = Tree::of(self.subject, &self.here, times).map_err(fault)?;
+        let there = Tree::of(self.kernel, &self.there, times).map_err(fault)?;
+        Ok((here, there))
+    }
+
+    /// How the trees differ.
+    fn trees(&mut self) -> Result<Option<String>, String> {
+        let (here, there) = self.both(Times::Left)?;
+        let differences = here.differences(&there);
+        if differences.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(format!("trees differ (vnode <> the kernel):\n{}", differences.join("\n"))))
+    }
+}

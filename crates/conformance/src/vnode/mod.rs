@@ -1,0 +1,137 @@
+//! vnode itself as a subject: the core's operations over any filesystem, with the little of a process that they
+//! need - root, cwd, umask, credentials and a table of open files.
+//!
+//! Nothing here knows what a path means; that is the core's to get right.
+
+mod process;
+mod resolve;
+mod subject;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use vnode_core::fs::{Access, File};
+use vnode_core::{
+    Clock, Credentials, FilesystemRef, Listing, MountFlags, Name, Namespace, Place, Policy, Result, Timespec,
+};
+
+use std::sync::Arc;
+
+/// Makes an empty filesystem that holds so many bytes and inodes; 0 is no limit.
+pub type Make = Box<dyn Fn(u64, u64) -> FilesystemRef + Send>;
+
+/// Where in the namespace the tests' root is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// The filesystem is the namespace's root.
+    Root,
+    /// The filesystem is mounted below another one, on `/mnt`, and that is the process's root.
+    SubMount,
+    /// A directory of the filesystem is mounted once more (`bind`), and that is the process's root.
+    Bind,
+}
+
+/// A process on a namespace of vnode.
+pub struct Vnode {
+    name: String,
+    make: Make,
+    layout: Layout,
+    ns: Namespace,
+    root: Place,
+    cwd: Place,
+    policy: Policy,
+    credentials: Credentials,
+    umask: u32,
+    clock: Ticking,
+    open: BTreeMap<u32, Open>,
+    next: u32,
+}
+
+/// An open file.
+struct Open {
+    place: Place,
+    node: Node,
+    access: Access,
+    append: bool,
+    offset: u64,
+}
+
+enum Node {
+    File(Arc<dyn File>),
+    Directory(Box<Listing>),
+    Path,
+}
+
+/// A clock that never tells the same time twice.
+struct Ticking(AtomicU64);
+
+impl Ticking {
+    fn new() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ticking(AtomicU64::new(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)))
+    }
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> Timespec {
+        Timespec::from_nanos(self.0.fetch_add(1000, Ordering::Relaxed))
+    }
+}
+
+impl Vnode {
+    /// A process whose root is an empty filesystem that `make` makes, placed as `layout` says.
+    ///
+    /// # Errors
+    /// Those of making the mount point and mounting.
+    pub fn new(name: &str, layout: Layout, make: Make) -> Result<Self> {
+        let clock = Ticking::new();
+        let (ns, root) = tree(&make, layout, &clock)?;
+        Ok(Vnode {
+            name: format!("{name}, {}", layout.words()),
+            make,
+            layout,
+            ns,
+            cwd: root.clone(),
+            root,
+            policy: Policy::Posix,
+            credentials: Credentials::root(),
+            umask: 0o022,
+            clock,
+            open: BTreeMap::new(),
+            next: 3,
+        })
+    }
+
+    /// The same, resolving paths by another policy.
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+}
+
+impl Layout {
+    fn words(self) -> &'static str {
+        match self {
+            Layout::Root => "at the root",
+            Layout::SubMount => "at a sub-mount",
+            Layout::Bind => "at a bind mount",
+        }
+    }
+}
+
+/// A fresh namespace and the process's root in it.
+fn tree(make: &Make, layout: Layout, clock: &dyn Clock) -> Result<(Namespace, Place)> {
+    let ns = Namespace::new(make(0, 0));
+    let point = Name::new(b"mnt")?;
+    let root = match layout {
+        Layout::Root => ns.root().clone(),
+        Layout::SubMount => ns.mount(ns.root(), point, &make(0, 0), MountFlags::empty())?,
+        Layout::Bind => {
+            let source = process::make_directory(&ns, clock, b"source")?;
+            process::make_directory(&ns, clock, b"mnt")?;
+            ns.bind(ns.root(), point, &source, MountFlags::empty())?
+        }
+    };
+    Ok((ns, root))
+}
