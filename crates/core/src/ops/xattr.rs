@@ -130,21 +130,25 @@ impl Caller<'_> {
         if name.starts_with(b"security.") {
             return if privileged || !writes { Ok(()) } else { Err(Errno::PERM) };
         }
-        if !name.starts_with(b"user.") {
+        if name.starts_with(b"system.") {
             return Err(Errno::OPNOTSUPP);
         }
-        if !matches!(at.kind(), FileType::Regular | FileType::Directory) {
+        let user = name.starts_with(b"user.");
+        if user && !matches!(at.kind(), FileType::Regular | FileType::Directory) {
             return refused;
         }
         let attr = at.attr(self.cx)?;
-        if writes
+        if user
+            && writes
             && attr.kind.is_dir()
             && attr.mode.contains(Mode::STICKY)
             && !access::is_owner(self.cx, &attr)
         {
             return Err(Errno::PERM);
         }
-        access::check(self.cx, &attr, may)
+        access::check(self.cx, &attr, may)?;
+        // That a namespace is unknown is found last.
+        if user { Ok(()) } else { Err(Errno::OPNOTSUPP) }
     }
 }
 
