@@ -273,17 +273,21 @@ fn open(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>) -> Read
         Some(name) => env.handles.insert(name.to_vec(), handle),
         None => Some(handle),
     };
-    if let Some(handle) = to_close {
-        // An older handle of the name may have been closed by the script.
-        let _ = subject.close(handle);
+    match to_close {
+        Some(handle) => Ok(unit(subject.close(handle))),
+        None => Ok(Ok(Value::Done)),
     }
-    Ok(Ok(Value::Done))
 }
 
 fn io(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb: &str) -> Read<Outcome> {
     let handle = words.handle(env)?;
     Ok(match verb {
-        "close" => unit(subject.close(handle)),
+        "close" => {
+            let closed = subject.close(handle);
+            // The number may come again; the name stands for nothing from here on.
+            env.handles.retain(|_, open| *open != handle);
+            unit(closed)
+        }
         "read" => subject.read(handle, words.size(4096)?).map(Value::Bytes),
         "write" => number(subject.write(handle, words.next()?)),
         "pread" => {

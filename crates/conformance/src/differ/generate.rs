@@ -110,7 +110,10 @@ impl Known {
 /// Where handles point, as far as it matters for aiming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opened {
+    /// A regular file for reading and writing.
     File,
+    /// A regular file for one of them, or a place only.
+    Limited,
     Directory,
     Closed,
 }
@@ -161,8 +164,16 @@ impl<'a> Generator<'a> {
                     && keyword == b"as"
                     && let Some(slot) = HANDLES.iter().position(|handle| handle.as_bytes() == name)
                 {
-                    let directory = word(2).windows(3).any(|part| part == b"dir");
-                    self.handles[slot] = if directory { Opened::Directory } else { Opened::File };
+                    let has = |flag: &[u8]| word(2).split(|byte| *byte == b',').any(|part| part == flag);
+                    self.handles[slot] = if has(b"path") && !has(b"dir") {
+                        Opened::Limited
+                    } else if has(b"dir") {
+                        Opened::Directory
+                    } else if has(b"rw") {
+                        Opened::File
+                    } else {
+                        Opened::Limited
+                    };
                 }
             }
             b"close" if success => {
@@ -268,7 +279,7 @@ impl<'a> Generator<'a> {
             }
             16..22 => {
                 let path = self.free(known);
-                let kind = self.random.of([&b"sock"[..], b"file", b"file", b"sock", b"dir", b"chr:1:3"]);
+                let kind = self.random.of([&b"sock"[..], b"file", b"file", b"sock", b"dir", b"chr:4000:3"]);
                 line(&[b"mknod", &path, kind])
             }
             22..38 => {

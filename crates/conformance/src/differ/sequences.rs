@@ -67,7 +67,7 @@ pub fn run(
     let start = Instant::now();
     while start.elapsed() < time {
         let sequence_seed = seeds.bits();
-        let stamps = if seeds.percent(10) { Stamps::Compared } else { Stamps::Ignored };
+        let stamps = if seeds.percent(4) { Stamps::Compared } else { Stamps::Ignored };
         match sequence(subject, kernel, sequence_seed, stamps, &mut report.tally)? {
             None => {
                 report.clean += 1;
@@ -224,6 +224,10 @@ impl<'a> Pair<'a> {
 
     fn step(&mut self, line: &[Vec<u8>]) -> Result<Step, String> {
         let before = self.pictures()?;
+        if before.is_some() {
+            self.subject.tick();
+            self.kernel.tick();
+        }
         let bad = |BadText(why): BadText| why;
         let right = call::run(self.kernel, &mut self.there, line).map_err(bad)?;
         let got = call::run(self.subject, &mut self.here, line).map_err(bad)?;

@@ -226,8 +226,13 @@ impl Subject for Kernel {
                 // SAFETY: the path ends with NUL; the pointer is to two timespecs.
                 done(unsafe { libc::utimensat(dir_fd(&at), path.as_ptr(), times.as_ptr(), nofollow(follow)) })
             }
-            // SAFETY: the pointer is to two timespecs.
-            Target::Open(handle) => done(unsafe { libc::futimens(fd(handle), times.as_ptr()) }),
+            Target::Open(handle) => {
+                // The C library's futimens refuses negative descriptors itself.
+                let none = std::ptr::null::<libc::c_char>();
+                // SAFETY: a null path means the descriptor; the pointer is to two timespecs.
+                check(unsafe { libc::syscall(libc::SYS_utimensat, fd(handle), none, times.as_ptr(), 0) })?;
+                Ok(())
+            }
         }
     }
 
@@ -308,12 +313,15 @@ impl Subject for Kernel {
     }
 
     fn readdir(&mut self, handle: Handle, cookie: u64, max: usize) -> Result<Vec<Entry>> {
+        // As pread does: the position stays.
+        let position = self.lseek(handle, 0, Whence::Current)?;
         self.lseek(handle, cookie as i64, Whence::Set)?;
         let mut buffer = vec![0u8; 32 * 1024];
         let into = buffer.as_mut_ptr();
         // SAFETY: the buffer is as long as said.
-        let n = check(unsafe { libc::syscall(libc::SYS_getdents64, fd(handle), into, buffer.len()) })?;
-        buffer.truncate(n as usize);
+        let n = check(unsafe { libc::syscall(libc::SYS_getdents64, fd(handle), into, buffer.len()) });
+        self.lseek(handle, position, Whence::Set)?;
+        buffer.truncate(n? as usize);
         entries(&buffer, max).ok_or(Errno::IO)
     }
 

@@ -37,23 +37,20 @@ impl Vnode {
         self.call(|caller| operation(caller, base, path))
     }
 
-    /// Runs an operation on two paths.
+    /// Runs an operation on two paths. What is wrong with the second's text or descriptor is met only when the
+    /// first was walked, by `first`.
     pub(super) fn on_paths<T>(
         &self,
         one: At<'_>,
         other: At<'_>,
+        first: impl FnOnce(Caller<'_>, &Place, VPath<'_>) -> Result<()>,
         operation: impl FnOnce(Caller<'_>, (&Place, VPath<'_>), (&Place, VPath<'_>)) -> Result<T>,
     ) -> Result<T> {
-        // Both texts are read before either is walked, as Linux does.
-        let (one_path, other_path) = (VPath::new(one.path)?, VPath::new(other.path)?);
-        let one_base = self.base(one)?;
-        match self.base(other) {
-            Ok(other_base) => {
-                self.call(|caller| operation(caller, (one_base, one_path), (other_base, other_path)))
-            }
-            // The first path is walked before the second's descriptor is looked at.
+        let (base, path) = self.start(one)?;
+        match self.start(other) {
+            Ok(other) => self.call(|caller| operation(caller, (base, path), other)),
             Err(errno) => {
-                self.call(|caller| caller.resolve(one_base, one_path, Follow::No))?;
+                self.call(|caller| first(caller, base, path))?;
                 Err(errno)
             }
         }
@@ -154,6 +151,15 @@ impl Vnode {
         }
         Ok(())
     }
+}
+
+/// Walks to the directory that a path's last component is in.
+pub(super) fn walk_to_parent(caller: Caller<'_>, base: &Place, path: VPath<'_>) -> Result<()> {
+    let text = path.as_bytes();
+    let end = text.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    let start = text[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    let parent = if start == 0 { b"." } else { &text[..start] };
+    caller.resolve(base, VPath::new(parent)?, Follow::Yes).map(|_| ())
 }
 
 /// What `faccessat(2)` asks, for the core.

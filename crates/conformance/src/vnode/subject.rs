@@ -9,7 +9,7 @@ use vnode_core::{
     Result, SetTime, StatFs, Timespec,
 };
 
-use super::process::{area, may, moved};
+use super::process::{area, may, moved, walk_to_parent};
 use super::{Node as OpenKind, Open, Vnode, tree};
 use crate::subject::{
     Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target,
@@ -115,6 +115,8 @@ impl Subject for Vnode {
         let to = match (&open.node, whence) {
             (_, Whence::Set) => moved(0, offset)?,
             (_, Whence::Current) => moved(open.offset, offset)?,
+            // tmpfs has no end of a directory.
+            (OpenKind::Directory(_), Whence::End) => return Err(Errno::INVAL),
             (_, Whence::End) => {
                 let size = self.call(|caller| open.place.attr(caller.cx))?.size;
                 moved(size, offset)?
@@ -194,7 +196,12 @@ impl Subject for Vnode {
 
     fn linkat(&mut self, old: At<'_>, new: At<'_>, follow: Follow) -> Result<()> {
         let follow = walk_follow(follow);
-        self.on_paths(old, new, |caller, old, new| caller.link(old.0, old.1, follow, new.0, new.1))
+        self.on_paths(
+            old,
+            new,
+            |caller, base, path| caller.resolve(base, path, follow).map(|_| ()),
+            |caller, old, new| caller.link(old.0, old.1, follow, new.0, new.1),
+        )
     }
 
     fn unlinkat(&mut self, at: At<'_>) -> Result<()> {
@@ -211,7 +218,9 @@ impl Subject for Vnode {
             RenameHow::NoReplace => Rename::NoReplace,
             RenameHow::Exchange => Rename::Exchange,
         };
-        self.on_paths(from, to, |caller, from, to| caller.rename(from.0, from.1, to.0, to.1, how))
+        self.on_paths(from, to, walk_to_parent, |caller, from, to| {
+            caller.rename(from.0, from.1, to.0, to.1, how)
+        })
     }
 
     fn readlinkat(&mut self, at: At<'_>, size: usize) -> Result<Vec<u8>> {
@@ -232,21 +241,26 @@ impl Subject for Vnode {
     }
 
     fn utimensat(&mut self, on: Target<'_>, atime: Option<SetTime>, mtime: Option<SetTime>) -> Result<()> {
-        for time in [atime, mtime] {
-            if let Some(SetTime::To(Timespec { nsec: 1_000_000_000.., .. })) = time {
-                return Err(Errno::INVAL);
-            }
-        }
         if atime.is_none() && mtime.is_none() {
             // Linux looks neither at the path nor at the descriptor.
             return Ok(());
         }
+        let bad = |time| matches!(time, Some(SetTime::To(Timespec { nsec: 1_000_000_000.., .. })));
+        let bad = bad(atime) || bad(mtime);
         match on {
             Target::Path(at, follow) => self.on_path(at, |caller, base, path| {
+                if bad {
+                    // The path is looked up before the times are looked at.
+                    caller.resolve(base, path, walk_follow(follow))?;
+                    return Err(Errno::INVAL);
+                }
                 caller.set_times(base, path, walk_follow(follow), atime, mtime)
             }),
             Target::Open(handle) => {
                 let open = self.opened(handle)?;
+                if bad {
+                    return Err(Errno::INVAL);
+                }
                 self.call(|caller| caller.set_times_place(&open.place, atime, mtime))
             }
         }
