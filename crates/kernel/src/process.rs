@@ -145,7 +145,7 @@ pub struct ProcessBuilder {
     policy: Policy,
     limits: Limits,
     args: Vec<Vec<u8>>,
-    env: Vec<Vec<u8>>,
+    env: Vec<(Vec<u8>, Vec<u8>)>,
     stdio: [Arc<dyn Stream>; 3],
     preopens: Vec<Preopen>,
     clocks: Option<Arc<dyn Clocks>>,
@@ -231,10 +231,10 @@ impl ProcessBuilder {
     }
 
     /// An environment variable; one of that name that was set before is replaced.
-    pub fn env(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        let name = [name.as_ref(), b"="].concat();
-        self.env.retain(|variable| !variable.starts_with(&name));
-        self.env.push([&name, value.as_ref()].concat());
+    pub fn env(mut self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.env.retain(|variable| variable.0 != name);
+        self.env.push((name, value));
         self
     }
 
@@ -325,9 +325,10 @@ impl ProcessBuilder {
             let entry = FdEntry::new(Arc::new(file), base, preopen.inheriting & Rights::INHERITABLE);
             fds.insert(entry.with_preopen(&preopen.name))?;
         }
-        if self.env.iter().any(|variable| variable.first() == Some(&b'=')) {
+        if self.env.iter().any(|(name, _)| name.is_empty() || name.contains(&b'=')) {
             return Err(Errno::INVAL);
         }
+        let env = self.env.iter().map(|(name, value)| [name, &b"="[..], value].concat());
         Ok(Process {
             pid: self.pid,
             namespace: self.namespace,
@@ -338,7 +339,7 @@ impl ProcessBuilder {
             clocks: self.clocks.unwrap_or_else(|| Arc::new(HostClocks::new())),
             random: self.random,
             args: Strings::new(self.args)?,
-            env: Strings::new(self.env)?,
+            env: Strings::new(env)?,
             interruption: self.interruption,
             observer: self.observer,
             exit: Mutex::new(None),

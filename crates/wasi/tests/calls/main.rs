@@ -1,0 +1,10 @@
+//! The calls of preview1 and unstable, made as a guest makes them, on a memory filesystem.
+mod environment;
+mod guest;
+mod hostile;
+mod io;
+mod listing;
+mod observing;
+mod paths;
+mod polling;
+mod rights;
