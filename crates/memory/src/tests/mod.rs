@@ -1,9 +1,16 @@
 //! Tests of the filesystem as a whole, through its trait.
 
 mod data;
+mod limits;
+mod loads;
 mod names;
+mod renames;
+mod runs;
+mod scale;
+mod threads;
+mod times;
+mod xattrs;
 
-use core::cell::Cell;
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +41,6 @@ pub(super) struct Fixture {
     pub(super) memory: Memory,
     pub(super) clock: Manual,
     pub(super) who: Credentials,
-    extra: Cell<u64>,
 }
 
 impl Default for Fixture {
@@ -47,7 +53,7 @@ impl Fixture {
     pub(super) fn new(builder: Builder) -> Self {
         let memory = builder.time(Timespec { sec: 1000, nsec: 0 }).build();
         let clock = Manual(AtomicU64::new(1000));
-        Fixture { memory, clock, who: Credentials::root(), extra: Cell::new(0) }
+        Fixture { memory, clock, who: Credentials::root() }
     }
 
     /// A second passes; answers the time after it.
@@ -172,12 +178,6 @@ impl Fixture {
         }
         let bytes = seen.values().map(|node| stored_bytes(node)).sum();
         assert_eq!(self.memory.usage(), Usage { bytes, inodes: seen.len() as u64 + links });
-    }
-
-    /// A number that is new each time.
-    pub(super) fn unique(&self) -> u64 {
-        self.extra.set(self.extra.get() + 1);
-        self.extra.get()
     }
 }
 
