@@ -76,6 +76,10 @@ pub fn attach<T: 'static>(
         let killed = get(context.data_mut()).process.interruption().is_killed();
         Ok(if killed { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
     });
+    // After the deadline is set: a kill that is not seen here moves the epoch past it.
+    if get(store.data_mut()).process.interruption().is_killed() {
+        store.set_epoch_deadline(0);
+    }
 }
 
 /// Ends a guest from outside, from any thread.
@@ -170,7 +174,7 @@ impl GuestBuilder {
     }
 
     /// A variable of the environment; one of that name that was set before is replaced.
-    pub fn env(self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+    pub fn env(self, name: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
         self.map(|process| process.env(name, value))
     }
 

@@ -38,7 +38,7 @@ pub enum Outcome {
 pub struct Trap {
     /// What happened: `wasm trap: integer divide by zero`, say.
     pub message: String,
-    /// The frames of the guest's stack, innermost first, a line each; empty if they aren't known.
+    /// The frames of the guest's stack under a title, innermost first, a line each; empty if they aren't known.
     pub backtrace: String,
     /// Wasmtime's own error.
     #[source]
@@ -116,7 +116,7 @@ impl Program {
     }
 
     /// A shared memory doesn't ask the limiter when it grows.
-    fn check_shared_memory(&self, guest: &Guest) -> Result<(), StartError> {
+    pub(crate) fn check_shared_memory(&self, guest: &Guest) -> Result<(), StartError> {
         let maximum = self.shape.shared_pages.map(|pages| pages.saturating_mul(64 << 10));
         match (maximum, guest.limits().memory) {
             (Some(maximum), Some(limit)) if maximum > limit => {
@@ -159,9 +159,16 @@ impl Trap {
             (None, Some(panic)) => panic.to_string(),
             (None, None) => error.root_cause().to_string(),
         };
-        let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string).unwrap_or_default();
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
         Trap { message, backtrace, error }
     }
+}
+
+/// Wasmtime's lines for the frames, under a title of ours.
+fn frames(backtrace: &WasmBacktrace) -> String {
+    let text = backtrace.to_string();
+    let frames = text.split_once('\n').map_or("", |(_, frames)| frames);
+    if frames.is_empty() { String::new() } else { format!("wasm backtrace:\n{}", frames.trim_end()) }
 }
 
 fn without_prefix(text: &str) -> &str {
