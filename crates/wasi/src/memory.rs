@@ -314,9 +314,9 @@ mod tests {
     #[test]
     fn what_one_call_moves_is_bounded() {
         let len = 1usize << 30;
-        // SAFETY: nothing is read or written through the segments, only the table at the start is read.
         let mut table = vec![0; 64];
         iovecs(&mut table, 0, &[(0, len as u32); 4]);
+        // SAFETY: only the table at the start is read; nothing is read or written through the segments.
         let memory = unsafe { GuestMemory::new(table.as_mut_ptr(), len) };
         let segments = memory.segments(0, 4).unwrap();
         assert_eq!(segments.total(), MAX_RW_COUNT);

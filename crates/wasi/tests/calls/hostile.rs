@@ -103,7 +103,7 @@ impl Argument for u64 {
             u64::MAX - 1,
             u64::MAX,
         ];
-        if random.next() % 3 == 0 { random.next() } else { random.pick(EDGES) }
+        if random.next().is_multiple_of(3) { random.next() } else { random.pick(EDGES) }
     }
 }
 

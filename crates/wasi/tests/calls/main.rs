@@ -1,4 +1,6 @@
 //! The calls of preview1 and unstable, made as a guest makes them, on a memory filesystem.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod environment;
 mod guest;
 mod hostile;

@@ -86,9 +86,11 @@ fn rights_given_up_are_gone() {
     assert_eq!(unlinked, Err(Errno::NOTCAPABLE));
 }
 
+type PathCall = fn(&mut Guest) -> Got<()>;
+
 #[test]
 fn every_path_call_needs_its_right() {
-    let path_calls: [(Rights, fn(&mut Guest) -> Got<()>); 10] = [
+    let path_calls: [(Rights, PathCall); 10] = [
         (Rights::PATH_CREATE_DIRECTORY, |guest| guest.mkdir("d")),
         (Rights::PATH_CREATE_FILE, |guest| guest.open("new", CREAT, READ).map(drop)),
         (Rights::PATH_OPEN, |guest| guest.open("a", 0, READ).map(drop)),
