@@ -20,7 +20,7 @@ fn module_of_all(engine: &wasmtime::Engine, linker: &Linker<Guest>, store: &mut 
     let mut imports = String::new();
     let mut exports = String::new();
     let functions: Vec<_> = linker
-        .iter(store)
+        .iter(&mut *store)
         .map(|(module, name, item)| (module.to_owned(), name.to_owned(), item.into_func()))
         .collect();
     for (number, (module, name, function)) in functions.into_iter().enumerate() {
