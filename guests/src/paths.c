@@ -87,6 +87,8 @@ static void bytes(void)
     DIR *listing = fdopendir(dir);
     struct dirent *entry;
     while (listing && (entry = readdir(listing))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
         for (const char *c = entry->d_name; *c; c++)
             printf("%02x", (unsigned char)*c);
         ssize_t got = readlinkat(dirfd(listing), entry->d_name, back, sizeof back);

@@ -74,7 +74,7 @@ static void vectors(void)
     IS(fd_write(fd, P(good_then_bad), 2, P(&number)), FAULT);
     IS(size_of(PATH("f")), 10);
     IS(fd_read(fd, P(&wraps), 1, P(&number)), FAULT);
-    IS(fd_read(fd, P(&huge), 1, P(&number)), FAULT);
+    IS(fd_read(fd, P(&huge), 1, P(&number)), INVAL); /* more than a result can tell */
     TRUE(fd_write(fd, P(overflow), 2, P(&number)) != SUCCESS);
     IS(fd_read(fd, end - 4, 1, P(&number)), FAULT);
     IS(fd_read(fd, end, 1, P(&number)), FAULT);
@@ -136,7 +136,8 @@ static void nothing_to_touch(void)
     IS(random_get(0, 0), SUCCESS);
     IS(fd_readdir(3, end, 0, 0, P(&number)), SUCCESS);
     IS(number, 0);
-    IS(path_readlink(3, PATH("link"), end, 0, P(&number)), INVAL);
+    IS(path_readlink(3, PATH("link"), end, 0, P(&number)), SUCCESS);
+    IS(number, 0);
     IS(path_create_directory(3, end, 0), NOENT);
     IS(path_create_directory(3, 0, 0), NOENT);
 }

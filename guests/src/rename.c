@@ -60,9 +60,9 @@ static void matrix(void)
                 const char *from = slash & 1 ? "from/" : "from", *to = slash & 2 ? "to/" : "to";
                 make(kinds[i], "from");
                 make(kinds[j], "to");
-                int result = renameat(w, from, w, to);
-                printf("%s%s -> %s%s: %s; then %s %s\n", kinds[i], from + 4, kinds[j], to + 2,
-                       result == -1 ? error_name(errno) : "0", at("from"), at("to"));
+                const char *result = renameat(w, from, w, to) == -1 ? error_name(errno) : "0";
+                const char *left = at("from"), *right = at("to");
+                printf("%s%s -> %s%s: %s; then %s %s\n", kinds[i], from + 4, kinds[j], to + 2, result, left, right);
                 drop("from");
                 drop("to");
             }

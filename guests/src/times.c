@@ -2,6 +2,58 @@
 #include "guest.h"
 #include <time.h>
 
+#ifdef __wasm__
+#include <wasi/api.h>
+/*
+ * wasi-libc 20220510 refuses UTIME_NOW and UTIME_OMIT in the second time and sets both to 0 for NULL, without asking
+ * the host. So the guest makes the calls itself.
+ */
+static __wasi_timestamp_t nanoseconds(const struct timespec *t)
+{
+    return t->tv_nsec < 0 ? 0 : (__wasi_timestamp_t)t->tv_sec * 1000000000 + (__wasi_timestamp_t)t->tv_nsec;
+}
+
+static int flags_of(const struct timespec times[2])
+{
+    int flags = 0;
+    for (int i = 0; i < 2; i++) {
+        long nsec = times ? times[i].tv_nsec : UTIME_NOW;
+        if (nsec != UTIME_NOW && nsec != UTIME_OMIT && (nsec < 0 || nsec > 999999999))
+            return -1;
+        flags |= (nsec == UTIME_OMIT ? 0 : nsec == UTIME_NOW ? 2 : 1) << 2 * i;
+    }
+    return flags;
+}
+
+static int result(__wasi_errno_t error)
+{
+    errno = error;
+    return error ? -1 : 0;
+}
+
+static int set_times_at(int dir, const char *path, const struct timespec times[2], int how)
+{
+    int flags = flags_of(times);
+    if (flags < 0)
+        return result(__WASI_ERRNO_INVAL);
+    return result(__wasi_path_filestat_set_times((__wasi_fd_t)dir, !(how & AT_SYMLINK_NOFOLLOW), path,
+                                                 nanoseconds(times), nanoseconds(times + 1), (__wasi_fstflags_t)flags));
+}
+
+static int set_times_of(int fd, const struct timespec times[2])
+{
+    static const struct timespec zero[2];
+    int flags = flags_of(times);
+    if (flags < 0)
+        return result(__WASI_ERRNO_INVAL);
+    times = times ? times : zero;
+    return result(__wasi_fd_filestat_set_times((__wasi_fd_t)fd, nanoseconds(times), nanoseconds(times + 1),
+                                               (__wasi_fstflags_t)flags));
+}
+#define utimensat set_times_at
+#define futimens set_times_of
+#endif
+
 static struct stat before;
 
 static void print_time(const char *what, struct timespec t)
