@@ -94,14 +94,14 @@ impl<'a> GuestMemory<'a> {
     /// Copies a path in.
     ///
     /// # Errors
-    /// * `ENAMETOOLONG`: longer than [`PATH_MAX`], told before anything is copied.
     /// * `EFAULT`.
+    /// * `ENAMETOOLONG`: longer than [`PATH_MAX`], told before anything is copied.
     pub fn path(&self, at: u32, len: u32) -> Result<PathBytes> {
         let len = len as usize;
+        let from = self.range(at, len)?;
         if len > PATH_MAX {
             return Err(Errno::NAMETOOLONG);
         }
-        let from = self.range(at, len)?;
         let mut path = PathBytes::with_capacity(len);
         // SAFETY: `from` is `len` readable bytes by `range`; `path` has room for them and is ours, so they don't
         // overlap; its length is set after they are written.
