@@ -125,7 +125,8 @@ impl OpenFile {
         let never = missing - Rights::of(self.kind(), self.access);
         let is_stream = matches!(self.what, What::Stream(_));
         [
-            (Rights::PATHS | Rights::FD_READDIR, Errno::NOTDIR),
+            (Rights::PATHS, Errno::NOTDIR),
+            (Rights::FD_READDIR, if self.kind().is_dir() { Errno::BADF } else { Errno::NOTDIR }),
             (Rights::FD_SEEK | Rights::FD_TELL | Rights::FD_ADVISE, Errno::SPIPE),
             (Rights::FD_READ | Rights::FD_WRITE, Errno::BADF),
             (Rights::FD_ALLOCATE, if is_stream { Errno::SPIPE } else { Errno::BADF }),
