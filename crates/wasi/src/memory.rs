@@ -268,7 +268,8 @@ mod tests {
             assert_eq!(memory.path(8, 3).unwrap().as_slice(), [8, 9, 10]);
             assert_eq!(memory.path(0, 4095).unwrap().len(), 4095);
             assert_eq!(memory.path(0, 4096).err(), Some(Errno::NAMETOOLONG));
-            assert_eq!(memory.path(u32::MAX, u32::MAX).err(), Some(Errno::NAMETOOLONG));
+            assert_eq!(memory.path(u32::MAX, u32::MAX).err(), Some(Errno::FAULT));
+            assert_eq!(memory.path(0, 10_000).err(), Some(Errno::NAMETOOLONG));
             assert_eq!(memory.path(9_999, 2).err(), Some(Errno::FAULT));
             assert!(!memory.path(0, 256).unwrap().spilled());
         });

@@ -87,8 +87,9 @@ fn paths_are_bytes_and_bounded() {
     for (at, len, errno) in [
         (OUTSIDE, 4, Errno::FAULT),
         (u32::MAX, 1, Errno::FAULT),
-        (u32::MAX, u32::MAX, Errno::NAMETOOLONG),
-        (0, u32::MAX, Errno::NAMETOOLONG),
+        (u32::MAX, u32::MAX, Errno::FAULT),
+        (0, u32::MAX, Errno::FAULT),
+        (0, MEMORY, Errno::NAMETOOLONG),
     ] {
         assert_eq!(guest.call(|p, m| preview1::path_unlink_file(p, m, ROOT, at, len)), Err(errno));
     }
