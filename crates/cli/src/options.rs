@@ -52,20 +52,20 @@ pub(crate) struct Run {
     ///
     /// Each mount is opened for the guest already, in their order, from descriptor 3 on. "/" is opened only if
     /// there is no mount, or by --preopen /. NAME is GUEST as spelled, if it is not given.
-    #[arg(long, value_name = "GUEST[=NAME]", value_parser = preopen(), action = ArgAction::Append, help_heading = FILES)]
+    #[arg(long, value_name = "GUEST[=NAME]", value_parser = preopen(), action = ArgAction::Append, help_heading = FILES, display_order = 100)]
     pub(crate) preopen: Vec<Preopen>,
 
     /// Start in this directory of the guest's tree
     ///
     /// The directory is opened for the guest under the name ".", behind all others.
-    #[arg(long, value_name = "GUEST", value_parser = guest_path(), help_heading = FILES)]
+    #[arg(long, value_name = "GUEST", value_parser = guest_path(), help_heading = FILES, display_order = 101)]
     pub(crate) cwd: Option<GuestPath>,
 
     /// Follow links as WASI's own rules say: never out of a preopened directory
     ///
     /// Without it links mean what POSIX says, with the guest's "/" as their root. With it, an absolute link can't
     /// be made, read or followed, and ".." in a link can't leave the directory that the path started from.
-    #[arg(long, help_heading = FILES)]
+    #[arg(long, help_heading = FILES, display_order = 102)]
     pub(crate) strict: bool,
 
     /// Set a variable; without VALUE it is taken from vnode's environment
@@ -186,7 +186,7 @@ pub(crate) enum StatsFormat {
 
 /// The whole command, for parsing, help and completions.
 pub(crate) fn command() -> Command {
-    Cli::command().mut_subcommand("run", |run| run.args(mount_args()))
+    Cli::command().mut_subcommand("run", |run| run.args(mount_args()).args(TO_COME.iter().map(to_come)))
 }
 
 /// Parses a command line, its first word being the command's name.
@@ -202,6 +202,30 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Action,
         }
         ActionArgs::Completions { shell } => Action::Completions(shell),
     })
+}
+
+/// Options that are decided on and not served yet, with what to do instead.
+const TO_COME: &[(&str, &str, &str)] = &[
+    ("dir", "HOST[::GUEST]", INSTEAD_OF_HOST),
+    ("volume", "HOST:GUEST", INSTEAD_OF_HOST),
+    ("mapdir", "GUEST:HOST", INSTEAD_OF_HOST),
+    (
+        "overlay",
+        "HOST::GUEST",
+        "overlays aren't there yet; --copy HOST::GUEST gives the guest a copy that it may change",
+    ),
+    ("image", "HOST::GUEST", "images aren't there yet; --copy TAR::GUEST reads a tar archive into memory"),
+    ("bind", "GUEST::GUEST", "bind mounts aren't there yet"),
+    ("max-processes", "COUNT", "a guest has one process until WASIX is served"),
+];
+
+const INSTEAD_OF_HOST: &str =
+    "host directories can't be mounted yet; --copy HOST::GUEST reads one into memory, and nothing goes back";
+
+/// An option that only says that it is not there.
+fn to_come(&(name, value, instead): &(&'static str, &'static str, &'static str)) -> Arg {
+    let parser = OsStringValueParser::new().try_map(move |_| Err::<OsString, &str>(instead));
+    Arg::new(name).long(name).value_name(value).value_parser(parser).hide(true)
 }
 
 /// The mount options, made from the table.
@@ -334,15 +358,12 @@ const AFTER_HELP: &str = "\
 Examples:
   vnode run program.wasm                        an empty filesystem in memory at /
   vnode run --copy .::/work program.wasm /work  a copy of this directory at /work
-  vnode run --help                              every option
-
-Exit codes: the guest's own; 124 timeout; 125 wrong usage or setup; 126 the module can't be run; 127 there is no
-such module; 134 trap; 128+N signal N.";
+  vnode run --help                              every option, examples, exit codes";
 
 const RUN_ABOUT: &str = "\
 Run a WebAssembly program, a command for wasi_snapshot_preview1 or wasi_unstable.
 
-The guest has the files that the mount options give it and nothing else: no host directory, no environment, no
+The guest has the files that the mount options give it and nothing else: no host directory, no environment, no \
 network. Without a mount it has an empty filesystem in memory. stdin, stdout and stderr are vnode's own.";
 
 const RUN_AFTER_HELP: &str = "\

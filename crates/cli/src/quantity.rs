@@ -35,6 +35,9 @@ pub(crate) fn count(text: &str) -> Result<u64, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
+    if number.is_empty() {
+        return Err(not_a_number(text));
+    }
     let seconds = match unit {
         "ms" => 0.001,
         "" | "s" => 1.0,

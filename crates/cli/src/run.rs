@@ -177,9 +177,8 @@ fn tell(outcome: &Outcome, options: &Run) -> u8 {
         // Nobody else has the means to kill it.
         Outcome::Killed => SIGNALED.saturating_add(9),
         Outcome::Trapped(trap) => {
-            let backtrace = trap.backtrace.trim_end();
-            let between = if backtrace.is_empty() { "" } else { "\n" };
-            say(format_args!("{}: {}{between}{backtrace}", shown(options.module()), trap.message));
+            let between = if trap.backtrace.is_empty() { "" } else { "\n" };
+            say(format_args!("{}: {}{between}{}", shown(options.module()), trap.message, trap.backtrace));
             TRAPPED
         }
     }
