@@ -46,7 +46,7 @@ impl OpenRequest {
 
 /// Every call fails as [`FdTable::get`](crate::FdTable::get) and [`Caller::resolve`] tell; that isn't listed again.
 impl Process {
-    /// A call with one path.
+    /// A call with one path. An empty or overlong one is told before the descriptor is looked at (`getname` in Linux).
     fn at<T>(
         &self,
         fd: Fd,
@@ -54,8 +54,8 @@ impl Process {
         path: &[u8],
         work: impl FnOnce(&Caller<'_>, &Place, VPath<'_>) -> Result<T>,
     ) -> Result<T> {
-        let dir = self.fds.get(fd, need)?;
         let path = VPath::new(path)?;
+        let dir = self.fds.get(fd, need)?;
         self.call(|caller| work(caller, dir.base()?, path))
     }
 
@@ -66,12 +66,12 @@ impl Process {
     /// * `ENOTCAPABLE`: reading or writing is wanted that the directory doesn't hand on.
     /// * `ENXIO`: a FIFO, socket or device.
     pub fn open(&self, dirfd: Fd, path: &[u8], request: &OpenRequest) -> Result<Fd> {
+        let text = VPath::new(path)?;
         let (dir, inheriting) = self.fds.get_inheriting(dirfd, request.needs())?;
         let wanted = request.rights & (Rights::FD_READ | Rights::FD_WRITE);
         if !inheriting.contains(wanted) {
             return Err(Errno::NOTCAPABLE);
         }
-        let text = VPath::new(path)?;
         let reserved = self.fds.reserve()?;
         let mode = Mode::from_raw(0o666) - self.context.load().umask;
         let how = OpenHow { access: request.access(), flags: request.flags, mode };
@@ -131,9 +131,9 @@ impl Process {
     /// # Errors
     /// As [`Caller::link`].
     pub fn link_at(&self, old_fd: Fd, old: &[u8], follow: Follow, new_fd: Fd, new: &[u8]) -> Result<()> {
+        let (old, new) = (VPath::new(old)?, VPath::new(new)?);
         let old_dir = self.fds.get(old_fd, Rights::PATH_LINK_SOURCE)?;
         let new_dir = self.fds.get(new_fd, Rights::PATH_LINK_TARGET)?;
-        let (old, new) = (VPath::new(old)?, VPath::new(new)?);
         self.call(|caller| caller.link(old_dir.base()?, old, follow, new_dir.base()?, new))
     }
 
@@ -142,9 +142,9 @@ impl Process {
     /// # Errors
     /// As [`Caller::rename`].
     pub fn rename_at(&self, old_fd: Fd, old: &[u8], new_fd: Fd, new: &[u8]) -> Result<()> {
+        let (old, new) = (VPath::new(old)?, VPath::new(new)?);
         let old_dir = self.fds.get(old_fd, Rights::PATH_RENAME_SOURCE)?;
         let new_dir = self.fds.get(new_fd, Rights::PATH_RENAME_TARGET)?;
-        let (old, new) = (VPath::new(old)?, VPath::new(new)?);
         self.call(|caller| caller.rename(old_dir.base()?, old, new_dir.base()?, new, Rename::Replace))
     }
 
