@@ -253,6 +253,8 @@ pub trait Subject {
     fn provides(&self) -> Needs;
     /// Back to an empty root directory (mode 755, root's), root's credentials, umask 022, cwd `/`, nothing open.
     fn reset(&mut self) -> Result<()>;
+    /// Told before each call of a case, for a subject that keeps account of them.
+    fn step(&mut self) {}
     /// Lets time pass until a new timestamp differs from every one given so far.
     fn tick(&mut self);
     /// Opens the test's top directory, whatever the cwd and the credentials are.

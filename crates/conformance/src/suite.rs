@@ -145,6 +145,7 @@ pub fn run_case(subject: &mut dyn Subject, case: &Case) -> Result<Tree, String> 
                 .map_err(|errno| at(&broken("looking at the tree", errno)))
         };
         let before = picture(subject, &env)?;
+        subject.step();
         let outcome = call::run(subject, &mut env, &step.words).map_err(|BadText(why)| at(&why))?;
         if !fits(step, &outcome) {
             return Err(at(&format!("got {}", describe(&outcome))));

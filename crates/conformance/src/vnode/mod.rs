@@ -5,6 +5,7 @@
 
 mod process;
 mod resolve;
+mod shared;
 mod subject;
 
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ pub struct Vnode {
     name: String,
     make: Make,
     layout: Layout,
-    ns: Namespace,
+    ns: Arc<Namespace>,
     root: Place,
     cwd: Place,
     policy: Policy,
@@ -63,13 +64,14 @@ enum Node {
     Path,
 }
 
-/// A clock that never tells the same time twice.
-struct Ticking(AtomicU64);
+/// A clock that never tells the same time twice; copies are the same clock.
+#[derive(Clone)]
+struct Ticking(Arc<AtomicU64>);
 
 impl Ticking {
     fn new() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ticking(AtomicU64::new(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)))
+        Ticking(Arc::new(AtomicU64::new(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2))))
     }
 }
 
@@ -121,7 +123,7 @@ impl Layout {
 }
 
 /// A fresh namespace and the process's root in it.
-fn tree(make: &Make, layout: Layout, clock: &dyn Clock) -> Result<(Namespace, Place)> {
+fn tree(make: &Make, layout: Layout, clock: &dyn Clock) -> Result<(Arc<Namespace>, Place)> {
     let ns = Namespace::new(make(0, 0));
     let point = Name::new(b"mnt")?;
     let root = match layout {
@@ -133,5 +135,5 @@ fn tree(make: &Make, layout: Layout, clock: &dyn Clock) -> Result<(Namespace, Pl
             ns.bind(ns.root(), point, &source, MountFlags::empty())?
         }
     };
-    Ok((ns, root))
+    Ok((Arc::new(ns), root))
 }

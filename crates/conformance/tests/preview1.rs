@@ -1,0 +1,20 @@
+//! Every case that preview 1 can say, made by a guest on the engine; the kernel runs beside it, and their trees must
+//! agree after each case.
+
+use vnode_conformance::kernel::Kernel;
+use vnode_conformance::preview1::{self, Preview1};
+use vnode_conformance::suite;
+
+#[test]
+fn what_the_abi_can_say_is_what_linux_does() {
+    let mut cases = suite::cases().expect("case files");
+    cases.extend(suite::own_cases().expect("case file"));
+    let run = |kernel: &mut Kernel| {
+        let mut subject = Preview1::new().expect("a guest");
+        preview1::run(&mut subject, kernel, &cases)
+    };
+    let report = Kernel::on_thread(run).expect("an oracle");
+    println!("{report}");
+    assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
+    assert!(report.through() >= 400, "only {} cases went through", report.through());
+}
