@@ -47,6 +47,10 @@ impl Subject for Vnode {
     fn tick(&mut self) {}
 
     fn openat(&mut self, at: At<'_>, flags: OpenFlags, mode: u32) -> Result<Handle> {
+        if flags.contains(OpenFlags::CREATE | OpenFlags::DIRECTORY) && !flags.contains(OpenFlags::PATH) {
+            // Flags are looked at before the path and its descriptor.
+            return Err(Errno::INVAL);
+        }
         let mut access = Use::empty();
         access.set(Use::READ, !flags.contains(OpenFlags::WRITE) || flags.contains(OpenFlags::READ));
         access.set(Use::WRITE, flags.contains(OpenFlags::WRITE));
@@ -185,7 +189,8 @@ impl Subject for Vnode {
             Node::Socket => NewKind::Socket,
             Node::Char(major, minor) => NewKind::CharDevice(device(major, minor)),
             Node::Block(major, minor) => NewKind::BlockDevice(device(major, minor)),
-            Node::Directory => NewKind::Directory,
+            // Refused before the path and its descriptor are looked at.
+            Node::Directory => return Err(Errno::PERM),
         };
         self.on_path(at, |caller, base, path| caller.mknod(base, path, kind, mode))
     }
