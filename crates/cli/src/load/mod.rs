@@ -65,3 +65,6 @@ fn fill<'a>(
         error => error.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests;
