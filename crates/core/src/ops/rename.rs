@@ -41,7 +41,16 @@ impl Caller<'_> {
             return Err(if how == Rename::NoReplace { Errno::EXIST } else { Errno::BUSY });
         };
         from.dir.mount.want_write()?;
-        let ends = Ends { from: &from, to: &to, old: old_last.name()?, new: new_last.name()?, how };
+        let old = old_last.name()?;
+        let new = match new_last.name() {
+            Ok(new) => new,
+            Err(errno) => {
+                // The old name is looked up before the new one is found to be too long.
+                self.victim(&from, old)?;
+                return Err(errno);
+            }
+        };
+        let ends = Ends { from: &from, to: &to, old, new, how };
         let across = !same_inode(&from.dir, &to.dir);
         let _moving = across.then(|| self.ns.renames.moving());
         if !ends.is_plain(self) {
