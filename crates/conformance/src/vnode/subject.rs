@@ -434,7 +434,8 @@ impl Vnode {
         let OpenKind::File(file) = &open.node else { return Err(Errno::BADF) };
         let mut source = Source::from_slice(bytes);
         self.call(|caller| {
-            if append {
+            // Writing nothing doesn't even move to the end.
+            if append && !bytes.is_empty() {
                 return file.append(caller.cx, &mut source);
             }
             let written = file.write_at(caller.cx, offset, &mut source)?;
