@@ -168,25 +168,39 @@ impl Chunks {
         }
     }
 
-    /// The first chunk at or after `index`.
-    pub(crate) fn next(&self, index: u64) -> Option<(u64, &Chunk)> {
-        let dense = usize::try_from(index).ok().and_then(|start| {
-            let rest = self.dense.get(start..)?;
-            let at = rest.iter().position(Option::is_some)?;
-            Some(((start + at) as u64, rest.get(at)?.as_deref()?))
-        });
-        dense.or_else(|| self.sparse.range(index..).next().map(|(&index, chunk)| (index, &**chunk)))
+    /// The first chunk of a range of chunks.
+    fn first(&self, range: Range<u64>) -> Option<(u64, &Chunk)> {
+        let len = self.dense.len();
+        let index = |chunk: u64| usize::try_from(chunk).map_or(len, |chunk| chunk.min(len));
+        let (start, end) = (index(range.start), index(range.end));
+        let dense = self.dense.get(start..end).unwrap_or_default().iter().zip(range.start..);
+        let dense = dense.filter_map(|(chunk, at)| Some((at, chunk.as_deref()?))).next();
+        if dense.is_some() || self.sparse.is_empty() || range.is_empty() {
+            return dense;
+        }
+        self.sparse.range(range).next().map(|(&at, chunk)| (at, &**chunk))
+    }
+
+    /// The first page from `page` on that is not stored.
+    pub(crate) fn first_hole(&self, page: u64) -> u64 {
+        let mut page = page;
+        while let Some(chunk) = self.get(page / PAGES) {
+            let within = page % PAGES;
+            let run = u64::from((chunk.stored() >> within).trailing_ones());
+            page += run;
+            if within + run < PAGES {
+                break;
+            }
+        }
+        page
     }
 
     /// Drops the stored pages of a range; answers how many there were.
     pub(crate) fn drop_pages(&mut self, range: Range<u64>) -> u64 {
         let mut dropped = 0;
-        let mut at = range.start / PAGES;
-        while let Some((index, chunk)) = self.next(at) {
+        let mut chunks = chunks_of(&range);
+        while let Some((index, chunk)) = self.first(chunks.clone()) {
             let first = index * PAGES;
-            if first >= range.end {
-                break;
-            }
             let start = range.start.saturating_sub(first) as usize;
             let part = start..(range.end - first).min(PAGES) as usize;
             let hit = chunk.stored() & mask(&part);
@@ -198,7 +212,7 @@ impl Chunks {
             {
                 dropped += chunk.drop_pages(part);
             }
-            at = index + 1;
+            chunks.start = index + 1;
         }
         self.shrink();
         dropped
@@ -222,18 +236,23 @@ impl Chunks {
         }
     }
 
-    /// The ranges of stored pages in `range`, in order; neighbours may be apart.
+    /// The stored pages of a range, in order.
     pub(crate) fn stored(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
-        let mut at = range.start / PAGES;
+        let mut chunks = chunks_of(&range);
         core::iter::from_fn(move || {
-            let (index, chunk) = self.next(at)?;
-            at = index + 1;
+            let (index, chunk) = self.first(chunks.clone())?;
+            chunks.start = index + 1;
             Some((index * PAGES, chunk.stored()))
         })
-        .take_while(move |&(first, _)| first < range.end)
         .flat_map(|(first, bits)| {
             (0..PAGES).filter(move |page| bits & (1 << page) != 0).map(move |page| first + page)
         })
         .filter(move |page| range.contains(page))
     }
+}
+
+/// The chunks that have pages of a range of pages.
+fn chunks_of(pages: &Range<u64>) -> Range<u64> {
+    let start = pages.start / PAGES;
+    start..pages.end.div_ceil(PAGES).max(start)
 }

@@ -94,8 +94,9 @@ impl Content {
                     (read_page(page, start, len, into), len)
                 }
                 None => {
-                    let len = (self.next_stored(at / PAGE).unwrap_or(u64::MAX / PAGE) * PAGE).min(end) - at;
-                    (into.zero(len as usize), len as usize)
+                    let next = self.first_stored(at / PAGE..end.div_ceil(PAGE));
+                    let len = (next.map_or(end, |page| page * PAGE) - at) as usize;
+                    (into.zero(len), len)
                 }
             };
             at += done as u64;
@@ -233,8 +234,8 @@ impl Content {
     pub(crate) fn allocate(&mut self, quota: &Quota, how: Allocate, offset: u64, len: u64) -> Result<()> {
         let end = offset.checked_add(len).filter(|&end| end <= MAX_SIZE).ok_or(Errno::FBIG)?;
         if how == Allocate::PunchHole {
-            self.zero(offset..end);
             self.drop_pages(quota, covered(offset..end));
+            self.zero(offset..end);
             return Ok(());
         }
         self.set_aside(quota, touched(offset..end))?;
@@ -249,12 +250,12 @@ impl Content {
 
     /// Makes stored bytes zero.
     fn zero(&mut self, range: Range<u64>) {
-        let mut from = range.start / PAGE;
-        while let Some(index) = self.next_stored(from).filter(|index| index * PAGE < range.end) {
+        let mut pages = touched(range.clone());
+        while let Some(index) = self.first_stored(pages.clone()) {
             if let Some(page) = self.page_mut(index) {
                 zero_page(page, part_in_page(&range, index));
             }
-            from = index + 1;
+            pages.start = index + 1;
         }
     }
 
@@ -293,9 +294,9 @@ impl Content {
         first.into_iter().chain(chunks.into_iter().flatten())
     }
 
-    /// The first stored page at or after `index`.
-    fn next_stored(&self, index: u64) -> Option<u64> {
-        self.stored_in(index..u64::MAX).next()
+    /// The first stored page of a range.
+    fn first_stored(&self, range: Range<u64>) -> Option<u64> {
+        self.stored_in(range).next()
     }
 
     /// Finds data or a hole at or after `offset`.
@@ -307,18 +308,13 @@ impl Content {
             return Err(Errno::NXIO);
         }
         let page = offset / PAGE;
-        let found = match what {
-            SeekFor::Data => self.next_stored(page).ok_or(Errno::NXIO)? * PAGE,
-            SeekFor::Hole => {
-                let stored =
-                    self.stored_in(page..u64::MAX).zip(page..).take_while(|(stored, at)| stored == at);
-                (page + stored.count() as u64) * PAGE
-            }
+        let end = self.size.div_ceil(PAGE);
+        let found = match (what, &self.store) {
+            (SeekFor::Data, _) => self.first_stored(page..end).ok_or(Errno::NXIO)?,
+            (SeekFor::Hole, Store::Page(first)) => page + u64::from(page == 0 && !first.is_empty()),
+            (SeekFor::Hole, Store::Chunks(chunks)) => chunks.first_hole(page),
         };
-        match what {
-            SeekFor::Data if found >= self.size => Err(Errno::NXIO),
-            _ => Ok(found.clamp(offset, self.size)),
-        }
+        Ok((found * PAGE).clamp(offset, self.size))
     }
 
     /// Gives back all that is counted; only the file's last holder does that.
