@@ -43,7 +43,7 @@ pub(crate) static KINDS: &[KindRow] = &[
         option: "copy",
         syntax: "HOST::GUEST[::KEY=VALUE,...]",
         start: "type=copy,src=",
-        about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back to HOST",
+        about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back",
     },
 ];
 

@@ -97,9 +97,13 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "TIME", value_parser = quantity::duration, help_heading = LIMITS)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Most memory of the guest's program in bytes; 4 GiB is the most a 32-bit module can use
+    /// Most memory of the guest's program; 0 is no limit but the 4 GiB of a 32-bit module
     #[arg(long, value_name = "SIZE", value_parser = quantity::bytes, default_value = "0", help_heading = LIMITS)]
     pub(crate) max_memory: u64,
+
+    /// Deepest stack of the guest's program, 64K to 1G
+    #[arg(long, value_name = "SIZE", value_parser = stack, default_value = "16M", help_heading = LIMITS)]
+    pub(crate) max_stack: usize,
 
     /// Most elements of the guest's tables; 0 is no limit
     #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "1M", help_heading = LIMITS)]
@@ -340,6 +344,14 @@ fn user(text: &str) -> Result<User, String> {
     let mut groups = groups.split(',').map(|group| number(group).ok_or_else(wrong));
     let gid = groups.next().ok_or_else(wrong)??;
     Ok(User { uid, gid, groups: groups.collect::<Result<_, _>>()? })
+}
+
+fn stack(text: &str) -> Result<usize, String> {
+    let size = quantity::bytes(text)?;
+    match usize::try_from(size) {
+        Ok(size @ 0x1_0000..=0x4000_0000) => Ok(size),
+        _ => Err(format!("\"{text}\" is no stack; write 64K to 1G")),
+    }
 }
 
 fn umask(text: &str) -> Result<u32, String> {

@@ -98,13 +98,14 @@ fn engine(options: &Run) -> Result<Engine, Failure> {
     let cache = if options.no_cache { None } else { vnode_wasmtime::default_cache_directory() };
     let has_cache = cache.is_some();
     let fails = |error: EngineError| Failure::setup(format!("can't set the engine up: {error}"));
-    match Engine::new(&EngineOptions { cache }) {
+    let stack = options.max_stack;
+    match Engine::new(&EngineOptions { cache, stack }) {
         Ok(engine) => Ok(engine),
         Err(error) if has_cache => {
             if !options.quiet {
                 say(format_args!("compiled modules aren't kept: {error}"));
             }
-            Engine::new(&EngineOptions::default()).map_err(fails)
+            Engine::new(&EngineOptions { cache: None, stack }).map_err(fails)
         }
         Err(error) => Err(fails(error)),
     }

@@ -105,7 +105,7 @@ impl<'a> Report<'a> {
 
     fn text(&self) -> String {
         let mut text = format!(
-            "ran {:.3} s, of which {:.3} s in {} calls ({} failed); module {} in {:.3} s",
+            "ran {:.3} s ({:.3} s in calls); calls: {}, failed: {}; module {} in {:.3} s",
             self.seconds.run,
             self.seconds.in_calls,
             self.calls,

@@ -21,6 +21,7 @@ fn values_of_options_are_checked() {
         ("--timeout", "soon", "not a number"),
         ("--timeout", "1d", "unknown unit \"d\""),
         ("--max-memory", "1X", "unknown unit \"X\""),
+        ("--max-stack", "0", "64K to 1G"),
         ("--umask", "9", "octal"),
         ("--umask", "1000", "up to 777"),
         ("--user", "root", "write numbers"),

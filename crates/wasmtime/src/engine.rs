@@ -9,7 +9,7 @@ use crate::guest::Guest;
 use crate::kind::{self, Shape, Unrunnable};
 use crate::link;
 
-/// The most that a guest's WebAssembly stack grows to, in bytes: CPython and Ruby need more than Wasmtime's default.
+/// The most that a guest's WebAssembly stack grows to unless told, in bytes: CPython and Ruby need more than Wasmtime's default.
 pub const WASM_STACK: usize = 16 << 20;
 
 /// Compiles and runs guests. One engine serves any number of them at a time; clones are the same engine.
@@ -18,6 +18,7 @@ pub struct Engine {
     engine: wasmtime::Engine,
     linker: Arc<Linker<Guest>>,
     cache: Option<Cache>,
+    stack: usize,
 }
 
 /// Why there can't be an engine.
@@ -26,11 +27,20 @@ pub struct Engine {
 pub struct EngineError(wasmtime::Error);
 
 /// How an [`Engine`] is made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Where compiled modules are kept; `None` keeps none. What lies there is run as machine code: nobody
     /// else may write there, and it must not lie inside a tree that a guest can write.
     pub cache: Option<PathBuf>,
+    /// The most that a guest's WebAssembly stack grows to, in bytes.
+    pub stack: usize,
+}
+
+/// No cache, and a stack of [`WASM_STACK`].
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions { cache: None, stack: WASM_STACK }
+    }
 }
 
 /// Tells whether a module in the binary or the text format is one that vnode runs, by its imports and exports,
@@ -50,6 +60,7 @@ pub struct Program {
     pub(crate) module: Module,
     pub(crate) pre: InstancePre<Guest>,
     pub(crate) shape: Arc<Shape>,
+    pub(crate) stack: usize,
     cached: bool,
 }
 
@@ -91,11 +102,14 @@ impl Engine {
     fn make(options: &EngineOptions) -> wasmtime::Result<Engine> {
         let cache = options.cache.as_deref().map(open_cache).transpose()?;
         let mut config = config();
-        config.cache(cache.clone());
+        config
+            .cache(cache.clone())
+            .max_wasm_stack(options.stack)
+            .async_stack_size(options.stack.saturating_mul(2));
         let engine = wasmtime::Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         link::add_to_linker(&mut linker, |guest: &mut Guest| guest)?;
-        Ok(Engine { engine, linker: Arc::new(linker), cache })
+        Ok(Engine { engine, linker: Arc::new(linker), cache, stack: options.stack })
     }
 
     /// Wasmtime's own engine.
@@ -121,7 +135,13 @@ impl Engine {
             }
         })?;
         let pre = self.linker.instantiate_pre(&module).map_err(|error| self.other_types(&module, &error))?;
-        Ok(Program { module, pre, shape: Arc::new(shape), cached: self.cache_hits() > hits })
+        Ok(Program {
+            module,
+            pre,
+            shape: Arc::new(shape),
+            stack: self.stack,
+            cached: self.cache_hits() > hits,
+        })
     }
 
     fn cache_hits(&self) -> usize {

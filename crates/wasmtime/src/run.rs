@@ -6,7 +6,7 @@ use std::time::Duration;
 use vnode_kernel::Exit;
 use wasmtime::{Store, WasmBacktrace};
 
-use crate::engine::{Program, WASM_STACK};
+use crate::engine::Program;
 use crate::guest::{self, Guest};
 use crate::link::{Ended, HostPanic};
 
@@ -78,7 +78,7 @@ impl Program {
         let program = self.clone();
         std::thread::Builder::new()
             .name("vnode-guest".to_owned())
-            .stack_size(WASM_STACK + HOST_STACK)
+            .stack_size(self.stack.saturating_add(HOST_STACK))
             .spawn(move || {
                 // Nobody listens any more only if the guest is left behind.
                 let _ = sender.send(program.run_here(guest));

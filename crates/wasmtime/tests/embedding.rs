@@ -258,6 +258,23 @@ fn endless_recursion_is_a_trap() {
     }
 }
 
+#[test]
+fn a_deep_stack_goes_deep() {
+    // Recurses 100,000 times; each frame takes some tens of bytes.
+    let body = r#"(func $f (param $n i32) (result i32)
+            (if (result i32) (local.get $n)
+                (then (i32.add (i32.const 1) (call $f (i32.sub (local.get $n) (i32.const 1)))))
+                (else (i32.const 0))))
+        (func (export "_start") (call $exit (call $f (i32.const 100000))))"#;
+    let end = |stack| {
+        let program =
+            compile(&Engine::new(&EngineOptions { stack, ..EngineOptions::default() }).unwrap(), body);
+        run(&program, Guest::builder(&files()))
+    };
+    assert!(matches!(end(16 << 20), Outcome::Exited(100_000)));
+    assert!(matches!(end(64 << 10), Outcome::Trapped(_)));
+}
+
 /// Panics when it is told of a call, as an error in the kernel would.
 struct Panics;
 
@@ -441,7 +458,7 @@ fn imports_of_another_type_are_named() {
 #[test]
 fn the_cache_gives_what_was_compiled() {
     let directory = tempfile::tempdir().unwrap();
-    let options = EngineOptions { cache: Some(directory.path().join("modules")) };
+    let options = EngineOptions { cache: Some(directory.path().join("modules")), ..EngineOptions::default() };
     let text = format!("(module {PRELUDE} {SPIN})");
     let first = Engine::new(&options).unwrap().compile(text.as_bytes()).unwrap();
     assert!(!first.is_cached());
