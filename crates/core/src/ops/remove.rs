@@ -21,8 +21,8 @@ impl Caller<'_> {
     pub fn unlink(&self, base: &Place, path: VPath<'_>) -> Result<()> {
         let parent = walk::resolve_parent(self, base, path)?;
         let Last::Name(last) = &parent.last else { return Err(Errno::ISDIR) };
-        let name = last.name()?;
         parent.dir.mount.want_write()?;
+        let name = last.name()?;
         if parent.trailing_slash {
             let kind = self.victim(&parent, name)?.kind();
             return Err(if kind.is_dir() { Errno::ISDIR } else { Errno::NOTDIR });
@@ -46,8 +46,8 @@ impl Caller<'_> {
             Last::DotDot => return Err(Errno::NOTEMPTY),
             Last::Root => return Err(Errno::BUSY),
         };
-        let name = last.name()?;
         parent.dir.mount.want_write()?;
+        let name = last.name()?;
         self.may_remove(&parent, name, Remove::Directory)?;
         parent.dir.mount.filesystem().any().remove(self.cx, parent.dir.at(name), Remove::Directory)
     }
