@@ -18,14 +18,39 @@ pub enum Theme {
 }
 
 impl Theme {
-    /// The lines that every sequence of the theme starts with.
+    /// The lines that every sequence of the theme starts with: a little of everything, so that calls find
+    /// something from the first on.
     pub fn prelude(self) -> &'static [&'static str] {
         match self {
-            Theme::Plain => &[],
-            Theme::Users => &["chmod / 777"],
+            Theme::Plain => &[
+                "mkdir a",
+                "file b 0123456789",
+                "mkdir a/b",
+                "symlink ../b a/c",
+                "setxattr b user.a v",
+                "open b rw as h",
+                "open a r,dir as i",
+            ],
+            Theme::Users => &[
+                "chmod / 777",
+                "mkdir a 700",
+                "file a/a secret",
+                "mkdir a/b",
+                "file b 0123456789",
+                "chmod b 666",
+                "setxattr b user.a v",
+                "mkdir c",
+                "chmod c 1777",
+                "file c/a x",
+                "mkdir c/b",
+                "open b rw as h",
+                "open a r,dir as i",
+            ],
             Theme::Mounts => &[
                 "mkdir m",
                 "mount tmpfs m",
+                "file m/a 0123456789",
+                "mkdir m/b",
                 "mkdir s",
                 "file s/a data",
                 "mkdir s/b",
@@ -33,14 +58,35 @@ impl Theme {
                 "setxattr s/a user.a v",
                 "mkdir r",
                 "mount bind s r ro",
+                "file f",
+                "mount bind s/a f",
+                "open m/a rw as h",
+                "open r r,dir as i",
             ],
         }
+    }
+
+    /// Where the prelude set an extended attribute.
+    fn tagged(self) -> &'static [u8] {
+        match self {
+            Theme::Plain | Theme::Users => b"/b",
+            Theme::Mounts => b"/s/a",
+        }
+    }
+
+    /// Whether a path can't be moved or removed, whatever it names.
+    fn is_fixed(self, path: &[u8]) -> bool {
+        let points: &[&[u8]] = match self {
+            Theme::Plain | Theme::Users => &[b"/"],
+            Theme::Mounts => &[b"/", b"/m", b"/r", b"/f"],
+        };
+        points.contains(&path)
     }
 
     fn names(self) -> &'static [&'static [u8]] {
         match self {
             Theme::Plain | Theme::Users => &[b"a", b"b", b"c"],
-            Theme::Mounts => &[b"a", b"b", b"m", b"s", b"r"],
+            Theme::Mounts => &[b"a", b"b", b"m", b"s", b"r", b"f"],
         }
     }
 }
@@ -98,6 +144,11 @@ impl Known {
         Ok(())
     }
 
+    /// The paths of `all` that can be moved and removed.
+    fn loose(all: &[Vec<u8>], theme: Theme) -> Vec<Vec<u8>> {
+        all.iter().filter(|path| !theme.is_fixed(path)).cloned().collect()
+    }
+
     fn inodes(&self) -> Vec<Vec<u8>> {
         [self.dirs.as_slice(), &self.files, &self.links, &self.others].concat()
     }
@@ -126,6 +177,8 @@ pub struct Generator<'a> {
     theme: Theme,
     handles: [Opened; 3],
     tagged: Vec<Vec<u8>>,
+    /// The path that was last changed to.
+    cwd: Option<Vec<u8>>,
     root: bool,
 }
 
@@ -138,7 +191,8 @@ fn line(words: &[&[u8]]) -> Line {
 impl<'a> Generator<'a> {
     /// A generator for one sequence.
     pub fn new(random: &'a mut Random, theme: Theme) -> Self {
-        Generator { random, theme, handles: [Opened::Closed; 3], tagged: Vec::new(), root: true }
+        let handles = [Opened::File, Opened::Directory, Opened::Closed];
+        Generator { random, theme, handles, tagged: vec![theme.tagged().to_vec()], cwd: None, root: true }
     }
 
     /// The next call.
@@ -149,8 +203,8 @@ impl<'a> Generator<'a> {
         match self.random.below(100) {
             0..40 => self.naming(known),
             40..58 => self.opening(known),
-            58..74 => self.content(),
-            74..88 => self.looking(known),
+            58..76 => self.content(known),
+            76..88 => self.looking(known),
             _ => self.changing(known),
         }
     }
@@ -185,6 +239,7 @@ impl<'a> Generator<'a> {
             }
             b"setxattr" if success => self.tagged.push(word(1).to_vec()),
             b"removexattr" => self.tagged.retain(|path| path != word(1)),
+            b"chdir" if success => self.cwd = word(1).starts_with(b"/").then(|| word(1).to_vec()),
             b"user" if success => self.root = word(1) == b"0",
             _ => {}
         }
@@ -203,8 +258,8 @@ impl<'a> Generator<'a> {
     fn any_path(&mut self) -> Vec<u8> {
         let mut path = path_text(self.random, self.theme.names());
         match self.random.below(100) {
-            0..3 => path.extend_from_slice(&[b'n'; 256]),
-            3..4 => path.clear(),
+            0..6 => path.extend_from_slice(&[b'n'; 256]),
+            6..7 => path.clear(),
             _ => {}
         }
         if self.random.percent(15) {
@@ -295,8 +350,8 @@ impl<'a> Generator<'a> {
                 line(&[b"symlink", &target, &path])
             }
             38..50 => {
-                let old = self.aimed(&known.removable());
-                let new = self.free(known);
+                let old = self.aimed(&Known::loose(&known.removable(), self.theme));
+                let new = if self.random.percent(80) { self.free_near(known) } else { self.free(known) };
                 if self.random.percent(25) {
                     line(&[b"link", &old, &new, b"follow"])
                 } else {
@@ -308,7 +363,11 @@ impl<'a> Generator<'a> {
                 line(&[b"unlink", &path])
             }
             60..68 => {
-                let path = self.aimed(&known.empty);
+                let cwd = self.cwd.clone().filter(|cwd| known.empty.contains(cwd) && self.random.percent(60));
+                let path = match cwd {
+                    Some(cwd) => cwd,
+                    None => self.aimed(&Known::loose(&known.empty, self.theme)),
+                };
                 line(&[b"rmdir", &path])
             }
             68..72 => {
@@ -320,17 +379,35 @@ impl<'a> Generator<'a> {
     }
 
     fn rename(&mut self, known: &Known) -> Line {
-        let (from, to) = match self.random.below(4) {
-            0 => (self.aimed(&known.removable()), self.aimed(&known.removable())),
-            1 => (self.aimed(&known.dirs), self.aimed(&known.empty)),
-            2 => (self.aimed(&known.inodes()), self.aimed(&known.inodes())),
-            _ => (self.aimed(&known.inodes()), self.free(known)),
+        let all = if self.random.percent(90) { Known::loose(&known.inodes(), self.theme) } else { known.inodes() };
+        let removable = Known::loose(&known.removable(), self.theme);
+        let (from, to) = match self.random.below(6) {
+            0 => (self.aimed(&removable), self.near(&removable)),
+            1 => (self.aimed(&Known::loose(&known.dirs, self.theme)), self.near(&known.empty)),
+            2 => (self.aimed(&all), self.near(&all)),
+            3 => (self.aimed(&removable), self.free_near(known)),
+            _ => (self.aimed(&all), self.free_near(known)),
         };
-        match self.random.below(6) {
+        match self.random.below(7) {
             0 => line(&[b"rename", &from, &to, b"exchange"]),
             1 => line(&[b"rename", &from, &to, b"noreplace"]),
             _ => line(&[b"rename", &from, &to]),
         }
+    }
+
+    /// One of `all` that is on the same mount as most are.
+    fn near(&mut self, all: &[Vec<u8>]) -> Vec<u8> {
+        let near: Vec<Vec<u8>> = all.iter().filter(|path| self.is_near(path)).cloned().collect();
+        self.aimed(&near)
+    }
+
+    fn free_near(&mut self, known: &Known) -> Vec<u8> {
+        let dirs: Vec<Vec<u8>> = known.dirs.iter().filter(|path| self.is_near(path)).cloned().collect();
+        self.free(&Known { dirs, ..known.clone() })
+    }
+
+    fn is_near(&self, path: &[u8]) -> bool {
+        self.theme != Theme::Mounts || !(path.starts_with(b"/m") || path.starts_with(b"/r"))
     }
 
     fn opening(&mut self, known: &Known) -> Line {
@@ -381,7 +458,11 @@ impl<'a> Generator<'a> {
         }
     }
 
-    fn content(&mut self) -> Line {
+    fn content(&mut self, known: &Known) -> Line {
+        if !self.handles.contains(&Opened::File) && self.random.percent(80) {
+            let path = self.aimed(&known.files);
+            return line(&[b"open", &path, b"rw", b"as", self.random.of(HANDLES).as_bytes()]);
+        }
         let handle = if self.random.percent(8) {
             self.bare_handle(Opened::Directory)
         } else {
@@ -462,7 +543,10 @@ impl<'a> Generator<'a> {
     /// A path for calls that have no `*at` form.
     fn plain(&mut self, all: &[Vec<u8>]) -> Vec<u8> {
         let path = self.aimed(all);
-        if path.first() == Some(&b'%') { path_text(self.random, self.theme.names()) } else { path }
+        match path.iter().position(|byte| *byte == b':') {
+            Some(colon) if path.first() == Some(&b'%') => path[colon + 1..].to_vec(),
+            _ => path,
+        }
     }
 
     /// An inode by handle, or by a path for calls that have no `*at` form.
@@ -509,13 +593,13 @@ impl<'a> Generator<'a> {
                 } else {
                     self.plain(&known.files)
                 };
-                let len = self.random.of([&b"0"[..], b"1", b"5", b"5000", b"-1"]);
+                let len = self.random.of([&b"0"[..], b"1", b"5", b"5000", b"5", b"7", b"-1"]);
                 line(&[b"truncate", &path, len])
             }
             60..75 => {
                 let on = self.plain_inode(&known.inodes());
                 let name = self.random.of([&b"user.a"[..], b"user.a", b"user.b", b"trusted.a", b"nothing.a"]);
-                let how = self.random.of([&b""[..], b"", b"", b"create", b"replace"]);
+                let how = self.random.of([&b""[..], b"", b"", b"", b"create", b"replace"]);
                 let mut words = line(&[b"setxattr", &on, name, self.random.of([&b"v"[..], b"", b"longer"])]);
                 if !how.is_empty() {
                     words.push(how.to_vec());
