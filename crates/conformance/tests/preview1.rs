@@ -2,19 +2,28 @@
 //! agree after each case.
 
 use vnode_conformance::kernel::Kernel;
-use vnode_conformance::preview1::{self, Preview1};
+use vnode_conformance::preview1::{self, Abi, Preview1};
 use vnode_conformance::suite;
 
-#[test]
-fn what_the_abi_can_say_is_what_linux_does() {
+fn check(abi: Abi) {
     let mut cases = suite::cases().expect("case files");
     cases.extend(suite::own_cases().expect("case file"));
     let run = |kernel: &mut Kernel| {
-        let mut subject = Preview1::new().expect("a guest");
+        let mut subject = Preview1::new(abi).expect("a guest");
         preview1::run(&mut subject, kernel, &cases)
     };
     let report = Kernel::on_thread(run).expect("an oracle");
     println!("{report}");
     assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
     assert!(report.through() >= 400, "only {} cases went through", report.through());
+}
+
+#[test]
+fn what_preview1_can_say_is_what_linux_does() {
+    check(Abi::Preview1);
+}
+
+#[test]
+fn what_snapshot_0_can_say_is_what_linux_does() {
+    check(Abi::Unstable);
 }

@@ -1,4 +1,4 @@
-//! Preview 1 as a subject: each call that the ABI can say is made by a WebAssembly guest, so it goes through the
+//! Preview 1, and snapshot 0 before it, as a subject: each call that the ABI can say is made by a WebAssembly guest, so it goes through the
 //! engine, the linker, the decoding, the kernel crate and the core to the filesystem, and its answer comes back
 //! through the guest's memory.
 //!
@@ -27,11 +27,12 @@ use vnode_wasmtime::{Engine, EngineOptions, Guest, Program};
 
 pub use account::Reason;
 pub use run::{Report, run};
+pub use wire::Abi;
 
 use crate::memory::{self, Runs};
 use crate::vnode::{Layout, Vnode};
 use account::Account;
-use trampolines::{MODULE, Trampolines};
+use trampolines::Trampolines;
 
 /// The preopen of `/`.
 const ROOT: u32 = 3;
@@ -40,6 +41,7 @@ const CLOSED: u32 = 900;
 
 /// A process that makes its calls as a guest of preview 1.
 pub struct Preview1 {
+    abi: Abi,
     program: Program,
     /// The process that does what the ABI can't say.
     beside: Vnode,
@@ -69,12 +71,14 @@ impl Preview1 {
     ///
     /// # Errors
     /// The text of what went wrong: the engine or the guest's module can't be had here.
-    pub fn new() -> std::result::Result<Self, String> {
+    pub fn new(abi: Abi) -> std::result::Result<Self, String> {
         let engine = Engine::new(&EngineOptions::default()).map_err(|error| error.to_string())?;
-        let program = engine.compile(MODULE.as_bytes()).map_err(|error| error.to_string())?;
+        let program =
+            engine.compile(trampolines::module(abi).as_bytes()).map_err(|error| error.to_string())?;
         let beside =
             memory::subject(Layout::Root, Runs::Taken).map_err(|errno| format!("a tree: {errno:?}"))?;
         Ok(Preview1 {
+            abi,
             program,
             beside,
             guest: None,
@@ -120,7 +124,8 @@ impl Preview1 {
             .clocks(self.beside.clocks())
             .build(self.program.module())
             .map_err(|error| error.to_string())?;
-        self.program.instantiate(guest).map(Trampolines::new).map_err(|error| error.to_string())
+        let started = self.program.instantiate(guest).map(|instance| Trampolines::new(instance, self.abi));
+        started.map_err(|error| error.to_string())
     }
 
     /// Gives a new guest what an older one had open, as a process that changes its credentials keeps it.

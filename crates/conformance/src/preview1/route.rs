@@ -60,7 +60,7 @@ impl Preview1 {
     }
 
     /// What a path and its handle are to the guest, if the handle is the guest's.
-    fn to_guest<'a>(&self, at: At<'a>) -> Option<(u32, &'a [u8])> {
+    fn guest_at<'a>(&self, at: At<'a>) -> Option<(u32, &'a [u8])> {
         match at.dir {
             _ if at.path.first() == Some(&b'/') => Some((ROOT, relative(at.path))),
             None => Some((self.cwd, at.path)),
@@ -69,7 +69,7 @@ impl Preview1 {
     }
 
     /// What a path and its handle are to the process beside.
-    fn to_beside<'a>(&mut self, at: At<'a>) -> At<'a> {
+    fn beside_at<'a>(&mut self, at: At<'a>) -> At<'a> {
         let dir = at.dir.map(|handle| match inner(handle) {
             Some(own) => own,
             None => match self.place(self.descriptor(handle)) {
@@ -87,7 +87,7 @@ impl Preview1 {
     /// The way of a call with a path; `cannot` if the ABI can't say the call.
     pub(super) fn way<'a>(&mut self, at: At<'a>, cannot: Option<Reason>) -> Result<Way<'a>> {
         self.guest()?;
-        match self.to_guest(at) {
+        match self.guest_at(at) {
             Some((fd, path)) if cannot.is_none() => {
                 self.account.goes_through();
                 Ok(Way::Guest(fd, path))
@@ -97,7 +97,7 @@ impl Preview1 {
                 if let Some(why) = why {
                     self.account.goes_beside(why);
                 }
-                Ok(Way::Beside(self.to_beside(at), why))
+                Ok(Way::Beside(self.beside_at(at), why))
             }
         }
     }
@@ -106,14 +106,14 @@ impl Preview1 {
     pub(super) fn beside<'a>(&mut self, at: At<'a>, why: Reason) -> Result<At<'a>> {
         self.guest()?;
         self.account.goes_beside(why);
-        Ok(self.to_beside(at))
+        Ok(self.beside_at(at))
     }
 
     /// The way of a call with two paths: a handle that is not the guest's takes both beside.
     pub(super) fn ways<'a>(&mut self, one: At<'a>, two: At<'a>, cannot: Option<Reason>) -> Result<Ways<'a>> {
         self.guest()?;
         if cannot.is_none()
-            && let (Some(first), Some(second)) = (self.to_guest(one), self.to_guest(two))
+            && let (Some(first), Some(second)) = (self.guest_at(one), self.guest_at(two))
         {
             self.account.goes_through();
             return Ok(Ways::Guest(first, second));
@@ -121,7 +121,7 @@ impl Preview1 {
         if let Some(why) = cannot.or(self.detour(one)).or(self.detour(two)) {
             self.account.goes_beside(why);
         }
-        Ok(Ways::Beside(self.to_beside(one), self.to_beside(two)))
+        Ok(Ways::Beside(self.beside_at(one), self.beside_at(two)))
     }
 
     /// The side of a call with a handle.

@@ -13,6 +13,8 @@ use crate::suite;
 /// How a run of cases went.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// The ABI.
+    pub subject: String,
     /// Cases that passed.
     pub passed: usize,
     /// Cases that passed with credentials other than root's.
@@ -28,7 +30,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (through, beside) = (self.through(), self.not_expressible.values().sum::<usize>());
-        write!(f, "{through} cases through preview1, {beside} not expressible")?;
+        write!(f, "{through} cases through {}, {beside} not expressible", self.subject)?;
         write!(f, "; {} passed ({} as other users than root)", self.passed, self.passed_unprivileged)?;
         write!(f, ", {} differ by WASI's rules, {} failed", self.different, self.failed.len())?;
         for (reason, count) in &self.not_expressible {
@@ -50,7 +52,7 @@ impl Report {
 
 /// Runs cases; the tree that each leaves must be the oracle's.
 pub fn run(subject: &mut Preview1, oracle: &mut dyn Subject, cases: &[Case]) -> Report {
-    let mut report = Report::default();
+    let mut report = Report { subject: subject.name(), ..Report::default() };
     let mut met = BTreeSet::new();
     for case in cases {
         subject.account = Account::of(case);

@@ -4,7 +4,7 @@ use vnode_core::{Attr, Errno, Result, SetTime, StatFs};
 
 use super::account::Reason;
 use super::route::{Side, Way, Ways, names_root, outer};
-use super::wire::{self, Filestat};
+use super::wire::{self, Abi, Filestat};
 use super::{Preview1, ROOT};
 use crate::subject::{
     Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target,
@@ -13,7 +13,10 @@ use crate::subject::{
 
 impl Subject for Preview1 {
     fn name(&self) -> String {
-        "preview1".into()
+        match self.abi {
+            Abi::Preview1 => "preview1".into(),
+            Abi::Unstable => "wasi_unstable".into(),
+        }
     }
 
     fn provides(&self) -> Needs {
@@ -99,14 +102,9 @@ impl Subject for Preview1 {
     }
 
     fn lseek(&mut self, handle: Handle, offset: i64, whence: Whence) -> Result<i64> {
-        let number = match whence {
-            Whence::Set => 0,
-            Whence::Current => 1,
-            Whence::End => 2,
-            Whence::Data | Whence::Hole => {
-                let own = self.beside_handle(handle, Reason::Holes)?;
-                return self.beside.lseek(own, offset, whence);
-            }
+        let Some(number) = self.abi.whence(whence) else {
+            let own = self.beside_handle(handle, Reason::Holes)?;
+            return self.beside.lseek(own, offset, whence);
         };
         match self.side(handle)? {
             // As C libraries do.

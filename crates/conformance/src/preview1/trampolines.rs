@@ -5,10 +5,19 @@ use vnode_core::{Errno, Result};
 use vnode_wasi::errno::from_wasi;
 use vnode_wasmtime::{Guest, Instance, WasmParams};
 
-use super::wire::Filestat;
+use super::wire::{Abi, Filestat};
 
 /// The guest's module.
-pub(super) const MODULE: &str = include_str!("guest.wat");
+pub(super) fn module(abi: Abi) -> String {
+    let text = include_str!("guest.wat");
+    match abi {
+        Abi::Preview1 => text.to_owned(),
+        Abi::Unstable => {
+            let lines = text.lines().filter(|line| !line.contains("sock_accept"));
+            lines.map(|line| line.replace("wasi_snapshot_preview1", "wasi_unstable") + "\n").collect()
+        }
+    }
+}
 
 /// Where a call's result goes; the widest is a filestat.
 const RESULT: u32 = 0x100;
@@ -19,13 +28,14 @@ const PATHS: u32 = 0x1000;
 /// Where content goes, to the end of the memory.
 const BUFFER: u32 = 0x10_0000;
 /// What a result's place holds before the call, so that one which is not written is seen.
-const POISON: [u8; 64] = [0xaa; 64];
+const POISON: u8 = 0xaa;
 /// How much a listing gets at a time: not a multiple of anything, so that records are cut off.
 const LISTED: u32 = 1003;
 
 /// The guest and where its next path goes.
 pub(super) struct Trampolines {
     instance: Instance,
+    abi: Abi,
     next_path: u32,
     /// What ended the guest or can't be, the first time.
     pub(super) broken: Option<String>,
@@ -35,8 +45,8 @@ pub(super) struct Trampolines {
 type Text = (u32, u32);
 
 impl Trampolines {
-    pub(super) fn new(instance: Instance) -> Self {
-        Trampolines { instance, next_path: PATHS, broken: None }
+    pub(super) fn new(instance: Instance, abi: Abi) -> Self {
+        Trampolines { instance, abi, next_path: PATHS, broken: None }
     }
 
     pub(super) fn guest(&self) -> &Guest {
@@ -69,7 +79,7 @@ impl Trampolines {
     }
 
     fn poison(&mut self) -> Result<u32> {
-        self.instance.write_memory(RESULT, &POISON)?;
+        self.instance.write_memory(RESULT, &[POISON; 64])?;
         Ok(RESULT)
     }
 
@@ -77,6 +87,11 @@ impl Trampolines {
         let mut bytes = [0; N];
         self.instance.read_memory(RESULT, &mut bytes)?;
         Ok(bytes)
+    }
+
+    fn filestat(&mut self) -> Result<Filestat> {
+        let stat = self.abi.filestat(&self.result()?, POISON);
+        stat.map_err(|_| self.breaks("more than a filestat was written".to_owned()))
     }
 
     fn number(&self) -> Result<u32> {
@@ -167,7 +182,7 @@ impl Trampolines {
     pub(super) fn stat(&mut self, fd: u32) -> Result<Filestat> {
         let out = self.poison()?;
         self.call("fd_filestat_get", (fd, out))?;
-        self.result().map(|bytes| Filestat::of(&bytes))
+        self.filestat()
     }
 
     pub(super) fn set_times(&mut self, fd: u32, atime: u64, mtime: u64, flags: u32) -> Result<()> {
@@ -190,7 +205,7 @@ impl Trampolines {
     pub(super) fn stat_at(&mut self, dir: u32, path: &[u8], lookup: u32) -> Result<Filestat> {
         let ((at, len), out) = (self.text(path)?, self.poison()?);
         self.call("path_filestat_get", (dir, lookup, at, len, out))?;
-        self.result().map(|bytes| Filestat::of(&bytes))
+        self.filestat()
     }
 
     pub(super) fn set_times_at(

@@ -1,9 +1,9 @@
 //! The ABI's numbers and records as a C library has them: written down here again, not taken from what serves them.
 
-use vnode_core::{Attr, FileType, SetTime};
+use vnode_core::{Attr, Errno, FileType, Result, SetTime};
 
 use super::trampolines::Open;
-use crate::subject::{Entry, Follow, OpenFlags};
+use crate::subject::{Entry, Follow, OpenFlags, Whence};
 
 const DATASYNC: u64 = 1 << 0;
 const READ: u64 = 1 << 1;
@@ -62,6 +62,47 @@ fn time(time: Option<SetTime>) -> Option<(u64, u32)> {
     }
 }
 
+/// Which of the two ABIs with these calls a guest has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abi {
+    /// `wasi_snapshot_preview1`.
+    Preview1,
+    /// `wasi_unstable`, or snapshot 0: other numbers for `whence`, another filestat.
+    Unstable,
+}
+
+impl Abi {
+    /// The number of `SEEK_SET`, `SEEK_CUR` or `SEEK_END`; nothing for what WASI hasn't.
+    pub(super) fn whence(self, whence: Whence) -> Option<u32> {
+        let (set, current, end) = match self {
+            Abi::Preview1 => (0, 1, 2),
+            Abi::Unstable => (2, 0, 1),
+        };
+        match whence {
+            Whence::Set => Some(set),
+            Whence::Current => Some(current),
+            Whence::End => Some(end),
+            Whence::Data | Whence::Hole => None,
+        }
+    }
+
+    /// Reads a filestat; snapshot 0's ends eight bytes earlier, and what follows is `untouched`.
+    ///
+    /// # Errors
+    /// `EFAULT`: more was written than belongs to it.
+    pub(super) fn filestat(self, bytes: &[u8; 64], untouched: u8) -> Result<Filestat> {
+        let filetype = bytes[16];
+        let (dev, ino) = (u64_at(bytes, 0), u64_at(bytes, 8));
+        let (nlink, rest) = match self {
+            Abi::Preview1 => (u64_at(bytes, 24), 32),
+            Abi::Unstable if bytes[56..] != [untouched; 8] => return Err(Errno::FAULT),
+            Abi::Unstable => (u64_at(bytes, 16) >> 32, 24),
+        };
+        let times = [u64_at(bytes, rest + 8), u64_at(bytes, rest + 16), u64_at(bytes, rest + 24)];
+        Ok(Filestat { dev, ino, filetype, nlink, size: u64_at(bytes, rest), times })
+    }
+}
+
 /// What `filestat` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Filestat {
@@ -74,17 +115,6 @@ pub(super) struct Filestat {
 }
 
 impl Filestat {
-    pub(super) fn of(bytes: &[u8; 64]) -> Self {
-        Filestat {
-            dev: u64_at(bytes, 0),
-            ino: u64_at(bytes, 8),
-            filetype: bytes[16],
-            nlink: u64_at(bytes, 24),
-            size: u64_at(bytes, 32),
-            times: [u64_at(bytes, 40), u64_at(bytes, 48), u64_at(bytes, 56)],
-        }
-    }
-
     /// What it must tell of an inode with these attributes.
     pub(super) fn expected(attr: &Attr) -> Self {
         Filestat {
@@ -157,6 +187,22 @@ mod tests {
         assert_eq!(times(None, to(-1, 0)), None);
         assert_eq!(times(to(1, 1_000_000_000), None), None);
         assert_eq!(times(to(18_446_744_074, 0), None), None);
+    }
+
+    #[test]
+    fn the_two_filestats() {
+        let mut bytes = [0; 64];
+        for (at, number) in (0u64..).zip(bytes.chunks_exact_mut(8)) {
+            number.copy_from_slice(&(at + 1).to_le_bytes());
+        }
+        let stat = Abi::Preview1.filestat(&bytes, 0).unwrap();
+        assert_eq!((stat.dev, stat.ino, stat.filetype, stat.nlink, stat.size), (1, 2, 3, 4, 5));
+        assert_eq!(stat.times, [6, 7, 8]);
+        assert_eq!(Abi::Unstable.filestat(&bytes, 0), Err(Errno::FAULT));
+        bytes[56..].fill(9);
+        bytes[20] = 77;
+        let stat = Abi::Unstable.filestat(&bytes, 9).unwrap();
+        assert_eq!((stat.filetype, stat.nlink, stat.size, stat.times), (3, 77, 4, [5, 6, 7]));
     }
 
     #[test]
