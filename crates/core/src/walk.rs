@@ -46,10 +46,12 @@ pub(crate) struct LastName<'a> {
 }
 
 impl LastName<'_> {
+    /// The name, as one of `dir`.
+    ///
     /// # Errors
-    /// `ENAMETOOLONG`.
-    pub(crate) fn name(&self) -> Result<Name<'_>> {
-        Name::new(&self.text.bytes()[self.start..self.end])
+    /// `ENAMETOOLONG`. `ENOENT`: it is, but `dir` was removed, which is found first.
+    pub(crate) fn name_in(&self, caller: &Caller<'_>, dir: &Place) -> Result<Name<'_>> {
+        name_in(caller, dir, &self.text.bytes()[self.start..self.end])
     }
 }
 
@@ -97,7 +99,7 @@ pub(crate) fn resolve(
         loop {
             let child = match walk.reach_last(want, follow == Follow::Yes)? {
                 Reached::Attr(attr) => return Ok(Found::Attr(attr)),
-                Reached::Last(Last::Name(last)) => walk.child(last.name()?)?,
+                Reached::Last(Last::Name(last)) => walk.child(last.name_in(caller, walk.here())?)?,
                 Reached::Last(Last::DotDot) => walk.parent()?,
                 Reached::Here | Reached::Last(Last::Dot | Last::Root) => walk.take_here(),
             };
@@ -151,7 +153,7 @@ pub(crate) fn resolve_or_slot(
             if walk.must_be_dir {
                 return Err(Errno::ISDIR);
             }
-            let name = last.name()?;
+            let name = last.name_in(caller, walk.here())?;
             match walk.child(name) {
                 Ok(child) if child.kind().is_symlink() && follow == Follow::Yes => walk.follow(&child)?,
                 Ok(child) => return Ok(Slot::Found(child)),
@@ -182,6 +184,15 @@ fn unraced<'a, T>(
     }
     let held = caller.ns.renames.hold();
     walk(Walk::new(caller, base, path, Some(held))?)
+}
+
+/// Checks a component as a name of `dir`. Linux leaves its length to the filesystem, which is never asked about
+/// a directory that was removed.
+fn name_in<'n>(caller: &Caller<'_>, dir: &Place, bytes: &'n [u8]) -> Result<Name<'n>> {
+    match Name::new(bytes) {
+        Err(Errno::NAMETOOLONG) if dir.attr(caller.cx)?.nlink == 0 => Err(Errno::NOENT),
+        name => name,
+    }
 }
 
 /// The inode that a name of `dir` stands for, a mount's root if one is there.
@@ -317,12 +328,9 @@ impl<'a> Walk<'a> {
                     self.step_over(end, parent);
                 }
                 Component::Name(name) => {
-                    let child = child(
-                        self.caller,
-                        &self.table,
-                        self.moved.as_ref().unwrap_or(self.start),
-                        Name::new(name)?,
-                    )?;
+                    let here = self.moved.as_ref().unwrap_or(self.start);
+                    let name = name_in(self.caller, here, name)?;
+                    let child = child(self.caller, &self.table, here, name)?;
                     frame.at = end;
                     if child.kind().is_symlink() {
                         self.follow(&child)?;

@@ -59,7 +59,7 @@ impl Caller<'_> {
     fn create(&self, base: &Place, path: VPath<'_>, kind: NewKind<'_>, mode: Mode) -> Result<()> {
         let parent = walk::resolve_parent(self, base, path)?;
         let Last::Name(last) = &parent.last else { return Err(Errno::EXIST) };
-        let name = last.name()?;
+        let name = last.name_in(self, &parent.dir)?;
         let wants_dir = matches!(kind, NewKind::Directory);
         self.check_slot(&parent, name, wants_dir)?;
         // Device 0:0 drives nothing: it is an overlay's whiteout, and anybody may make it.
@@ -96,7 +96,7 @@ impl Caller<'_> {
         let target = self.resolve(old_base, old, follow)?;
         let parent = walk::resolve_parent(self, new_base, new)?;
         let Last::Name(last) = &parent.last else { return Err(Errno::EXIST) };
-        let name = last.name()?;
+        let name = last.name_in(self, &parent.dir)?;
         self.check_slot(&parent, name, false)?;
         if target.mount.id() != parent.dir.mount.id() {
             return self.may_create(&parent, name, |_| Err(Errno::XDEV));

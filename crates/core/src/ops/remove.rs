@@ -22,7 +22,7 @@ impl Caller<'_> {
         let parent = walk::resolve_parent(self, base, path)?;
         let Last::Name(last) = &parent.last else { return Err(Errno::ISDIR) };
         parent.dir.mount.want_write()?;
-        let name = last.name()?;
+        let name = last.name_in(self, &parent.dir)?;
         if parent.trailing_slash {
             let kind = self.victim(&parent, name)?.kind();
             return Err(if kind.is_dir() { Errno::ISDIR } else { Errno::NOTDIR });
@@ -47,7 +47,7 @@ impl Caller<'_> {
             Last::Root => return Err(Errno::BUSY),
         };
         parent.dir.mount.want_write()?;
-        let name = last.name()?;
+        let name = last.name_in(self, &parent.dir)?;
         self.may_remove(&parent, name, Remove::Directory)?;
         parent.dir.mount.filesystem().any().remove(self.cx, parent.dir.at(name), Remove::Directory)
     }

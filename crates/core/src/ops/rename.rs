@@ -41,8 +41,8 @@ impl Caller<'_> {
             return Err(if how == Rename::NoReplace { Errno::EXIST } else { Errno::BUSY });
         };
         from.dir.mount.want_write()?;
-        let old = old_last.name()?;
-        let new = match new_last.name() {
+        let old = old_last.name_in(self, &from.dir)?;
+        let new = match new_last.name_in(self, &to.dir) {
             Ok(new) => new,
             Err(errno) => {
                 // The old name is looked up before the new one is found to be too long.
