@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum ActionArgs {
     #[command(about = "Run a WebAssembly program", long_about = RUN_ABOUT, after_long_help = RUN_AFTER_HELP)]
-    Run(Run),
+    Run(Box<Run>),
     #[command(about = "Print completions for a shell", long_about = COMPLETIONS_ABOUT)]
     Completions {
         /// Which shell
@@ -202,7 +202,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Action,
     Ok(match Cli::from_arg_matches(&matches)?.action {
         ActionArgs::Run(options) => {
             let mounts = matches.subcommand_matches("run").map(mounts_in_order).unwrap_or_default();
-            Action::Run { options: Box::new(options), mounts }
+            Action::Run { options, mounts }
         }
         ActionArgs::Completions { shell } => Action::Completions(shell),
     })

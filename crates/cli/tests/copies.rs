@@ -1,5 +1,5 @@
 //! `--copy`: the guest sees the host's tree, and the host nothing of what the guest does to it.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

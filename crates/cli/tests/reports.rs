@@ -1,5 +1,5 @@
 //! The trace, the figures, the help, completions: what vnode says itself, and where.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! What goes to the guest and what comes back: arguments, environment, streams, preopens, limits, ends.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

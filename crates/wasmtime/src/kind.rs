@@ -211,7 +211,7 @@ pub(crate) fn other_type(module: &str, name: &str) -> MissingImport {
 /// # Errors
 /// [`Unrunnable::Text`].
 pub(crate) fn to_binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Unrunnable> {
-    let is_text = std::str::from_utf8(bytes).is_ok_and(|text| looks_like_text(text));
+    let is_text = std::str::from_utf8(bytes).is_ok_and(looks_like_text);
     if !is_text {
         return Ok(Cow::Borrowed(bytes));
     }

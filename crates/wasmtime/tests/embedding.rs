@@ -1,5 +1,5 @@
 //! The crate as embedders use it: their own stores, streams, limits; several guests on one engine.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

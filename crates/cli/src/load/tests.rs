@@ -124,13 +124,7 @@ fn sum(bytes: &[u8]) -> String {
 }
 
 /// The same lines of the host's tree.
-fn host_lines(
-    root: &Path,
-    at: &Path,
-    path: String,
-    seen: &mut HashMap<u64, String>,
-    lines: &mut Vec<String>,
-) {
+fn host_lines(at: &Path, path: String, seen: &mut HashMap<u64, String>, lines: &mut Vec<String>) {
     let metadata = fs::symlink_metadata(at).unwrap();
     let kind = metadata.file_type();
     let what = if kind.is_dir() {
@@ -154,14 +148,14 @@ fn host_lines(
         names.sort();
         for name in names {
             let path = format!("{path}/{}", name.as_bytes().escape_ascii());
-            host_lines(root, &at.join(&name), path, seen, lines);
+            host_lines(&at.join(&name), path, seen, lines);
         }
     }
 }
 
 fn of_host(root: &Path) -> Vec<String> {
     let mut lines = Vec::new();
-    host_lines(root, root, ".".to_owned(), &mut HashMap::new(), &mut lines);
+    host_lines(root, ".".to_owned(), &mut HashMap::new(), &mut lines);
     lines
 }
 
@@ -370,7 +364,7 @@ fn what_cant_be_read_is_named() {
     if !rustix::process::geteuid().is_root() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("secret"), "").unwrap();
-        fs::set_permissions(directory.path().join("secret"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(directory.path().join("secret"), fs::Permissions::from_mode(0o000)).unwrap();
         assert!(failure(directory.path()).contains("secret: Permission denied"));
     }
     assert!(failure(Path::new("/no/such")).contains("can't copy /no/such: No such file"));

@@ -1,5 +1,5 @@
 //! Running the command in tests.
-#![allow(dead_code, missing_docs, reason = "each test uses its part")]
+#![allow(dead_code, clippy::unwrap_used, missing_docs, reason = "a part of tests, of which each uses some")]
 
 use std::io::Write as _;
 use std::path::Path;
