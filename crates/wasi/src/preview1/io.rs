@@ -7,9 +7,44 @@ use vnode_kernel::{Process, Whence};
 
 use crate::decode;
 use crate::layout;
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, Segments};
 use crate::outcome::Outcome;
 use crate::serve::{Gave, observed};
+
+/// The vectors of a call, and where it puts how many bytes it moved.
+#[derive(Clone, Copy)]
+struct Transfer {
+    fd: u32,
+    iovs: u32,
+    iovs_len: u32,
+    offset: Option<u64>,
+    count: u32,
+}
+
+impl Transfer {
+    /// Moves bytes by `work`.
+    fn run(
+        self,
+        process: &Process,
+        memory: &GuestMemory<'_>,
+        name: &'static str,
+        work: impl FnOnce(&Segments<'_>) -> Result<usize>,
+    ) -> Outcome {
+        let run = || {
+            let (segments, slot) = (memory.segments(self.iovs, self.iovs_len)?, memory.slot(self.count)?);
+            let count = work(&segments)?;
+            slot.put((count as u32).to_le_bytes());
+            Ok(Gave::Bytes(count))
+        };
+        observed(process, memory, name, run, |show| {
+            let bytes = memory.segments(self.iovs, self.iovs_len).map_or(0, |segments| segments.total());
+            show.fd(self.fd).any(bytes);
+            if let Some(offset) = self.offset {
+                show.any(offset);
+            }
+        })
+    }
+}
 
 /// Reads at the position into all vectors (`readv(2)`).
 pub fn fd_read(
@@ -20,16 +55,8 @@ pub fn fd_read(
     iovs_len: u32,
     nread: u32,
 ) -> Outcome {
-    let run = || {
-        let (segments, slot) = (memory.segments(iovs, iovs_len)?, memory.slot(nread)?);
-        let count = process.read(fd, &mut segments.sink())?;
-        slot.put((count as u32).to_le_bytes());
-        Ok(Gave::Bytes(count))
-    };
-    observed(process, memory, "fd_read", run, |show| {
-        let bytes = memory.segments(iovs, iovs_len).map_or(0, |segments| segments.total());
-        show.fd(fd).any(bytes);
-    })
+    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nread };
+    transfer.run(process, memory, "fd_read", |segments| process.read(fd, &mut segments.sink()))
 }
 
 /// Reads at an offset into all vectors; the position stays (`preadv(2)`).
@@ -42,16 +69,8 @@ pub fn fd_pread(
     offset: u64,
     nread: u32,
 ) -> Outcome {
-    let run = || {
-        let (segments, slot) = (memory.segments(iovs, iovs_len)?, memory.slot(nread)?);
-        let count = process.pread(fd, offset, &mut segments.sink())?;
-        slot.put((count as u32).to_le_bytes());
-        Ok(Gave::Bytes(count))
-    };
-    observed(process, memory, "fd_pread", run, |show| {
-        let bytes = memory.segments(iovs, iovs_len).map_or(0, |segments| segments.total());
-        show.fd(fd).any(bytes).any(offset);
-    })
+    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nread };
+    transfer.run(process, memory, "fd_pread", |segments| process.pread(fd, offset, &mut segments.sink()))
 }
 
 /// Writes all vectors at the position, or at the end (`writev(2)`).
@@ -63,16 +82,8 @@ pub fn fd_write(
     iovs_len: u32,
     nwritten: u32,
 ) -> Outcome {
-    let run = || {
-        let (segments, slot) = (memory.segments(iovs, iovs_len)?, memory.slot(nwritten)?);
-        let count = process.write(fd, &mut segments.source())?;
-        slot.put((count as u32).to_le_bytes());
-        Ok(Gave::Bytes(count))
-    };
-    observed(process, memory, "fd_write", run, |show| {
-        let bytes = memory.segments(iovs, iovs_len).map_or(0, |segments| segments.total());
-        show.fd(fd).any(bytes);
-    })
+    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nwritten };
+    transfer.run(process, memory, "fd_write", |segments| process.write(fd, &mut segments.source()))
 }
 
 /// Writes all vectors at an offset; the position stays (`pwritev(2)`).
@@ -85,16 +96,8 @@ pub fn fd_pwrite(
     offset: u64,
     nwritten: u32,
 ) -> Outcome {
-    let run = || {
-        let (segments, slot) = (memory.segments(iovs, iovs_len)?, memory.slot(nwritten)?);
-        let count = process.pwrite(fd, offset, &mut segments.source())?;
-        slot.put((count as u32).to_le_bytes());
-        Ok(Gave::Bytes(count))
-    };
-    observed(process, memory, "fd_pwrite", run, |show| {
-        let bytes = memory.segments(iovs, iovs_len).map_or(0, |segments| segments.total());
-        show.fd(fd).any(bytes).any(offset);
-    })
+    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nwritten };
+    transfer.run(process, memory, "fd_pwrite", |segments| process.pwrite(fd, offset, &mut segments.source()))
 }
 
 /// Moves the position (`lseek(2)`).
