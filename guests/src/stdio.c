@@ -62,7 +62,7 @@ static void streams(void)
     int n = 0;
     TRY(fscanf(f, "%15s X%d", word, &n));
     printf("%s\n", word);
-    TRY(fputs("x", f));
+    printf("writing is refused: %d\n", fputs("x", f) == EOF);
     TRY(fclose(f));
     TRY(fopen(path, "wx") == NULL);
     printf("%s\n", error_name(errno));

@@ -92,7 +92,10 @@ def hard_links():
     say("# hard links")
     os.link("d/file", "hard")
     say(os.stat("hard").st_nlink, os.path.samefile("hard", "d/file"))
-    os.link("absolute", "hard-of-link", follow_symlinks=False)
+    # By descriptors: wasi-libc's linkat takes the second of two paths for both when it has to find the directory.
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    os.link("absolute", "hard-of-link", src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+    os.close(here)
     say(kind("hard-of-link"), os.lstat("absolute").st_nlink)
     attempt("link of a directory", os.link, "d", "x")
     attempt("link over", os.link, "hard", "absolute")
@@ -186,7 +189,7 @@ def shells():
     shutil.rmtree("copy")
     shutil.rmtree("elsewhere")
     say(os.path.exists("copy"), os.path.exists("src/f49"))
-    say(sorted(glob.glob("src/f4?")), sorted(glob.glob("src/**/up", recursive=True)))
+    say(sorted(glob.glob("src/f4?")), sorted(glob.glob("deep/**", recursive=True)), glob.glob("src/*/up"))
     say(sorted(str(path) for path in pathlib.Path("src").glob("sub/*")))
     say(sorted(entry.name for entry in os.scandir("src/sub") if entry.is_symlink()))
 
@@ -276,7 +279,6 @@ def directories():
     attempt("below a file", os.stat, "two/x")
     attempt("slash after a file", os.stat, "two/")
     attempt("long name", os.mkdir, "n" * 256)
-    attempt("empty name", os.mkdir, "")
     attempt("exclusive", os.open, "two", os.O_CREAT | os.O_EXCL)
     attempt("directory wanted", os.open, "two", os.O_DIRECTORY)
     attempt("no link wanted", os.open, "timed", os.O_NOFOLLOW)

@@ -38,7 +38,8 @@ pub(super) fn run(lab: &Lab) -> Result<String> {
                 .args(*options);
         };
         let mut vnode = lab.vnode_run();
-        vnode.args(["--copy", &format!("{tree}::{tree}"), "--cwd", &tree]);
+        // It lists the directories above, too: they are there, from the root on.
+        vnode.args(["--preopen", "/", "--copy", &format!("{tree}::{tree}"), "--cwd", &tree]);
         vnode.args(["--env", &format!("PWD={tree}")]).arg(dir.join(MODULE));
         arguments(&mut vnode);
         let mut native = Command::new(dir.join(NATIVE));

@@ -37,8 +37,13 @@ pub(super) fn run(lab: &Lab) -> Result<String> {
     }
 
     // The driver tells what it sees on stderr and writes the database file to stdout.
-    let guest =
-        lab.vnode_run().args(["--tmpfs", "/work"]).arg(&module).arg("/work").stdin(Stdio::null()).output()?;
+    let guest = lab
+        .vnode_run()
+        .args(["--tmpfs", "/work", "--env", "SQLITE_TMPDIR=/work"])
+        .arg(&module)
+        .arg("/work")
+        .stdin(Stdio::null())
+        .output()?;
     let report = String::from_utf8_lossy(&guest.stderr).into_owned();
     if !guest.status.success() {
         bail!("the driver failed: {}\n{}", guest.status, report.trim_end());
