@@ -126,7 +126,7 @@ pub(crate) fn linker(root: &Path) -> Command {
     let mut command = Command::new("clang-14");
     command.current_dir(root).args([
         "--target=wasm32-wasi",
-        "-Wl,-s",
+        "-Wl,--strip-debug",
         "-Wl,--stack-first",
         "-Wl,-z,stack-size=1048576",
     ]);
