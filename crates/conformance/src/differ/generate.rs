@@ -1,5 +1,7 @@
 //! Makes random calls that mostly succeed: it looks at what is there and aims at it, but not always.
 
+use vnode_core::Errno;
+
 use crate::call::{self, Env};
 use crate::random::Random;
 use crate::subject::{At, OpenFlags, Subject, User};
@@ -124,7 +126,11 @@ impl Known {
         let dir = subject.openat(At::cwd(&spelled), OpenFlags::READ | OpenFlags::DIRECTORY, 0)?;
         let entries = call::list(subject, dir);
         subject.close(dir)?;
-        let entries = entries?;
+        let entries = match entries {
+            // Removed, and still the root of a mount.
+            Err(Errno::NOENT) => return Ok(()),
+            entries => entries?,
+        };
         if entries.len() == 2 {
             self.empty.push(spelled.clone());
         }
@@ -262,7 +268,7 @@ impl<'a> Generator<'a> {
             6..7 => path.clear(),
             _ => {}
         }
-        if self.random.percent(15) {
+        if self.random.percent(25) {
             return [b"%", self.handle(Opened::Directory).as_bytes(), b":", &path].concat();
         }
         path
@@ -333,7 +339,7 @@ impl<'a> Generator<'a> {
                 line(&[b"mkdir", &path, mode])
             }
             16..22 => {
-                let path = self.free(known);
+                let path = if self.random.percent(15) { self.any_path() } else { self.free(known) };
                 let kind = self.random.of([&b"sock"[..], b"file", b"file", b"sock", b"dir", b"chr:4000:3"]);
                 line(&[b"mknod", &path, kind])
             }
@@ -371,7 +377,11 @@ impl<'a> Generator<'a> {
                 line(&[b"rmdir", &path])
             }
             68..72 => {
-                let path = self.aimed(&known.links);
+                let mut path = self.aimed(&known.links);
+                if path.is_empty() || path.ends_with(b":") {
+                    // readlinkat(2) alone takes an empty path for the descriptor itself.
+                    path.push(b'a');
+                }
                 line(&[b"readlink", &path])
             }
             _ => self.rename(known),
@@ -379,7 +389,8 @@ impl<'a> Generator<'a> {
     }
 
     fn rename(&mut self, known: &Known) -> Line {
-        let all = if self.random.percent(90) { Known::loose(&known.inodes(), self.theme) } else { known.inodes() };
+        let all =
+            if self.random.percent(90) { Known::loose(&known.inodes(), self.theme) } else { known.inodes() };
         let removable = Known::loose(&known.removable(), self.theme);
         let (from, to) = match self.random.below(6) {
             0 => (self.aimed(&removable), self.near(&removable)),

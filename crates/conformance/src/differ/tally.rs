@@ -80,6 +80,17 @@ impl Tally {
         }
     }
 
+    /// Adds what another run has seen.
+    pub fn merge(&mut self, other: &Tally) {
+        for (verb, counts) in &other.0 {
+            let own = self.0.entry(verb.clone()).or_default();
+            own.successes += counts.successes;
+            for (errno, count) in &counts.errors {
+                *own.errors.entry(errno).or_default() += count;
+            }
+        }
+    }
+
     /// All calls.
     pub fn calls(&self) -> u64 {
         self.0.values().map(Counts::all).sum()

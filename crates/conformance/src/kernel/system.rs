@@ -207,7 +207,13 @@ pub fn openat2(at: At<'_>, resolve: Resolve, nofollow: bool) -> Result<Handle> {
         Resolve::Beneath => libc::RESOLVE_BENEATH,
     };
     let size = size_of::<libc::open_how>();
-    // SAFETY: the path ends with NUL; the structure is as large as said.
-    check(unsafe { libc::syscall(libc::SYS_openat2, dir_fd(&at), path.as_ptr(), &raw const how, size) })
-        .map(handle)
+    loop {
+        let how = &raw const how;
+        // SAFETY: the path ends with NUL; the structure is as large as said.
+        match check(unsafe { libc::syscall(libc::SYS_openat2, dir_fd(&at), path.as_ptr(), how, size) }) {
+            // Some rename or mount, of whatever process, ran beside a `..`: the kernel leaves it to us to retry.
+            Err(Errno::AGAIN) => {}
+            opened => return opened.map(handle),
+        }
+    }
 }

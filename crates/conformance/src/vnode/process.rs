@@ -158,8 +158,9 @@ pub(super) fn walk_to_parent(caller: Caller<'_>, base: &Place, path: VPath<'_>) 
     let text = path.as_bytes();
     let end = text.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
     let start = text[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-    let parent = if start == 0 { b"." } else { &text[..start] };
-    caller.resolve(base, VPath::new(parent)?, Follow::Yes).map(|_| ())
+    // The dot has the directory itself checked for search, as a name in it would.
+    let parent = [&text[..start], b"."].concat();
+    caller.resolve(base, VPath::new(&parent)?, Follow::Yes).map(|_| ())
 }
 
 /// What `faccessat(2)` asks, for the core.

@@ -1,0 +1,103 @@
+//! The differential tester for as long as one likes: `vnode-diff [--minutes N | --seconds N] [--seed N]
+//! [--keep DIR]`.
+//!
+//! Half of the time compares path resolution alone, half sequences of operations; each is split over the places
+//! that the memory filesystem can be mounted at, with runs of names and without. Exits with 1 if there was a
+//! difference or the run was not worth much.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use vnode_conformance::differ::sequences::SequenceReport;
+use vnode_conformance::differ::{paths, sequences};
+use vnode_conformance::kernel::Kernel;
+use vnode_conformance::memory::{self, Runs};
+use vnode_conformance::vnode::Layout;
+
+/// Where vnode's filesystem is and how its paths are walked.
+const PLACES: [(Layout, Runs); 4] = [
+    (Layout::Root, Runs::Taken),
+    (Layout::Root, Runs::Left),
+    (Layout::SubMount, Runs::Taken),
+    (Layout::Bind, Runs::Left),
+];
+
+/// Runs shorter than this see too little for their gaps to mean anything.
+const WORTH_JUDGING: Duration = Duration::from_secs(15);
+
+struct Options {
+    time: Duration,
+    seed: u64,
+    keep: Option<std::path::PathBuf>,
+}
+
+fn options() -> Result<Options, String> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut options = Options { time: Duration::from_secs(60), seed: since.as_nanos() as u64, keep: None };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
+        match word.as_str() {
+            "--minutes" => options.time = Duration::from_secs(number(value()?)?.saturating_mul(60)),
+            "--seconds" => options.time = Duration::from_secs(number(value()?)?),
+            "--seed" => options.seed = number(value()?)?,
+            "--keep" => options.keep = Some(value()?.into()),
+            _ => return Err(format!("unknown option {word}")),
+        }
+    }
+    Ok(options)
+}
+
+fn run(options: &Options) -> Result<bool, String> {
+    let each = options.time / (2 * PLACES.len() as u32);
+    let (mut clean, mut good) = (0, true);
+    let mut all = SequenceReport::default();
+    eprintln!("vnode: seed {}", options.seed);
+    for (at, (layout, runs)) in PLACES.into_iter().enumerate() {
+        let seed = options.seed.wrapping_add(at as u64);
+        let subject = || memory::subject(layout, runs).map_err(|errno| format!("a subject: {errno:?}"));
+        let paths = Kernel::on_thread(|kernel| paths::run(&mut subject()?, kernel, seed, each))??;
+        eprintln!("vnode: {layout:?}, runs {runs:?}, seed {seed}: {paths}");
+        good &= paths.difference.is_none();
+        let sequences = Kernel::on_thread(|kernel| sequences::run(&mut subject()?, kernel, seed, each))??;
+        let (found, timed) = (sequences.clean, sequences.timed);
+        eprintln!(
+            "vnode: {layout:?}, runs {runs:?}, seed {seed}: {found} sequences clean, {timed} with times"
+        );
+        clean += sequences.clean;
+        all.timed += sequences.timed;
+        all.tally.merge(&sequences.tally);
+        if let Some(difference) = sequences.difference {
+            good = false;
+            eprintln!("{difference}");
+            keep(options, seed, &difference)?;
+        }
+    }
+    all.clean = clean;
+    eprintln!("{all}");
+    if options.time >= WORTH_JUDGING {
+        for gap in all.tally.gaps() {
+            good = false;
+            eprintln!("vnode: not worth much: {gap}");
+        }
+    }
+    Ok(good)
+}
+
+fn keep(options: &Options, seed: u64, trace: &str) -> Result<(), String> {
+    let Some(dir) = &options.keep else { return Ok(()) };
+    let path = dir.join(format!("{seed}.txt"));
+    std::fs::write(&path, trace).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn main() -> ExitCode {
+    match options().and_then(|options| run(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("vnode: {why}");
+            ExitCode::from(125)
+        }
+    }
+}
