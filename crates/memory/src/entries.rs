@@ -221,6 +221,12 @@ impl Entries {
         slots.iter().rev().filter_map(|slot| Some((slot.number, &slot.name[..], slot.node.as_ref()?)))
     }
 
+    /// The names in the index, if there is one.
+    #[cfg(test)]
+    pub(crate) fn index_len(&self) -> Option<usize> {
+        self.index.as_ref().map(|index| index.len())
+    }
+
     /// Takes all nodes away, to be dropped.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Arc<Node>> {
         self.index = None;

@@ -169,6 +169,7 @@ impl Fixture {
             if let Body::Directory(directory) = &node.body {
                 let entries = directory.entries.read();
                 assert_eq!(entries.len(), entries.below(0).count());
+                assert!(entries.index_len().is_none_or(|len| len == entries.len()));
                 let subdirs = entries.below(0).filter(|(_, _, node)| node.kind().is_dir()).count();
                 assert!(nlink == 0 || nlink as usize == 2 + subdirs);
                 pending.extend(entries.below(0).map(|(_, _, node)| node.clone()));

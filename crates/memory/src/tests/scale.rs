@@ -59,6 +59,11 @@ fn a_million_names_in_one_directory() {
 }
 
 #[test]
+fn an_inode_is_small() {
+    assert!(size_of::<Node>() <= 256, "{} bytes", size_of::<Node>());
+}
+
+#[test]
 fn a_deep_tree_is_dropped_without_recursion() {
     const DEPTH: usize = 100_000;
     let fx = Fixture::default();

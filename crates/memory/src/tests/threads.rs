@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -180,6 +180,50 @@ fn directories_move_between_each_other() {
     }
     assert_eq!(seen.len(), 7);
     assert!(seen.contains(&file.ino()));
+}
+
+/// Of two directories that move into each other at the same moment, one does.
+#[test]
+fn no_two_directories_hold_each_other() {
+    let fx = Fixture::default();
+    let root = fx.root();
+    let dirs = [fx.dir(&root, "d0"), fx.dir(&root, "d1")];
+    let end = Instant::now() + Duration::from_millis(300);
+    let barrier = Barrier::new(2);
+    // Both threads look at the clock at different times, so one decides.
+    let over = AtomicBool::new(false);
+    let moved = AtomicU64::new(0);
+    let mover = |number: usize| {
+        let who = Credentials::root();
+        let cx = Cx::new(&who, &fx.clock);
+        let (mine, other) = (format!("d{number}"), &dirs[1 - number]);
+        let mut wins = 0;
+        for round in 1.. {
+            barrier.wait();
+            let result = fx.memory.rename(&cx, at(&root, &mine), at(other, "in"), Rename::Replace);
+            moved.fetch_add(result.is_ok().into(), Ordering::SeqCst);
+            over.fetch_or(number == 0 && Instant::now() > end, Ordering::SeqCst);
+            barrier.wait();
+            assert_eq!(moved.load(Ordering::SeqCst), round);
+            match result {
+                Ok(()) => {
+                    wins += 1;
+                    fx.memory.rename(&cx, at(other, "in"), at(&root, &mine), Rename::Replace).unwrap();
+                }
+                Err(errno) => assert_eq!(errno, Errno::INVAL),
+            }
+            if over.load(Ordering::SeqCst) {
+                return wins;
+            }
+        }
+        wins
+    };
+    let wins = thread::scope(|scope| {
+        let other = scope.spawn(|| mover(1));
+        [mover(0), other.join().unwrap()]
+    });
+    assert_eq!(wins[0] + wins[1], moved.into_inner());
+    fx.check(&[]);
 }
 
 /// Whoever makes something in a directory while others remove it has made it in one that is there.
