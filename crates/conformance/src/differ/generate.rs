@@ -29,6 +29,7 @@ impl Theme {
                 "file b 0123456789",
                 "mkdir a/b",
                 "symlink ../b a/c",
+                "symlink c c",
                 "setxattr b user.a v",
                 "open b rw as h",
                 "open a r,dir as i",
@@ -185,6 +186,8 @@ pub struct Generator<'a> {
     tagged: Vec<Vec<u8>>,
     /// The path that was last changed to.
     cwd: Option<Vec<u8>>,
+    /// Whether that path was just removed.
+    cwd_gone: bool,
     root: bool,
 }
 
@@ -198,13 +201,24 @@ impl<'a> Generator<'a> {
     /// A generator for one sequence.
     pub fn new(random: &'a mut Random, theme: Theme) -> Self {
         let handles = [Opened::File, Opened::Directory, Opened::Closed];
-        Generator { random, theme, handles, tagged: vec![theme.tagged().to_vec()], cwd: None, root: true }
+        Generator {
+            random,
+            theme,
+            handles,
+            tagged: vec![theme.tagged().to_vec()],
+            cwd: None,
+            cwd_gone: false,
+            root: true,
+        }
     }
 
     /// The next call.
     pub fn next(&mut self, known: &Known) -> Line {
         if self.theme == Theme::Users && self.random.percent(8) {
             return self.user();
+        }
+        if std::mem::take(&mut self.cwd_gone) && self.random.percent(60) {
+            return line(&[b"getcwd"]);
         }
         match self.random.below(100) {
             0..40 => self.naming(known),
@@ -245,6 +259,7 @@ impl<'a> Generator<'a> {
             }
             b"setxattr" if success => self.tagged.push(word(1).to_vec()),
             b"removexattr" => self.tagged.retain(|path| path != word(1)),
+            b"rmdir" if success => self.cwd_gone = self.cwd.as_deref() == Some(word(1)),
             b"chdir" if success => self.cwd = word(1).starts_with(b"/").then(|| word(1).to_vec()),
             b"user" if success => self.root = word(1) == b"0",
             _ => {}
@@ -276,7 +291,11 @@ impl<'a> Generator<'a> {
 
     /// One of `all`, spelled in some way, in most cases.
     fn aimed(&mut self, all: &[Vec<u8>]) -> Vec<u8> {
-        let aims = self.random.percent(80);
+        self.aimed_by(80, all)
+    }
+
+    fn aimed_by(&mut self, percent: usize, all: &[Vec<u8>]) -> Vec<u8> {
+        let aims = self.random.percent(percent);
         match self.random.pick(all) {
             Some(path) if aims => self.respell(&path.clone()),
             _ => self.any_path(),
@@ -392,15 +411,18 @@ impl<'a> Generator<'a> {
         let all =
             if self.random.percent(90) { Known::loose(&known.inodes(), self.theme) } else { known.inodes() };
         let removable = Known::loose(&known.removable(), self.theme);
-        let (from, to) = match self.random.below(6) {
-            0 => (self.aimed(&removable), self.near(&removable)),
-            1 => (self.aimed(&Known::loose(&known.dirs, self.theme)), self.near(&known.empty)),
-            2 => (self.aimed(&all), self.near(&all)),
-            3 => (self.aimed(&removable), self.free_near(known)),
-            _ => (self.aimed(&all), self.free_near(known)),
+        let (from, to) = match self.random.below(8) {
+            0 => (self.aimed_by(92, &removable), self.near(&removable)),
+            1 => (self.aimed_by(92, &Known::loose(&known.dirs, self.theme)), self.near(&known.empty)),
+            2 => (self.aimed_by(92, &all), self.near(&all)),
+            3..6 => (self.aimed_by(92, &removable), self.free_near(known)),
+            _ => (self.aimed_by(92, &all), self.free_near(known)),
         };
-        match self.random.below(7) {
-            0 => line(&[b"rename", &from, &to, b"exchange"]),
+        match self.random.below(10) {
+            0 => {
+                let other = self.near(&all);
+                line(&[b"rename", &from, &other, b"exchange"])
+            }
             1 => line(&[b"rename", &from, &to, b"noreplace"]),
             _ => line(&[b"rename", &from, &to]),
         }
@@ -409,7 +431,7 @@ impl<'a> Generator<'a> {
     /// One of `all` that is on the same mount as most are.
     fn near(&mut self, all: &[Vec<u8>]) -> Vec<u8> {
         let near: Vec<Vec<u8>> = all.iter().filter(|path| self.is_near(path)).cloned().collect();
-        self.aimed(&near)
+        self.aimed_by(92, &near)
     }
 
     fn free_near(&mut self, known: &Known) -> Vec<u8> {
@@ -507,7 +529,11 @@ impl<'a> Generator<'a> {
                 line(&[b"stat", &path])
             }
             20..35 => {
-                let path = self.aimed(&known.inodes());
+                let mut path = self.aimed(&known.inodes());
+                if self.random.percent(10) {
+                    path = self.aimed(&known.links);
+                    path.extend_from_slice(b"/a");
+                }
                 line(&[b"lstat", &path])
             }
             35..42 => {
