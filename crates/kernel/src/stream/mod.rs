@@ -1,7 +1,7 @@
 //! Streams: what has no offset - terminals, pipes, and what an embedder puts at their place.
 //!
-//! [`host`] is the host's standard streams, [`fixed`] null and bytes, [`capture`] output kept in memory,
-//! [`adapter`] any `Read` or `Write`.
+//! [`HostStream`] is a descriptor of the host, [`Null`] and [`Bytes`] never wait, [`Capture`] keeps output in memory,
+//! [`Reader`] and [`Writer`] take any `Read` or `Write`.
 
 mod adapter;
 mod capture;
