@@ -17,6 +17,11 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
 /// Runs `command` with the terminal's streams; fails unless it ends with 0.
 pub(crate) fn check(command: &mut Command) -> Result<()> {
     let shown = show(command);

@@ -41,16 +41,24 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if let Some(unknown) = wanted.iter().find(|name| !PROGRAMS.iter().any(|(known, _)| known == *name)) {
         bail!("there is no program {unknown:?}: python, esbuild, sqlite");
     }
+    let vnode = build_vnode(release)?;
+    run_some(&vnode, |name| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == name))
+}
+
+/// All programs, with a vnode command that is built.
+pub(crate) fn run_all(vnode: &Path) -> Result<()> {
+    run_some(vnode, |_| true)
+}
+
+fn run_some(vnode: &Path, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let root = process::root();
     let store = root.join("target/real");
     std::fs::create_dir_all(&store)?;
-    let lab = Lab { vnode: build_vnode(&root, release)?, root, store };
-    for (name, program) in PROGRAMS {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            let start = Instant::now();
-            let said = program(&lab).with_context(|| format!("real {name}"))?;
-            println!("{name}: {said} ({:.1} s)", start.elapsed().as_secs_f64());
-        }
+    let lab = Lab { vnode: vnode.to_path_buf(), root, store };
+    for (name, program) in PROGRAMS.iter().filter(|(name, _)| wanted(name)) {
+        let start = Instant::now();
+        let said = program(&lab).with_context(|| format!("real {name}"))?;
+        println!("{name}: {said} ({:.1} s)", start.elapsed().as_secs_f64());
     }
     Ok(())
 }
@@ -100,15 +108,14 @@ impl Drop for Scratch {
     }
 }
 
-fn build_vnode(root: &Path, release: bool) -> Result<PathBuf> {
+fn build_vnode(release: bool) -> Result<PathBuf> {
     let mut cargo = process::cargo();
     cargo.args(["build", "--quiet", "--package", "vnode-cli"]);
     if release {
         cargo.arg("--release");
     }
     check(&mut cargo)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(target.join(if release { "release" } else { "debug" }).join("vnode"))
+    Ok(process::target().join(if release { "release" } else { "debug" }).join("vnode"))
 }
 
 /// Fails with the first line that differs.

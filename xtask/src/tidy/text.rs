@@ -6,8 +6,9 @@ use super::Finding;
 const UNFINISHED: &[&str] = &["todo!(", "unimplemented!(", "#[ignore", "dbg!("];
 const SELF: &str = "xtask/src/tidy/text.rs";
 
+/// Whether a file is not text that somebody writes: programs made it.
 pub(crate) fn is_binary(path: &str) -> bool {
-    [".wasm", ".png", ".tar", ".gz", ".zip", ".db"].iter().any(|ending| path.ends_with(ending))
+    [".wasm", ".snap", ".png", ".tar", ".gz", ".zip", ".db"].iter().any(|ending| path.ends_with(ending))
 }
 
 pub(crate) fn check(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
