@@ -185,7 +185,7 @@ fn a_scan_that_makes_and_removes_sees_every_other_name_once() {
             // The directory is not locked here. What is behind goes, new names come in front.
             let number: u32 = name.parse().unwrap();
             fx.file(&root, &format!("new{number}"));
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 fx.unlink(&root, &name).unwrap();
             }
             seen.push(number);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -182,6 +182,25 @@ fn directories_move_between_each_other() {
     assert!(seen.contains(&file.ino()));
 }
 
+/// Where two threads wait for each other, awake, to go on at the same moment.
+#[derive(Default)]
+struct Meeting(AtomicU64);
+
+impl Meeting {
+    fn wait(&self) {
+        let all = (self.0.fetch_add(1, Ordering::SeqCst) + 1).next_multiple_of(2);
+        for turn in 1u32.. {
+            if self.0.load(Ordering::SeqCst) >= all {
+                return;
+            }
+            if turn.is_multiple_of(1000) {
+                thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
 /// Of two directories that move into each other at the same moment, one does.
 #[test]
 fn no_two_directories_hold_each_other() {
@@ -189,7 +208,7 @@ fn no_two_directories_hold_each_other() {
     let root = fx.root();
     let dirs = [fx.dir(&root, "d0"), fx.dir(&root, "d1")];
     let end = Instant::now() + Duration::from_millis(300);
-    let barrier = Barrier::new(2);
+    let meeting = Meeting::default();
     // Both threads look at the clock at different times, so one decides.
     let over = AtomicBool::new(false);
     let moved = AtomicU64::new(0);
@@ -199,11 +218,11 @@ fn no_two_directories_hold_each_other() {
         let (mine, other) = (format!("d{number}"), &dirs[1 - number]);
         let mut wins = 0;
         for round in 1.. {
-            barrier.wait();
+            meeting.wait();
             let result = fx.memory.rename(&cx, at(&root, &mine), at(other, "in"), Rename::Replace);
             moved.fetch_add(result.is_ok().into(), Ordering::SeqCst);
             over.fetch_or(number == 0 && Instant::now() > end, Ordering::SeqCst);
-            barrier.wait();
+            meeting.wait();
             assert_eq!(moved.load(Ordering::SeqCst), round);
             match result {
                 Ok(()) => {
