@@ -113,9 +113,9 @@ impl Account {
         self.reason.get_or_insert(why);
     }
 
-    /// Why the case is none for the ABI, if it isn't.
-    pub(super) fn verdict(&self) -> Option<Reason> {
-        self.reason.or((self.through == 0).then_some(Reason::Nothing))
+    /// Why the case is none for the ABI, if it isn't. One that failed on the way to what it tests is.
+    pub(super) fn verdict(&self, failed: bool) -> Option<Reason> {
+        self.reason.or((self.through == 0 && !failed).then_some(Reason::Nothing))
     }
 }
 
@@ -177,12 +177,13 @@ mod tests {
         account.step();
         account.goes_beside(Reason::Mode);
         account.goes_through();
-        assert_eq!(account.verdict(), Some(Reason::Nothing));
+        assert_eq!(account.verdict(false), Some(Reason::Nothing));
+        assert_eq!(account.verdict(true), None);
         account.step();
         account.goes_through();
-        assert_eq!(account.verdict(), None);
+        assert_eq!(account.verdict(false), None);
         account.goes_beside(Reason::Holes);
         account.goes_beside(Reason::Mode);
-        assert_eq!(account.verdict(), Some(Reason::Holes));
+        assert_eq!(account.verdict(false), Some(Reason::Holes));
     }
 }
