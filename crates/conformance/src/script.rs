@@ -222,11 +222,13 @@ fn needs_of(step: &Step) -> Needs {
     let mut needs = match words.first().copied().unwrap_or_default() {
         b"user" => Needs::USERS,
         b"mount" | b"umount" => Needs::MOUNTS,
-        b"chmod" | b"chown" | b"umask" => Needs::MODES,
+        b"chmod" | b"umask" => Needs::MODES,
+        b"chown" => Needs::MODES | Needs::SUPERUSER,
         b"access" => Needs::MODES | Needs::BY_PATH,
         b"setxattr" | b"getxattr" | b"listxattr" | b"removexattr" => Needs::XATTR,
         b"mknod" if !has(b"file") => Needs::NODES,
-        b"chdir" | b"fchdir" | b"getcwd" => Needs::CWD,
+        b"getcwd" => Needs::CWD | Needs::ROOT,
+        b"chdir" | b"fchdir" => Needs::CWD,
         b"fallocate" if !has(b"extend") => Needs::HOLES,
         b"lseek" if has(b"data") || has(b"hole") => Needs::HOLES,
         b"rename" if has(b"noreplace") || has(b"exchange") => Needs::RENAME_FLAGS,
@@ -239,10 +241,14 @@ fn needs_of(step: &Step) -> Needs {
         }
         _ => Needs::empty(),
     };
-    if let Some(Expect::Fields(fields)) = &step.expect
-        && fields.iter().any(|(key, _)| matches!(key.as_str(), "mode" | "uid" | "gid"))
-    {
-        needs |= Needs::MODES;
+    if let Some(Expect::Fields(fields)) = &step.expect {
+        let has = |keys: &[&str]| fields.iter().any(|(key, _)| keys.contains(&key.as_str()));
+        needs.set(Needs::MODES, needs.contains(Needs::MODES) || has(&["mode", "uid", "gid"]));
+        needs.set(Needs::SUPERUSER, needs.contains(Needs::SUPERUSER) || has(&["uid", "gid"]));
+    }
+    let privileged: [&[u8]; 2] = [b"trusted.", b"security."];
+    if words.iter().any(|word| privileged.iter().any(|namespace| word.starts_with(namespace))) {
+        needs |= Needs::SUPERUSER;
     }
     let leads_out = |word: &&[u8]| {
         let path = match word.iter().position(|byte| *byte == b':') {
@@ -251,7 +257,7 @@ fn needs_of(step: &Step) -> Needs {
         };
         path.first() == Some(&b'/') || path.split(|byte| *byte == b'/').any(|part| part == b"..")
     };
-    if words.iter().skip(1).any(|word| leads_out(word)) {
+    if words.iter().skip(1).any(leads_out) {
         needs |= Needs::ROOT;
     }
     needs

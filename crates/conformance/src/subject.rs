@@ -111,6 +111,8 @@ bitflags! {
         const BY_PATH = 1 << 12;
         /// Unmounting what is in use is `EBUSY`.
         const BUSY_MOUNTS = 1 << 13;
+        /// The caller starts as uid 0 with every capability.
+        const SUPERUSER = 1 << 14;
     }
 }
 

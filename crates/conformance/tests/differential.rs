@@ -1,23 +1,37 @@
 //! The differential tester, for a short time each; `vnode-diff` runs it for as long as one likes.
 
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use std::time::Duration;
 
-use vnode_conformance::differ::paths;
-use vnode_conformance::differ::sequences;
+use vnode_conformance::differ::{paths, sequences};
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::memory::{self, Runs};
-use vnode_conformance::vnode::Layout;
+use vnode_conformance::vnode::{Layout, Vnode};
 
 const TIME: Duration = Duration::from_secs(20);
 
+/// Runs `work` with vnode and the kernel; nothing where the kernel gives no root, mounts and users of its own.
+fn beside_the_kernel<T: Send>(
+    (layout, runs): (Layout, Runs),
+    work: impl FnOnce(&mut Vnode, &mut Kernel) -> Result<T, String> + Send,
+) -> Option<T> {
+    let result = Kernel::on_thread(|kernel| {
+        let mut subject = memory::subject(layout, runs).expect("a subject");
+        kernel.is_privileged().then(|| work(&mut subject, kernel))
+    });
+    let result = result.expect("an oracle");
+    if result.is_none() {
+        println!("skipped: random paths need a root of their own, for which the tests must be root");
+    }
+    result.map(|result| result.expect("a run"))
+}
+
 #[test]
 fn paths_lead_where_the_kernel_goes() {
-    for (layout, runs) in [(Layout::Root, Runs::Taken), (Layout::SubMount, Runs::Left)] {
-        let report = Kernel::on_thread(|kernel| {
-            let mut subject = memory::subject(layout, runs).expect("a subject");
-            paths::run(&mut subject, kernel, 1, TIME / 2)
-        });
-        let report = report.expect("an oracle").expect("a run");
+    for place in [(Layout::Root, Runs::Taken), (Layout::SubMount, Runs::Left)] {
+        let report = beside_the_kernel(place, |subject, kernel| paths::run(subject, kernel, 1, TIME / 2));
+        let Some(report) = report else { return };
         println!("{report}");
         assert!(report.difference.is_none());
     }
@@ -25,11 +39,9 @@ fn paths_lead_where_the_kernel_goes() {
 
 #[test]
 fn sequences_do_what_the_kernel_does() {
-    let report = Kernel::on_thread(|kernel| {
-        let mut subject = memory::subject(Layout::Root, Runs::Taken).expect("a subject");
-        sequences::run(&mut subject, kernel, 1, TIME)
-    });
-    let report = report.expect("an oracle").expect("a run");
+    let place = (Layout::Root, Runs::Taken);
+    let report = beside_the_kernel(place, |subject, kernel| sequences::run(subject, kernel, 1, TIME));
+    let Some(report) = report else { return };
     println!("{report}");
     assert!(report.difference.is_none());
     let gaps = report.tally.gaps();
@@ -44,17 +56,11 @@ fn kept_traces_stay_clean() {
         let path = entry.expect("an entry").path();
         let source = std::fs::read_to_string(&path).expect("a trace");
         let (lines, stamps) = sequences::read_trace(&source).expect("well formed");
-        for (layout, runs) in [(Layout::Root, Runs::Taken), (Layout::SubMount, Runs::Left)] {
-            let difference = Kernel::on_thread(|kernel| {
-                if !kernel.is_privileged() {
-                    println!("skipped {}: the kernel gives no root of its own", path.display());
-                    return Ok(None);
-                }
-                let mut subject = memory::subject(layout, runs).expect("a subject");
-                sequences::compare(&mut subject, kernel, &lines, stamps)
+        for place in [(Layout::Root, Runs::Taken), (Layout::SubMount, Runs::Left)] {
+            let difference = beside_the_kernel(place, |subject, kernel| {
+                sequences::compare(subject, kernel, &lines, stamps)
             });
-            let difference = difference.expect("an oracle").expect("a replay");
-            assert_eq!(difference, None, "{}", path.display());
+            assert_eq!(difference.flatten(), None, "{}", path.display());
         }
         replayed += 1;
     }

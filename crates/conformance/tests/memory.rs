@@ -1,6 +1,8 @@
 //! Every case on the memory filesystem: at the root of the namespace, at a sub-mount and at a bind mount, and
 //! with the walk by single names. The kernel runs beside it, and their trees must agree after each case.
 
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::memory::{self, Runs};
 use vnode_conformance::subject::Subject;

@@ -1,18 +1,28 @@
 //! The differential tester: random input to vnode and to the real kernel, until they differ.
 //!
 //! * [`paths`]: path resolution alone, against `openat2` and plain lookups.
-//! * [`sequences`]: sequences of operations over a tiny alphabet, made by [`generate`], counted by [`tally`];
+//! * [`sequences`]: sequences of operations over a tiny alphabet, made by [`generate`] from what is [`known`], counted by
+//!   [`tally`];
 //!   what differs is shrunk ([`shrink`]) to a trace that is kept and replayed for ever.
 //!
 //! The alphabet is tiny on purpose: three names, `.`, `..` and slashes collide, loop and dangle all the time.
 
 pub mod generate;
+pub mod known;
 pub mod paths;
 pub mod sequences;
 pub mod shrink;
 pub mod tally;
 
 use crate::random::Random;
+use crate::subject::{Needs, Subject};
+
+/// Fails for an oracle without a root, mounts and users of its own: random absolute paths would mean the host's
+/// files.
+fn check_oracle(kernel: &dyn Subject) -> Result<(), String> {
+    let lacks = (Needs::ROOT | Needs::MOUNTS | Needs::USERS) - kernel.provides();
+    if lacks.is_empty() { Ok(()) } else { Err(format!("the oracle lacks {}", lacks.words().join(", "))) }
+}
 
 /// A random path text over the alphabet: names, `.`, `..`, doubled and trailing slashes, a leading one at times.
 pub fn path_text(random: &mut Random, names: &[&[u8]]) -> Vec<u8> {

@@ -75,6 +75,7 @@ pub fn run(
     seed: u64,
     time: Duration,
 ) -> std::result::Result<PathReport, String> {
+    super::check_oracle(kernel)?;
     let mut random = Random::new(seed);
     let mut report = PathReport::default();
     let start = Instant::now();

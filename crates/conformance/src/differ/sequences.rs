@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use vnode_core::Errno;
 
-use super::generate::{Generator, Known, Theme};
+use super::generate::Generator;
+use super::known::{Known, Theme};
 use super::shrink::shrink;
 use super::tally::Tally;
 use crate::call::{self, Env};
@@ -223,6 +224,7 @@ impl<'a> Pair<'a> {
         kernel: &'a mut dyn Subject,
         stamps: Stamps,
     ) -> Result<Self, String> {
+        super::check_oracle(kernel)?;
         let fault = |errno: Errno| format!("reset: {errno:?}");
         subject.reset().map_err(fault)?;
         kernel.reset().map_err(fault)?;

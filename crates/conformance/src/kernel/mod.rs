@@ -132,5 +132,5 @@ fn everything() -> Needs {
 }
 
 fn without_privilege() -> Needs {
-    Needs::all() - (Needs::USERS | Needs::MOUNTS | Needs::ROOT | Needs::NODES)
+    Needs::all() - (Needs::USERS | Needs::MOUNTS | Needs::ROOT | Needs::NODES | Needs::SUPERUSER)
 }

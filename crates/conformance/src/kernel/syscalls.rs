@@ -336,8 +336,8 @@ impl Subject for Kernel {
         done(match on {
             Target::Path(at, follow) => {
                 let path = xattr_path(&at)?;
-                // SAFETY (both): the strings end with NUL; the value is as long as said.
                 match follow {
+                    // SAFETY: the strings end with NUL; the value is as long as said.
                     Follow::Yes => unsafe { libc::setxattr(path.as_ptr(), name, from, len, flags) },
                     // SAFETY: as above.
                     Follow::No => unsafe { libc::lsetxattr(path.as_ptr(), name, from, len, flags) },
