@@ -191,6 +191,7 @@ twins! {
 self_checks! {
     calls: guest!("calls"),
     dirents: guest!("dirents"),
+    exhaustion: guest!("exhaustion"),
     pointers: guest!("pointers"),
     rights: guest!("rights"),
     unstable: guest!("unstable"),
