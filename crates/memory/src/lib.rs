@@ -3,7 +3,8 @@
 //! # Map
 //!
 //! * `memory` - [`Memory`], the [`Filesystem`](vnode_core::fs::Filesystem); `builder` - how one is made.
-//! * `node` - [`Node`], the inode; `meta` - its attributes and times, `attributes` - changing them; `place` - where a directory is.
+//! * `node` - [`Node`], the inode; `meta` - its attributes and times; `attributes` - changing them; `place` -
+//!   where a directory is.
 //! * `entries` - a directory's names; `listing` - reading them in order; `names` - making and removing them;
 //!   `rename` - moving them; `run` - taking many names at once.
 //! * `content` - a file's bytes, on `chunks` (what is stored) and `reserved` (what is only set aside);
@@ -22,6 +23,15 @@
 //!   for a symbolic link's target of 128 bytes or more, name and value and 64 bytes for each extended
 //!   attribute; one inode for each inode, until its last holder lets it go, and one for each further name. It
 //!   is counted before it is allocated.
+//!
+//! # Where it is not tmpfs
+//!
+//! * `FALLOC_FL_ZERO_RANGE` works; tmpfs answers `EOPNOTSUPP`.
+//! * `fallocate(2)` of more than the host has succeeds where there is no limit: what is set aside is counted,
+//!   not allocated.
+//! * Extended attributes count as bytes, on tmpfs as inodes. A write leaves `security.capability`.
+//! * Where there is no memory for a page, a write stops as if there were no room (`ENOSPC`), and no process is
+//!   killed.
 //!
 //! # Lock order
 //!

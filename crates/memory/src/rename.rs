@@ -3,7 +3,6 @@
 use core::mem;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
 use vnode_core::fs::{At, Inode, Rename};
 use vnode_core::{Cx, Errno, Result, Timespec};
 
@@ -86,8 +85,7 @@ pub(crate) fn rename(cx: &Cx<'_>, from: At<'_, Node>, to: At<'_, Node>, how: Ren
         drop(entries);
         return gone.map(drop);
     }
-    let lock: &Mutex<()> = &from.dir.shared.rename;
-    let _moving: MutexGuard<'_, ()> = lock.lock();
+    let moving = from.dir.shared.rename.lock();
     let relation = Relation::find(from.dir, to.dir)?;
     let old_first = match relation {
         Relation::OldAbove(_) => true,
@@ -104,6 +102,7 @@ pub(crate) fn rename(cx: &Cx<'_>, from: At<'_, Node>, to: At<'_, Node>, how: Ren
     let (of_old, of_new) = if old_first { (&mut *first, &mut *second) } else { (&mut *second, &mut *first) };
     let gone = rename_in(cx, &mut Dirs::Two { from: of_old, to: of_new }, from, to, how, &relation);
     drop((first, second));
+    drop(moving);
     gone.map(drop)
 }
 
