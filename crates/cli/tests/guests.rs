@@ -47,7 +47,8 @@ impl Guest {
     /// The twin's outcome on the kernel, or why there is none.
     fn on_kernel(&self) -> Result<Outcome, String> {
         let program = compile(self.name)?;
-        if !is_root() {
+        let source = fs::read_to_string(repository().join(format!("guests/src/{}.c", self.name))).unwrap();
+        if source.contains("#include \"guest.h\"") && !is_root() {
             return Err("only root can confine a native program by chroot".to_owned());
         }
         let root = EmptyRoot::new(self.name);
