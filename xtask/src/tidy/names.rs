@@ -61,7 +61,6 @@ const RULES: &[Rule] = &[
             "crates/wasi/src/memory.rs",
             "crates/wasmtime/src/memory.rs",
             "crates/conformance/src/kernel/",
-            "crates/conformance/src/differ/",
         ],
         advice: "unsafe code is confined to the files listed in xtask/src/tidy/names.rs: do without, or list \
                  the file there with the reason in its head",
