@@ -124,6 +124,10 @@ impl Caller<'_> {
             }
         }
         let mode = if attr.kind.is_dir() { None } else { access::mode_without_privilege(self.cx, &attr) };
+        if mode.is_some() && !access::is_owner(self.cx, &attr) {
+            // Even where nothing else changes, the mode would.
+            return Err(Errno::PERM);
+        }
         self.setattr(at, &SetAttr { mode, uid, gid, ..SetAttr::default() })
     }
 
