@@ -21,6 +21,7 @@ macro_rules! case_files {
 
 const FILES: &[(&str, &str)] = case_files![
     "cwd.txt",
+    "errors.txt",
     "io.txt",
     "links.txt",
     "mounts.txt",

@@ -54,6 +54,11 @@ const EXPECTED: &[(&str, &str)] = &[
     ("write", "EBADF"),
 ];
 
+/// Each operation with the errors that a test of it must see.
+pub fn expected() -> impl Iterator<Item = (&'static str, &'static str)> {
+    EXPECTED.iter().flat_map(|(verb, errors)| errors.split_whitespace().map(|errno| (*verb, errno)))
+}
+
 #[derive(Clone, Debug, Default)]
 struct Counts {
     successes: u64,
