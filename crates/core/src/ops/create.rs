@@ -154,6 +154,8 @@ impl Caller<'_> {
     fn check_missing(&self, parent: &Parent<'_>, name: Name<'_>) -> Result<()> {
         match parent.child(self, name) {
             Ok(_) => Err(Errno::EXIST),
+            // In a directory that was removed, that is the error, before any other.
+            Err(Errno::NOENT) if parent.dir.attr(self.cx)?.nlink == 0 => Err(Errno::NOENT),
             Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(errno),
         }

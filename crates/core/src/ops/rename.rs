@@ -84,6 +84,7 @@ impl Ends<'_> {
         let source = caller.victim(self.from, self.old)?;
         let target = match caller.victim(self.to, self.new) {
             Ok(target) => Some(target),
+            Err(Errno::NOENT) if self.to.dir.attr(caller.cx)?.nlink == 0 => return Err(Errno::NOENT),
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno),
         };
