@@ -90,6 +90,8 @@ pub struct FdTable {
 struct Slots {
     /// A bit for each number: open or reserved.
     used: Vec<u64>,
+    /// Every word of `used` before this one is full.
+    full: usize,
     entries: Vec<Option<FdEntry>>,
 }
 
@@ -98,6 +100,9 @@ impl Slots {
     fn lowest_free(&self, from: Fd) -> Fd {
         let mut at = from as usize / 64;
         let mut skip = (1u64 << (from % 64)) - 1;
+        if at < self.full {
+            (at, skip) = (self.full, 0);
+        }
         while let Some(word) = self.used.get(at) {
             let free = !(word | skip);
             if free != 0 {
@@ -118,11 +123,16 @@ impl Slots {
             self.entries.resize(fd as usize + 1, None);
         }
         self.used[word] |= 1 << (fd % 64);
+        while self.used.get(self.full) == Some(&u64::MAX) {
+            self.full += 1;
+        }
     }
 
     fn clear(&mut self, fd: Fd) {
-        if let Some(word) = self.used.get_mut(fd as usize / 64) {
+        let at = fd as usize / 64;
+        if let Some(word) = self.used.get_mut(at) {
             *word &= !(1 << (fd % 64));
+            self.full = self.full.min(at);
         }
     }
 
@@ -409,6 +419,17 @@ mod tests {
             assert_eq!(table.insert(entry()), Ok(fd));
         }
         assert_eq!(table.len(), 201);
+    }
+
+    #[test]
+    fn full_words_are_passed_over_and_come_back() {
+        let table = table(1000, 640);
+        assert_eq!(table.slots.read().full, 10);
+        assert_eq!(table.close(70), Ok(()));
+        assert_eq!(table.slots.read().full, 1);
+        assert_eq!(table.insert(entry()), Ok(70));
+        assert_eq!(table.insert(entry()), Ok(640));
+        assert_eq!(table.slots.read().full, 10);
     }
 
     #[test]
