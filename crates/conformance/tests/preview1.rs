@@ -1,6 +1,8 @@
 //! Every case that preview 1 can say, made by a guest on the engine; the kernel runs beside it, and their trees must
 //! agree after each case.
 
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
+
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::preview1::{self, Abi, Preview1};
 use vnode_conformance::suite;

@@ -7,7 +7,7 @@
 //! are given as a C library gives them: absolute ones from the preopen `/`, relative ones from a descriptor that
 //! stands for the working directory.
 //!
-//! * `guest.wat`, [`trampolines`]: the guest. [`wire`]: the ABI's numbers and records.
+//! * `guest.wat`, `trampolines`: the guest. `wire`: the ABI's numbers and records.
 //! * `route`: which way a call goes. `subject`: [`Subject`](crate::subject::Subject).
 //! * `account`: what is under test in a case. `run`: running cases. `differences`: where WASI is not Linux.
 
