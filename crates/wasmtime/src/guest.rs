@@ -10,16 +10,17 @@ use vnode_core::{
 };
 use vnode_kernel::stream::{Bytes, HostStream, Reader, Stream, Writer};
 use vnode_kernel::{Clocks, HostClocks, Interruption, Observer, Process, ProcessBuilder, Random};
-use wasmtime::{Module, ModuleExport, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{Memory, Module, ResourceLimiter, Store, UpdateDeadline};
 
 use crate::limits::{Limiter, Limits};
+use crate::memory::Finder;
 
 pub use vnode_kernel::Policy;
 
 /// A guest, before and while it runs: what a store holds for the imports.
 pub struct Guest {
     process: Arc<Process>,
-    memory: Option<ModuleExport>,
+    memory: Finder,
     limits: Limits,
     limiter: Limiter,
     engine: wasmtime::Engine,
@@ -52,9 +53,14 @@ impl Guest {
         Killer { interruption: Arc::clone(self.process.interruption()), engine: self.engine.clone() }
     }
 
-    /// The index of the export `memory` in the module that the guest was made for.
-    pub(crate) fn memory_export(&self) -> Option<ModuleExport> {
+    /// How its memory is found.
+    pub(crate) fn memory(&self) -> Finder {
         self.memory
+    }
+
+    /// The store that holds the guest has one instance, with this memory, and gets no other.
+    pub(crate) fn has_only(&mut self, memory: Memory) {
+        self.memory = Finder::Only(memory);
     }
 
     /// What tells Wasmtime how far its memories and tables may grow.
@@ -301,7 +307,7 @@ impl GuestBuilder {
         })?;
         Ok(Guest {
             process: Arc::new(process),
-            memory: module.get_export_index("memory"),
+            memory: module.get_export_index("memory").map_or(Finder::Name, Finder::Export),
             limiter: Limiter::new(&self.limits),
             limits: self.limits,
             engine: module.engine().clone(),

@@ -3,25 +3,36 @@
 
 use vnode_kernel::Process;
 use vnode_wasi::GuestMemory;
-use wasmtime::{Caller, Extern};
+use wasmtime::{Caller, Extern, Memory, ModuleExport};
 
 use crate::guest::Guest;
 
+/// How a guest's memory is found in a call.
+#[derive(Clone, Copy)]
+pub(crate) enum Finder {
+    /// The store has one instance and gets no other: this is its memory.
+    Only(Memory),
+    /// In the calling instance, by its index in the module that the guest was made for.
+    Export(ModuleExport),
+    /// In the calling instance, by its name.
+    Name,
+}
+
 /// Calls `then` with the process and the memory of the instance that calls.
 ///
-/// The export is looked up in the calling instance each time, by its index: a handle kept from an earlier call
-/// could be another instance's. Of a memory that is not there every address is out of bounds.
+/// Where a store may hold several instances, the export is looked up in the calling one each time: a handle kept
+/// from an earlier call could be another's. Of a memory that is not there every address is out of bounds.
 pub(crate) fn with<T: 'static, R>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut Guest,
     then: impl FnOnce(&Process, &GuestMemory<'_>) -> R,
 ) -> R {
-    let exported = match get(caller.data_mut()).memory_export() {
-        Some(export) => caller.get_module_export(&export),
-        None => None,
+    let exported = match get(caller.data_mut()).memory() {
+        Finder::Only(memory) => Some(Extern::Memory(memory)),
+        // Another module's instance doesn't have the index: by name, which is slower.
+        Finder::Export(export) => caller.get_module_export(&export).or_else(|| caller.get_export("memory")),
+        Finder::Name => caller.get_export("memory"),
     };
-    // Another module's instance than the guest was made for: by name, which is slower.
-    let exported = exported.or_else(|| caller.get_export("memory"));
     let (base, len) = match &exported {
         Some(Extern::Memory(memory)) => (memory.data_ptr(&*caller), memory.data_size(&*caller)),
         Some(Extern::SharedMemory(memory)) => {

@@ -105,9 +105,13 @@ impl Program {
         let mut store = Store::new(self.module.engine(), guest);
         guest::attach(&mut store, |guest| guest);
         let result = match self.pre.instantiate(&mut store) {
-            Ok(instance) => instance
-                .get_typed_func::<(), ()>(&mut store, "_start")
-                .and_then(|start| start.call(&mut store, ())),
+            Ok(instance) => {
+                if let Some(memory) = instance.get_memory(&mut store, "memory") {
+                    store.data_mut().has_only(memory);
+                }
+                let start = instance.get_typed_func::<(), ()>(&mut store, "_start");
+                start.and_then(|start| start.call(&mut store, ()))
+            }
             // A start function of the module has run; all else fails before the guest's first instruction.
             Err(error) if is_of_guest(&error) => Err(error),
             Err(error) => return Err(StartError::Instance(format!("{error:#}"))),
