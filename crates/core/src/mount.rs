@@ -59,6 +59,11 @@ impl Mount {
         self.id
     }
 
+    /// Whether the whole filesystem is seen through the mount, not a part of it.
+    pub(crate) fn shows_all(&self) -> bool {
+        self.fs.any().root().id() == self.root.id()
+    }
+
     /// The restrictions.
     pub fn flags(&self) -> MountFlags {
         self.flags

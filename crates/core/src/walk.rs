@@ -422,7 +422,11 @@ impl<'a> Walk<'a> {
         let above = if here.is_mount_root() {
             here.mount.above().unwrap_or(here).clone()
         } else {
-            here.sibling(here.mount.filesystem().any().parent(self.caller.cx, &here.node)?)
+            let above = here.sibling(here.mount.filesystem().any().parent(self.caller.cx, &here.node)?);
+            if !self.is_connected(&above)? {
+                return Err(Errno::NOENT);
+            }
+            above
         };
         // A directory that moves between two steps could lead around the base.
         let may_have_raced = self.caller.policy != Policy::Posix && self.held.is_none();
@@ -430,6 +434,24 @@ impl<'a> Walk<'a> {
             return Err(Errno::RACED);
         }
         Ok(above)
+    }
+
+    /// Whether a directory is below its mount's root. One that was moved out of what a bind mount shows is not,
+    /// and `..` must not lead further out (`path_connected` in Linux).
+    fn is_connected(&self, dir: &Place) -> Result<bool> {
+        let fs = dir.mount.filesystem().any();
+        if dir.mount.shows_all() {
+            return Ok(true);
+        }
+        let mut here = dir.clone();
+        while !here.is_mount_root() {
+            let above = here.sibling(fs.parent(self.caller.cx, &here.node)?);
+            if above.is(&here) {
+                return Ok(false);
+            }
+            here = above;
+        }
+        Ok(true)
     }
 
     /// Goes on with the target of a symbolic link.

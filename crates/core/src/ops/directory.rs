@@ -94,6 +94,10 @@ impl Caller<'_> {
         let fs = here.mount.filesystem().any();
         let mut name = NameBuf::new();
         fs.name_of(self.cx, &here.node, &mut name)?;
+        if name.as_bytes().is_empty() {
+            // The filesystem's root, and not the mount's: it was moved out of what a bind mount shows.
+            return Err(Errno::NOENT);
+        }
         Ok((here.sibling(fs.parent(self.cx, &here.node)?), name))
     }
 }
