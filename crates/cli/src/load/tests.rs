@@ -252,6 +252,23 @@ fn tar_archives_of_every_format_are_loaded_as_the_tree() {
 }
 
 #[test]
+fn sparse_files_take_what_their_content_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = fs::File::create(directory.path().join("sparse")).unwrap();
+    std::os::unix::fs::FileExt::write_at(&file, b"end", 64 << 20).unwrap();
+    let archive = tar(directory.path(), &["--format=gnu", "--sparse"]);
+    for source in [directory.path(), archive.path()] {
+        let small = Memory::builder().max_bytes(1 << 20).build();
+        load(&small, source, Owner::default(), true).unwrap();
+        assert!(small.usage().bytes <= 64 << 10, "{:?}", small.usage());
+        let contents = |lines: Vec<String>| {
+            lines.iter().map(|line| line[line.rfind(' ').unwrap()..].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(contents(lines(small)), contents(of_host(directory.path())));
+    }
+}
+
+#[test]
 fn what_ustar_can_hold_is_loaded() {
     let directory = tempfile::tempdir().unwrap();
     let name = format!("{}/{}", "p".repeat(90), "n".repeat(90));
