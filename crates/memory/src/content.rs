@@ -8,7 +8,7 @@ use vnode_core::{Errno, Result};
 
 use crate::chunks::{Chunks, PAGES, Page, cut_page, read_page, write_page, zero_page};
 use crate::quota::{PAGE, Quota};
-use crate::reserved::Ranges;
+use crate::reserved::Reserved;
 
 /// The largest size of a file.
 pub(crate) const MAX_SIZE: u64 = i64::MAX as u64;
@@ -24,14 +24,14 @@ enum Store {
 
 /// A file's bytes and size.
 ///
-/// A page is stored, or set aside for writing (`fallocate(2)`), or neither: a hole. Only a stored one is data to
-/// `SEEK_DATA`; both count as used. A copy shares all chunks until either writes to them.
+/// A page is stored, or set aside for writing (`fallocate(2)`), or neither: a hole. Both count as used; what is
+/// set aside is a hole to `SEEK_DATA`, unless it was set aside twice. A copy shares all chunks until either writes to them.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     size: u64,
     store: Store,
     /// The pages set aside, none of which is stored.
-    reserved: Option<Box<Ranges>>,
+    reserved: Option<Box<Reserved>>,
     /// Pages stored or set aside.
     pages: u64,
 }
@@ -275,13 +275,11 @@ impl Content {
         let reserved = self.reserved.as_deref();
         let counted = |hole: &Range<u64>| reserved.map_or(0, |reserved| reserved.count(hole.clone()));
         let more: u64 = holes.iter().map(|hole| hole.end - hole.start - counted(hole)).sum();
-        if more == 0 {
-            return Ok(());
-        }
         quota.take_pages(more)?;
         self.pages += more;
-        let reserved = self.reserved.get_or_insert_default();
-        holes.into_iter().for_each(|hole| reserved.insert(hole));
+        if !holes.is_empty() {
+            self.reserved.get_or_insert_default().set_aside(range, holes.into_iter());
+        }
         Ok(())
     }
 
@@ -308,13 +306,32 @@ impl Content {
             return Err(Errno::NXIO);
         }
         let page = offset / PAGE;
-        let end = self.size.div_ceil(PAGE);
-        let found = match (what, &self.store) {
-            (SeekFor::Data, _) => self.first_stored(page..end).ok_or(Errno::NXIO)?,
-            (SeekFor::Hole, Store::Page(first)) => page + u64::from(page == 0 && !first.is_empty()),
-            (SeekFor::Hole, Store::Chunks(chunks)) => chunks.first_hole(page),
+        let found = match what {
+            SeekFor::Data => {
+                let range = page..self.size.div_ceil(PAGE);
+                let cleared = self.reserved.as_ref().and_then(|reserved| reserved.first_data(range.clone()));
+                let stored = self.first_stored(range.start..cleared.unwrap_or(range.end));
+                stored.or(cleared).ok_or(Errno::NXIO)?
+            }
+            SeekFor::Hole => self.first_hole(page),
         };
         Ok((found * PAGE).clamp(offset, self.size))
+    }
+
+    /// The first page from `page` on that is no data.
+    fn first_hole(&self, page: u64) -> u64 {
+        let mut page = page;
+        loop {
+            let stored_end = match &self.store {
+                Store::Page(first) => page + u64::from(page == 0 && !first.is_empty()),
+                Store::Chunks(chunks) => chunks.first_hole(page),
+            };
+            let end = self.reserved.as_ref().map_or(stored_end, |reserved| reserved.data_end(stored_end));
+            if end == page {
+                return page;
+            }
+            page = end;
+        }
     }
 
     /// Gives back all that is counted; only the file's last holder does that.
@@ -333,7 +350,16 @@ impl Content {
 
     /// The pages that are set aside.
     pub(crate) fn set_aside_pages(&self) -> Vec<Range<u64>> {
-        self.reserved.iter().flat_map(|reserved| reserved.within(0..u64::MAX)).collect()
+        self.reserved.iter().flat_map(|reserved| reserved.all()).collect()
+    }
+
+    /// How many pages are stored once for both.
+    pub(crate) fn pages_shared_with(&self, other: &Content) -> usize {
+        let same = |&&page: &&u64| match (self.page(page), other.page(page)) {
+            (Some(one), Some(two)) => core::ptr::eq(one.as_ptr(), two.as_ptr()),
+            _ => false,
+        };
+        self.stored_pages().iter().filter(same).count()
     }
 
     /// How many bytes a page has.

@@ -11,6 +11,9 @@ use crate::node::Node;
 /// How many entries are copied out of a directory at once.
 const BATCH: usize = 64;
 
+/// Bytes in a name, to begin with.
+const TYPICAL_NAME: usize = 16;
+
 /// An entry copied out of its directory; its name ends there in the buffer of names.
 struct Copied {
     number: u64,
@@ -40,6 +43,9 @@ impl Listing {
         if entries.is_removed() {
             return Err(Errno::NOENT);
         }
+        let count = entries.len().min(BATCH);
+        self.batch.reserve(count);
+        self.names.reserve(count * TYPICAL_NAME);
         for (number, name, node) in entries.below(cookie).take(BATCH) {
             self.names.extend_from_slice(name);
             let name_end = self.names.len();

@@ -151,6 +151,28 @@ impl Memory {
     ///
     /// It is meant for a filesystem that nobody uses yet: on an error, the entries before stay.
     ///
+    /// ```
+    /// use vnode_core::{Mode, Timespec};
+    /// use vnode_memory::{Data, Entry, EntryKind, Memory};
+    ///
+    /// let entry = |path: &'static str, kind| Entry {
+    ///     path: path.as_bytes().into(),
+    ///     kind,
+    ///     mode: Mode::from_raw(0o644),
+    ///     uid: 0,
+    ///     gid: 0,
+    ///     mtime: Timespec::EPOCH,
+    ///     xattrs: Vec::new(),
+    /// };
+    /// let memory = Memory::new();
+    /// memory.load([
+    ///     Ok(entry("etc/motd", EntryKind::File(Data::Bytes(b"hello\n".into())))),
+    ///     Ok(entry("etc/issue", EntryKind::Symlink(b"motd".into()))),
+    /// ])?;
+    /// assert_eq!(memory.usage().inodes, 4);
+    /// # Ok::<(), vnode_memory::LoadError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`LoadError`], naming the entry.
     pub fn load<'a>(
@@ -328,6 +350,12 @@ impl Loader<'_> {
         let fails = |errno| Wrong::Errno("can't keep the content", errno);
         let mut content = node.content().map_err(fails)?.write();
         let end = content.size();
+        if bytes.iter().all(|&byte| byte == 0) {
+            // A hole reads the same and takes nothing: sparse files stay sparse.
+            content.set_size(&node.shared.quota, end + bytes.len() as u64).map_err(fails)?;
+            node.content_changed(&self.cx, &content);
+            return Ok(());
+        }
         let written =
             content.write(&node.shared.quota, end, &mut Source::from_slice(bytes)).map_err(fails)?;
         node.content_changed(&self.cx, &content);

@@ -1,5 +1,6 @@
 //! The filesystem.
 
+use core::fmt;
 use std::sync::Arc;
 
 use vnode_core::fs::{
@@ -42,6 +43,12 @@ pub struct Usage {
     pub bytes: u64,
     /// Inodes, as they count against [`Builder::max_inodes`].
     pub inodes: u64,
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("usage", &self.usage()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Memory {

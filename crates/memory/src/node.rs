@@ -1,5 +1,6 @@
 //! The inode.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -58,6 +59,12 @@ pub struct Node {
     pub(crate) body: Body,
     pub(crate) shared: Arc<Shared>,
     btime: Timespec,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("ino", &self.ino).field("kind", &self.kind).finish_non_exhaustive()
+    }
 }
 
 impl Inode for Node {

@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 ///
 /// Setting aside a range of any length costs the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ranges {
+struct Ranges {
     ranges: BTreeMap<u64, u64>,
 }
 
 impl Ranges {
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
     /// The ranges that have pages of `range`, cut to it.
-    pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+    fn within(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let Range { start, end } = range;
         let before = self.ranges.range(..start).next_back();
         let inside = self.ranges.range(start..end.max(start));
@@ -29,12 +29,12 @@ impl Ranges {
     }
 
     /// How many pages of `range` are in the set.
-    pub(crate) fn count(&self, range: Range<u64>) -> u64 {
+    fn count(&self, range: Range<u64>) -> u64 {
         self.within(range).map(|part| part.end - part.start).sum()
     }
 
     /// Adds all pages of `range`.
-    pub(crate) fn insert(&mut self, range: Range<u64>) {
+    fn insert(&mut self, range: Range<u64>) {
         if range.start >= range.end {
             return;
         }
@@ -53,7 +53,7 @@ impl Ranges {
     }
 
     /// Removes all pages of `range`; answers how many there were.
-    pub(crate) fn remove(&mut self, range: Range<u64>) -> u64 {
+    fn remove(&mut self, range: Range<u64>) -> u64 {
         let mut removed = 0;
         while let Some((from, to)) = self.first_meeting(&range) {
             self.ranges.remove(&from);
@@ -68,12 +68,66 @@ impl Ranges {
         removed
     }
 
+    /// The end of the range that `page` is in; `page` if it is in none.
+    fn end_of(&self, page: u64) -> u64 {
+        self.ranges.range(..=page).next_back().map_or(page, |(_, &to)| to.max(page))
+    }
+
     fn first_meeting(&self, range: &Range<u64>) -> Option<(u64, u64)> {
         if range.start >= range.end {
             return None;
         }
         let before = self.ranges.range(..range.start).next_back().filter(|&(_, &to)| to > range.start);
         before.or_else(|| self.ranges.range(range.clone()).next()).map(|(&from, &to)| (from, to))
+    }
+}
+
+/// The pages of a file that are set aside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reserved {
+    pages: Ranges,
+    /// Those that were set aside a second time. They are still not stored, but Linux's tmpfs clears a page then,
+    /// and takes it for data from there on (`shmem_get_folio_gfp`).
+    data: Ranges,
+}
+
+impl Reserved {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    /// How many pages of `range` are set aside.
+    pub(crate) fn count(&self, range: Range<u64>) -> u64 {
+        self.pages.count(range)
+    }
+
+    /// Sets aside the pages of `holes`, which lie in `range`; those of `range` that are set aside are data now.
+    pub(crate) fn set_aside(&mut self, range: Range<u64>, holes: impl Iterator<Item = Range<u64>>) {
+        let again: Vec<_> = self.pages.within(range).collect();
+        again.into_iter().for_each(|part| self.data.insert(part));
+        holes.for_each(|hole| self.pages.insert(hole));
+    }
+
+    /// Removes the pages of `range`; answers how many there were.
+    pub(crate) fn remove(&mut self, range: Range<u64>) -> u64 {
+        self.data.remove(range.clone());
+        self.pages.remove(range)
+    }
+
+    /// The first page of `range` that is data.
+    pub(crate) fn first_data(&self, range: Range<u64>) -> Option<u64> {
+        self.data.within(range).next().map(|part| part.start)
+    }
+
+    /// The first page from `page` on that is not data.
+    pub(crate) fn data_end(&self, page: u64) -> u64 {
+        self.data.end_of(page)
+    }
+
+    /// All of them.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.pages.within(0..u64::MAX)
     }
 }
 

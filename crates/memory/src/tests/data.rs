@@ -181,3 +181,19 @@ fn writes_stop_where_room_ends() {
     assert_eq!(fx.write(&file, 1 << 30, b"x"), Ok(1), "room that was set aside is there");
     fx.check(&[]);
 }
+
+#[test]
+fn copies_share_what_neither_has_written() {
+    let fx = Fixture::default();
+    let root = fx.root();
+    let file = fx.file(&root, "f");
+    fx.write(&file, 0, &[5; 10 * 65536]).unwrap();
+    let copy = file.content().unwrap().read().clone();
+    assert_eq!(file.content().unwrap().read().pages_shared_with(&copy), 160);
+    fx.write(&file, 3 * 65536 + 9, b"x").unwrap();
+    fx.allocate(&file, Allocate::PunchHole, 5 * 65536, 65536).unwrap();
+    assert_eq!(file.content().unwrap().read().pages_shared_with(&copy), 8 * 16);
+    fx.truncate(&file, 65536 + 1).unwrap();
+    assert_eq!(file.content().unwrap().read().pages_shared_with(&copy), 16);
+    fx.check(&[]);
+}

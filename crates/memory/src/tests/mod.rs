@@ -1,6 +1,7 @@
 //! Tests of the filesystem as a whole, through its trait.
 
 mod data;
+mod kernel;
 mod limits;
 mod loads;
 mod names;
