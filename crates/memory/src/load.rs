@@ -15,11 +15,12 @@ use crate::memory::Memory;
 use crate::names::retire;
 use crate::node::Node;
 use crate::place::Place;
+use crate::quota::PAGE;
 
 /// Bytes read at once from a file's content.
 const PIECE: usize = 64 * 1024;
 
-/// The content of a file to be loaded.
+/// The content of a file to be loaded. Pages of zeros become holes.
 pub enum Data<'a> {
     /// These bytes.
     Bytes(Cow<'a, [u8]>),
@@ -231,6 +232,20 @@ fn names(path: &[u8]) -> Result<Vec<Name<'_>>, PathProblem> {
         .collect()
 }
 
+/// Reads until `piece` is full or the end is reached.
+fn fill(reader: &mut dyn Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = piece.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
 impl Loader<'_> {
     fn add(&mut self, entry: &mut Entry<'_>) -> Result<(), LoadError> {
         let path = core::mem::take(&mut entry.path);
@@ -321,7 +336,7 @@ impl Loader<'_> {
         let node = self.new_node(parent, name, &new)?;
         if let EntryKind::File(data) = &mut entry.kind {
             match data {
-                Data::Bytes(bytes) => self.append(&node, bytes)?,
+                Data::Bytes(bytes) => self.put(&node, 0, bytes)?,
                 Data::Reader(reader) => self.copy(&node, reader.as_mut())?,
             }
         }
@@ -329,37 +344,43 @@ impl Loader<'_> {
         Ok(node)
     }
 
-    /// Appends all that a reader gives.
+    /// Takes all that a reader gives.
     fn copy(&mut self, node: &Node, reader: &mut dyn Read) -> Result<(), Wrong> {
         let mut piece = core::mem::take(&mut self.piece);
         piece.resize(PIECE, 0);
-        let mut result = Ok(());
-        while result.is_ok() {
-            result = match reader.read(&mut piece) {
-                Ok(0) => break,
-                Ok(count) => self.append(node, piece.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-                Err(error) => Err(Wrong::Content(error)),
+        let mut offset = 0;
+        let result = loop {
+            let count = match fill(reader, &mut piece) {
+                Ok(0) => break Ok(()),
+                Ok(count) => count,
+                Err(error) => break Err(Wrong::Content(error)),
             };
-        }
+            if let Err(wrong) = self.put(node, offset, piece.get(..count).unwrap_or_default()) {
+                break Err(wrong);
+            }
+            offset += count as u64;
+        };
         self.piece = piece;
         result
     }
 
-    fn append(&self, node: &Node, bytes: &[u8]) -> Result<(), Wrong> {
+    /// Puts bytes at `offset`, which is a multiple of the size of a page. What is zero becomes a hole.
+    fn put(&self, node: &Node, offset: u64, bytes: &[u8]) -> Result<(), Wrong> {
         let fails = |errno| Wrong::Errno("can't keep the content", errno);
+        let quota = &node.shared.quota;
         let mut content = node.content().map_err(fails)?.write();
-        let end = content.size();
-        if bytes.iter().all(|&byte| byte == 0) {
-            // A hole reads the same and takes nothing: sparse files stay sparse.
-            content.set_size(&node.shared.quota, end + bytes.len() as u64).map_err(fails)?;
-            node.content_changed(&self.cx, &content);
-            return Ok(());
+        for (page, at) in bytes.chunks(PAGE as usize).zip((offset..).step_by(PAGE as usize)) {
+            if page.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            let written = content.write(quota, at, &mut Source::from_slice(page)).map_err(fails)?;
+            if written < page.len() {
+                return Err(fails(Errno::NOSPC));
+            }
         }
-        let written =
-            content.write(&node.shared.quota, end, &mut Source::from_slice(bytes)).map_err(fails)?;
+        content.set_size(quota, offset + bytes.len() as u64).map_err(fails)?;
         node.content_changed(&self.cx, &content);
-        if written < bytes.len() { Err(fails(Errno::NOSPC)) } else { Ok(()) }
+        Ok(())
     }
 
     /// Gives a node the attributes of its entry.
@@ -405,7 +426,7 @@ impl Loader<'_> {
     fn insert(&self, parent: &Arc<Node>, name: Name<'_>, node: Arc<Node>) -> Result<(), Wrong> {
         let fails = |errno| Wrong::Errno("can't take its place", errno);
         let mut entries = parent.directory().map_err(fails)?.entries.write();
-        let old = Self::put(&mut entries, parent, name, node).map_err(fails)?;
+        let old = Self::enter(&mut entries, parent, name, node).map_err(fails)?;
         parent.entries_counted(&mut parent.meta.write(), &entries);
         drop(entries);
         if let Some(old) = old {
@@ -414,7 +435,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn put(
+    fn enter(
         entries: &mut Entries,
         parent: &Arc<Node>,
         name: Name<'_>,

@@ -196,6 +196,28 @@ fn content_is_read_to_its_end() {
 }
 
 #[test]
+fn zeros_become_holes() {
+    let fx = Fixture::new(Memory::builder().max_bytes(4 * 4096));
+    let mut bytes = vec![0; 300_000];
+    bytes[4096 * 20 + 5] = 1;
+    bytes[299_999] = 2;
+    let reader = || Data::Reader(Box::new(io::Cursor::new(bytes.clone())));
+    let entries = [
+        entry("read", EntryKind::File(reader())),
+        entry("given", EntryKind::File(Data::Bytes(Cow::Borrowed(&bytes)))),
+        entry("zeros", EntryKind::File(Data::Reader(Box::new(io::repeat(0).take(99_999))))),
+    ];
+    load(&fx, entries).unwrap();
+    for name in ["read", "given"] {
+        let file = fx.lookup(&fx.root(), name).unwrap();
+        assert_eq!(fx.attr(&file).blocks, 16);
+        assert_eq!(fx.read(&file, 0, 400_000), bytes);
+    }
+    let zeros = fx.lookup(&fx.root(), "zeros").unwrap();
+    assert_eq!((fx.attr(&zeros).size, fx.attr(&zeros).blocks), (99_999, 0));
+}
+
+#[test]
 fn inodes_run_out_in_loading_too() {
     let fx = Fixture::new(Memory::builder().max_inodes(3));
     let error = load(&fx, [file("a/f", ""), hard("a/g", "a/f")]).unwrap_err();
