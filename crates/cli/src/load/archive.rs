@@ -1,31 +1,84 @@
 //! A tar archive as entries to load: the formats ustar, GNU and pax.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::rc::Rc;
 
 use tar::{Archive, EntryType, Header};
-use vnode_core::{Mode, Timespec};
+use vnode_core::{Errno, Mode, PATH_MAX, Timespec};
 use vnode_memory::{Data, Entry, EntryKind};
 
-use super::decimal_time;
 use super::progress::Progress;
+use super::{MORE_ROOM, decimal_time, sparse};
 
 /// Bytes of a block.
 const BLOCK: usize = 512;
+/// Bytes of what may stand before a member and is held in memory: its long names, attributes and map of holes.
+const MAX_HEADERS: u64 = 4 << 20;
+
+/// An archive.
+pub(crate) struct Members {
+    archive: Archive<Metered>,
+    allowance: Rc<Cell<u64>>,
+}
+
+/// A file of which no more is read than is allowed at the time.
+struct Metered {
+    file: BufReader<File>,
+    position: u64,
+    allowance: Rc<Cell<u64>>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let allowed = self.allowance.get();
+        let len = usize::try_from(allowed).map_or(into.len(), |allowed| allowed.min(into.len()));
+        if len == 0 && !into.is_empty() {
+            let text = format!(
+                "the headers of a member take more than {} MiB (at byte {})",
+                MAX_HEADERS >> 20,
+                self.position
+            );
+            return Err(io::Error::other(text));
+        }
+        let count = self.file.read(into.get_mut(..len).unwrap_or_default())?;
+        self.position += count as u64;
+        self.allowance.set(allowed.saturating_sub(count as u64));
+        Ok(count)
+    }
+}
+
+impl Seek for Metered {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.position = match to {
+            // What is in the buffer is kept.
+            SeekFrom::Current(by) => {
+                self.file.seek_relative(by)?;
+                self.position.saturating_add_signed(by)
+            }
+            to => self.file.seek(to)?,
+        };
+        Ok(self.position)
+    }
+}
 
 /// Opens a file and makes sure that it is a tar archive.
 ///
 /// # Errors
 /// A sentence that says what else it is.
-pub(crate) fn open(path: &Path) -> Result<Archive<BufReader<File>>, String> {
+pub(crate) fn open(path: &Path) -> Result<Members, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let mut start = Vec::new();
     file.by_ref().take(BLOCK as u64).read_to_end(&mut start).map_err(|error| error.to_string())?;
     recognize(&start)?;
     file.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-    Ok(Archive::new(BufReader::with_capacity(64 << 10, file)))
+    let allowance = Rc::new(Cell::new(MAX_HEADERS));
+    let file = BufReader::with_capacity(64 << 10, file);
+    let metered = Metered { file, position: 0, allowance: Rc::clone(&allowance) };
+    Ok(Members { archive: Archive::new(metered), allowance })
 }
 
 fn recognize(start: &[u8]) -> Result<(), String> {
@@ -60,46 +113,78 @@ fn checksum_fits(block: &[u8; BLOCK]) -> bool {
     Header::from_byte_slice(block).cksum().is_ok_and(|told| told == sum)
 }
 
-/// The members, in their order.
+/// The members, in their order, for a filesystem that has room for `room` bytes.
 ///
 /// # Errors
 /// The archive can't be read.
-pub(crate) fn entries<'a, R: Read>(
-    archive: &'a mut Archive<R>,
+pub(crate) fn entries<'a>(
+    members: &'a mut Members,
+    room: u64,
     progress: &'a Progress,
 ) -> io::Result<impl Iterator<Item = io::Result<Entry<'a>>>> {
-    Ok(archive.entries()?.filter_map(move |member| {
-        progress.entry();
-        member.and_then(|member| entry(member, progress)).transpose()
+    let allowance = Rc::clone(&members.allowance);
+    let mut members = members.archive.entries_with_seek()?;
+    Ok(std::iter::from_fn(move || {
+        loop {
+            progress.entry();
+            // Until the content is read, all that is read is held in memory. Content left unread is not read.
+            allowance.set(MAX_HEADERS);
+            let entry = members.next()?.and_then(|member| entry(member, room, progress)).transpose();
+            allowance.set(u64::MAX);
+            if entry.is_some() {
+                return entry;
+            }
+        }
     }))
 }
 
 /// A member as an entry; nothing for a header that stands for no file.
 fn entry<'a, R: Read>(
     mut member: tar::Entry<'a, R>,
+    room: u64,
     progress: &'a Progress,
 ) -> io::Result<Option<Entry<'a>>> {
-    let path = member.path_bytes().into_owned();
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.escape_ascii()));
-    let extra = Extra::read(&mut member).map_err(named)?;
+    let mut path = member.path_bytes().into_owned();
+    if member.header().entry_type() == EntryType::XGlobalHeader {
+        return Ok(None);
+    }
+    let named = |error| named(&path, &error);
+    let mut extra = Extra::read(&mut member).map_err(named)?;
     let header = member.header();
     let mode = Mode::from_raw(header.mode().map_err(named)?);
-    let uid = extra.uid.map_or_else(|| header.uid().and_then(id), Ok).map_err(named)?;
-    let gid = extra.gid.map_or_else(|| header.gid().and_then(id), Ok).map_err(named)?;
+    let uid = extra.uid.map_or_else(|| header.uid().and_then(|uid| id("uid", uid)), Ok).map_err(named)?;
+    let gid = extra.gid.map_or_else(|| header.gid().and_then(|gid| id("gid", gid)), Ok).map_err(named)?;
     let mtime = match extra.mtime {
         Some(mtime) => mtime,
         None => Timespec { sec: header.mtime().map_err(named)?.cast_signed(), nsec: 0 },
     };
-    let Some(kind) = kind(member, progress).map_err(named)? else { return Ok(None) };
+    if let Some(name) = extra.sparse.as_ref().and_then(sparse::Keys::name) {
+        path = name.to_vec();
+    }
+    let named = |error| self::named(&path, &error);
+    let Some(kind) = kind(member, extra.sparse.take(), room, progress).map_err(named)? else {
+        return Ok(None);
+    };
     let xattrs = extra.xattrs;
     Ok(Some(Entry { path: Cow::Owned(path), kind, mode, uid, gid, mtime, xattrs }))
 }
 
-fn id(number: u64) -> io::Result<u32> {
-    u32::try_from(number).map_err(|_| io::Error::other(format!("the owner {number} is no user or group")))
+fn named(path: &[u8], error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.escape_ascii()))
 }
 
-fn kind<'a, R: Read>(member: tar::Entry<'a, R>, progress: &'a Progress) -> io::Result<Option<EntryKind<'a>>> {
+/// An owner: the highest number means none to every call that takes one.
+fn id(what: &str, number: u64) -> io::Result<u32> {
+    let id = u32::try_from(number).ok().filter(|&id| id != u32::MAX);
+    id.ok_or_else(|| io::Error::other(format!("its {what} {number} is not from 0 to 4294967294")))
+}
+
+fn kind<'a, R: Read>(
+    member: tar::Entry<'a, R>,
+    sparse: Option<sparse::Keys>,
+    room: u64,
+    progress: &'a Progress,
+) -> io::Result<Option<EntryKind<'a>>> {
     let target = || {
         let name = member.link_name_bytes().map(Cow::into_owned);
         name.ok_or_else(|| io::Error::other("the link has no target"))
@@ -111,18 +196,26 @@ fn kind<'a, R: Read>(member: tar::Entry<'a, R>, progress: &'a Progress) -> io::R
     };
     Ok(Some(match member.header().entry_type() {
         EntryType::Directory => EntryKind::Directory,
-        EntryType::Symlink => EntryKind::Symlink(Cow::Owned(target()?)),
-        EntryType::Link => EntryKind::HardLink(Cow::Owned(target()?)),
+        EntryType::Symlink => EntryKind::Symlink(Cow::Owned(symlink_target(target()?)?)),
+        EntryType::Link => EntryKind::HardLink(Cow::Owned(hard_link_target(target()?)?)),
         EntryType::Fifo => EntryKind::Fifo,
         EntryType::Char => EntryKind::CharDevice(device()?),
         EntryType::Block => EntryKind::BlockDevice(device()?),
         // Before there was a type for them, directories were files with a slash behind their names.
         EntryType::Regular if member.path_bytes().ends_with(b"/") => EntryKind::Directory,
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let whole = Whole { left: member.size(), reader: member };
-            EntryKind::File(Data::Reader(Box::new(progress.count(whole))))
+            let size = member.size();
+            // Holes take no room.
+            if size > room && !matches!(member.header().entry_type(), EntryType::GNUSparse) {
+                let text = format!("its {size} bytes are more than the filesystem may hold; {MORE_ROOM}");
+                return Err(io::Error::other(text));
+            }
+            let whole = Whole { left: size, reader: member };
+            EntryKind::File(Data::Reader(match sparse {
+                Some(keys) => Box::new(progress.count(keys.open(whole, size)?)),
+                None => Box::new(progress.count(whole)),
+            }))
         }
-        EntryType::XGlobalHeader => return Ok(None),
         // The archive's label, as GNU tar writes it.
         other if other.as_byte() == b'V' => return Ok(None),
         other => {
@@ -133,6 +226,25 @@ fn kind<'a, R: Read>(member: tar::Entry<'a, R>, progress: &'a Progress) -> io::R
             return Err(io::Error::other(text));
         }
     }))
+}
+
+fn symlink_target(target: Vec<u8>) -> io::Result<Vec<u8>> {
+    if target.len() <= PATH_MAX {
+        return Ok(target);
+    }
+    let (len, why) = (target.len(), Errno::NAMETOOLONG.text());
+    Err(io::Error::other(format!("the target of the link has {len} bytes: {why}")))
+}
+
+fn hard_link_target(target: Vec<u8>) -> io::Result<Vec<u8>> {
+    let problem = if target.starts_with(b"/") {
+        "is absolute"
+    } else if target.split(|&byte| byte == b'/').any(|name| name == b"..") {
+        "has a `..`"
+    } else {
+        return Ok(target);
+    };
+    Err(io::Error::other(format!("the target of the hard link, {}, {problem}", target.escape_ascii())))
 }
 
 /// A member's content: that the archive ends before it is an error.
@@ -159,6 +271,7 @@ struct Extra {
     uid: Option<u32>,
     gid: Option<u32>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    sparse: Option<sparse::Keys>,
 }
 
 impl Extra {
@@ -173,9 +286,12 @@ impl Extra {
                     let time = decimal_time::parse(value()?);
                     extra.mtime = Some(time.ok_or_else(|| io::Error::other("its mtime is no time"))?);
                 }
-                b"uid" => extra.uid = Some(value()?.parse().map_err(io::Error::other)?),
-                b"gid" => extra.gid = Some(value()?.parse().map_err(io::Error::other)?),
+                b"uid" => extra.uid = Some(decimal_id("uid", header.value_bytes())?),
+                b"gid" => extra.gid = Some(decimal_id("gid", header.value_bytes())?),
                 key => {
+                    if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                        extra.sparse.get_or_insert_default().take(key, header.value_bytes())?;
+                    }
                     if let Some(name) =
                         key.strip_prefix(b"SCHILY.xattr.").filter(|name| name.starts_with(b"user."))
                     {
@@ -186,6 +302,12 @@ impl Extra {
         }
         Ok(extra)
     }
+}
+
+fn decimal_id(what: &str, text: &[u8]) -> io::Result<u32> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    let wrong = || io::Error::other(format!("its {what} is no number from 0: {}", text.escape_ascii()));
+    id(what, number.ok_or_else(wrong)?)
 }
 
 #[cfg(test)]

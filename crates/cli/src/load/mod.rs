@@ -5,14 +5,19 @@
 mod archive;
 mod decimal_time;
 mod progress;
+mod sparse;
 mod tree;
 
 use std::io;
 use std::path::Path;
 
+use vnode_core::fs::Filesystem as _;
+use vnode_core::{Clock, Credentials, Cx, Timespec};
 use vnode_memory::{Entry, LoadError, Memory};
 
 use progress::Progress;
+
+const MORE_ROOM: &str = "size= and inodes=, or --max-fs-bytes and --max-fs-inodes, allow more";
 
 /// Owners that everything gets in place of its own.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +46,28 @@ fn read(memory: &Memory, source: &Path, owner: Owner, progress: &Progress) -> Re
         return Err("it is neither a directory nor a tar archive".to_owned());
     }
     let mut archive = archive::open(source)?;
-    let entries = archive::entries(&mut archive, progress).map_err(|error| error.to_string())?;
+    let entries =
+        archive::entries(&mut archive, room(memory), progress).map_err(|error| error.to_string())?;
     fill(memory, entries, owner)
+}
+
+/// The most bytes that a file with no holes may have, if need be a page too much.
+fn room(memory: &Memory) -> u64 {
+    let who = Credentials::root();
+    let clock = Epoch;
+    match memory.statfs(&Cx::new(&who, &clock)) {
+        Ok(figures) if figures.blocks > 0 => (figures.blocks + 1).saturating_mul(figures.block_size.into()),
+        _ => u64::MAX,
+    }
+}
+
+/// Asking for the size changes no time.
+struct Epoch;
+
+impl Clock for Epoch {
+    fn now(&self) -> Timespec {
+        Timespec::EPOCH
+    }
 }
 
 fn fill<'a>(
@@ -59,9 +84,7 @@ fn fill<'a>(
     });
     memory.load(owned).map_err(|error| match error {
         LoadError::Source(error) => error.to_string(),
-        LoadError::Entry { errno: vnode_core::Errno::NOSPC, .. } => {
-            format!("{error}; size= and inodes=, or --max-fs-bytes and --max-fs-inodes, allow more")
-        }
+        LoadError::Entry { errno: vnode_core::Errno::NOSPC, .. } => format!("{error}; {MORE_ROOM}"),
         error => error.to_string(),
     })
 }

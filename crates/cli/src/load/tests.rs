@@ -256,8 +256,13 @@ fn sparse_files_take_what_their_content_takes() {
     let directory = tempfile::tempdir().unwrap();
     let file = fs::File::create(directory.path().join("sparse")).unwrap();
     std::os::unix::fs::FileExt::write_at(&file, b"end", 64 << 20).unwrap();
-    let archive = tar(directory.path(), &["--format=gnu", "--sparse"]);
-    for source in [directory.path(), archive.path()] {
+    let archives = [
+        tar(directory.path(), &["--format=gnu", "--sparse"]),
+        tar(directory.path(), &["--format=pax", "--sparse", "--sparse-version=0.0"]),
+        tar(directory.path(), &["--format=pax", "--sparse", "--sparse-version=0.1"]),
+        tar(directory.path(), &["--format=pax", "--sparse", "--sparse-version=1.0"]),
+    ];
+    for source in archives.iter().map(|archive| archive.path()).chain([directory.path()]) {
         let small = Memory::builder().max_bytes(1 << 20).build();
         load(&small, source, Owner::default(), true).unwrap();
         assert!(small.usage().bytes <= 64 << 10, "{:?}", small.usage());
@@ -323,7 +328,12 @@ fn members_that_lead_out_are_named() {
     let regular = EntryType::Regular;
     assert!(says("a/../../etc/passwd", regular, "").contains("a/../../etc/passwd: the path has a `..`"));
     assert!(says("/etc/passwd", regular, "").contains("/etc/passwd: the path is absolute"));
-    assert!(says("hard", EntryType::Link, "../x").contains("hard: the path has a `..`"));
+    assert!(
+        says("hard", EntryType::Link, "../x").contains("hard: the target of the hard link, ../x, has a `..`")
+    );
+    assert!(
+        says("hard", EntryType::Link, "/x").contains("hard: the target of the hard link, /x, is absolute")
+    );
     assert!(
         says("hard", EntryType::Link, "nowhere")
             .contains("hard: it is a hard link to a path that no earlier")
@@ -360,6 +370,88 @@ fn a_member_may_not_be_below_a_link() {
     assert!(
         failure(file.path()).contains("link/passwd: the path leads through something that is no directory")
     );
+}
+
+/// An archive of one member with pax headers.
+fn pax(keys: &[(&str, &[u8])], size: u64) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut builder = Builder::new(file.as_file_mut());
+    builder.append_pax_extensions(keys.iter().copied()).unwrap();
+    let mut header = Header::new_ustar();
+    header.set_path("member").unwrap();
+    header.set_size(size);
+    header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_cksum();
+    builder.append(&header, &[] as &[u8]).unwrap();
+    builder.into_inner().unwrap();
+    file
+}
+
+#[test]
+fn what_pax_headers_say_wrong_is_named() {
+    let says = |key, value: &[u8]| failure(pax(&[(key, value)], 0).path());
+    assert!(says("uid", b"-1").contains("member: its uid is no number from 0: -1"));
+    assert!(says("gid", b"4294967295").contains("member: its gid 4294967295 is not from 0 to 4294967294"));
+    assert!(says("mtime", b"x").contains("member: its mtime is no time"));
+    assert!(says("GNU.sparse.major", b"2").contains("member: the sparse file can't be read: the size"));
+}
+
+#[test]
+fn targets_of_links_are_as_long_as_paths() {
+    let with_target = |len: usize| {
+        let mut link = Header::new_gnu();
+        link.set_metadata(&fs::symlink_metadata("/").unwrap());
+        link.set_entry_type(EntryType::Symlink);
+        link.set_size(0);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut builder = Builder::new(file.as_file_mut());
+        builder.append_link(&mut link, "member", "x".repeat(len)).unwrap();
+        builder.into_inner().unwrap();
+        file
+    };
+    assert_eq!(loaded(with_target(4095).path()).len(), 2);
+    let text = failure(with_target(4096).path());
+    assert!(text.contains("member: the target of the link has 4096 bytes: file name too long"), "{text}");
+}
+
+#[test]
+fn headers_are_bounded() {
+    let link = Header::new_gnu();
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader]
+    {
+        let mut header = link.clone();
+        header.set_path("long").unwrap();
+        header.set_entry_type(kind);
+        header.set_mode(0o600);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(1 << 32);
+        header.set_cksum();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(header.as_bytes()).unwrap();
+        file.as_file().set_len(512 + (1 << 32) + 1024).unwrap();
+        if kind == EntryType::XGlobalHeader {
+            // It stands for nothing that vnode takes, and is not read.
+            assert_eq!(loaded(file.path()).len(), 1);
+        } else {
+            let text = failure(file.path());
+            assert!(text.contains("the headers of a member take more than 4 MiB"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn sizes_that_cant_be_are_refused_at_once() {
+    let file = pax(&[("size", b"1000000000000")], 0);
+    file.as_file().set_len(1 << 40).unwrap();
+    let small = Memory::builder().max_bytes(1 << 20).build();
+    let text = load(&small, file.path(), Owner::default(), true).unwrap_err();
+    assert!(text.contains("member: its 1000000000000 bytes are more than the filesystem may hold"), "{text}");
+    assert!(text.contains("--max-fs-bytes"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! Files with holes in pax archives, in the three versions that GNU tar writes: 0.0, 0.1 and 1.0
+//! (the GNU tar manual, "Storing Sparse Files").
+
+use std::io::{self, Read};
+use std::vec;
+
+/// Most pieces of one file: what their list takes in memory is bounded.
+const MAX_PIECES: u64 = 1 << 20;
+/// The largest file. Holes are read as zeros, and an archive of few bytes could have vnode read them for years.
+const MAX_SIZE: u64 = 1 << 40;
+/// Bytes of a block.
+const BLOCK: usize = 512;
+
+/// What the keys `GNU.sparse.*` of a member say.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    major: u64,
+    minor: u64,
+    name: Option<Vec<u8>>,
+    size: Option<u64>,
+    pieces: Option<u64>,
+    /// Offset and length of each piece in turn.
+    map: Vec<u64>,
+}
+
+impl Keys {
+    /// Takes one more key, its `GNU.sparse.` taken off.
+    ///
+    /// # Errors
+    /// The key is not known, or its value is wrong.
+    pub(crate) fn take(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let wrong = || io::Error::other(format!("its GNU.sparse.{} is wrong", key.escape_ascii()));
+        let number = || parse(value).ok_or_else(wrong);
+        match key {
+            b"major" => self.major = number()?,
+            b"minor" => self.minor = number()?,
+            b"name" => self.name = Some(value.to_vec()),
+            b"size" | b"realsize" => self.size = Some(number()?),
+            b"numblocks" => self.pieces = Some(number()?),
+            b"offset" if self.map.len().is_multiple_of(2) => self.map.push(number()?),
+            b"numbytes" if !self.map.len().is_multiple_of(2) => self.map.push(number()?),
+            b"map" => {
+                let numbers = value.split(|&byte| byte == b',').map(parse);
+                self.map = numbers.collect::<Option<_>>().ok_or_else(wrong)?;
+            }
+            _ => return Err(wrong()),
+        }
+        Ok(())
+    }
+
+    /// The file's name; the member's own is made up.
+    pub(crate) fn name(&self) -> Option<&[u8]> {
+        self.name.as_deref()
+    }
+
+    /// The file whole, holes as zeros, of a member whose content has `stored` bytes.
+    ///
+    /// # Errors
+    /// The map doesn't fit the size or the content; the version is not known.
+    pub(crate) fn open<R: Read>(self, mut reader: R, stored: u64) -> io::Result<Sparse<R>> {
+        let size = self.size.ok_or_else(|| wrong("the size is missing"))?;
+        if size > MAX_SIZE {
+            return Err(wrong("it is larger than 1 TiB"));
+        }
+        let (map, stored) = match (self.major, self.minor) {
+            (0, _) => (self.map, stored),
+            (1, 0) => {
+                let (map, len) = read_map(&mut reader)?;
+                (map, stored.checked_sub(len).ok_or_else(|| wrong("the map of its pieces is cut"))?)
+            }
+            (major, minor) => {
+                let text = format!(
+                    "vnode doesn't know sparse files of version {major}.{minor}; use tar --format=gnu"
+                );
+                return Err(io::Error::other(text));
+            }
+        };
+        if !map.len().is_multiple_of(2) || self.pieces.is_some_and(|pieces| pieces != map.len() as u64 / 2) {
+            return Err(wrong("the map of its pieces is not whole"));
+        }
+        let pieces: Vec<Piece> = map
+            .chunks_exact(2)
+            .filter_map(|pair| Some(Piece { start: *pair.first()?, len: *pair.get(1)? }))
+            .collect();
+        check(&pieces, size, stored)?;
+        Ok(Sparse { reader, pieces: pieces.into_iter(), size, at: 0, hole: 0, data: 0 })
+    }
+}
+
+/// Bytes of a file that are no hole.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: u64,
+    len: u64,
+}
+
+/// Pieces come one behind the other, within the file, and are what is stored.
+fn check(pieces: &[Piece], size: u64, stored: u64) -> io::Result<()> {
+    let (mut end, mut sum) = (0, 0_u64);
+    for piece in pieces {
+        if piece.start < end {
+            return Err(wrong("its pieces overlap"));
+        }
+        let within = piece.start.checked_add(piece.len).filter(|&end| end <= size);
+        end = within.ok_or_else(|| wrong("a piece lies behind its end"))?;
+        sum += piece.len;
+    }
+    if sum == stored { Ok(()) } else { Err(wrong("its pieces are not what is stored")) }
+}
+
+/// The map at the front of a member's content, in decimal lines, and the bytes that it takes there.
+fn read_map(reader: &mut impl Read) -> io::Result<(Vec<u64>, u64)> {
+    let bad = || wrong("the map of its pieces is wrong");
+    let (mut numbers, mut wanted, mut len) = (Vec::new(), None, 0);
+    let mut number: Option<u64> = None;
+    let mut block = [0; BLOCK];
+    while wanted.is_none_or(|wanted| (numbers.len() as u64) < wanted) {
+        reader.read_exact(&mut block)?;
+        len += BLOCK as u64;
+        for &byte in &block {
+            match (byte, number) {
+                (b'0'..=b'9', _) => {
+                    let more = number.unwrap_or(0).checked_mul(10);
+                    number = Some(more.and_then(|n| n.checked_add(u64::from(byte - b'0'))).ok_or_else(bad)?);
+                }
+                (b'\n', Some(count)) if wanted.is_none() => {
+                    if count > MAX_PIECES {
+                        return Err(wrong("it has more than 1048576 pieces"));
+                    }
+                    (wanted, number) = (Some(2 * count), None);
+                }
+                (b'\n', Some(value)) => {
+                    numbers.push(value);
+                    number = None;
+                }
+                _ => return Err(bad()),
+            }
+            if wanted.is_some_and(|wanted| numbers.len() as u64 == wanted) {
+                break;
+            }
+        }
+    }
+    Ok((numbers, len))
+}
+
+fn parse(digits: &[u8]) -> Option<u64> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn wrong(how: &str) -> io::Error {
+    io::Error::other(format!("the sparse file can't be read: {how}"))
+}
+
+/// Reads a file whole, its holes as zeros.
+#[derive(Debug)]
+pub(crate) struct Sparse<R> {
+    reader: R,
+    pieces: vec::IntoIter<Piece>,
+    size: u64,
+    /// Where the hole and the piece that are read now end.
+    at: u64,
+    /// Bytes left of the hole.
+    hole: u64,
+    /// Bytes left of the piece behind it.
+    data: u64,
+}
+
+impl<R: Read> Read for Sparse<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.hole == 0 && self.data == 0 {
+            // Behind the last piece there may be one more hole.
+            let next = self.pieces.next().unwrap_or(Piece { start: self.size, len: 0 });
+            self.hole = next.start.saturating_sub(self.at);
+            self.data = next.len;
+            self.at = next.start.saturating_add(next.len);
+            if self.hole == 0 && self.data == 0 && self.at >= self.size {
+                return Ok(0);
+            }
+        }
+        let left = if self.hole > 0 { &mut self.hole } else { &mut self.data };
+        let len = usize::try_from(*left).map_or(into.len(), |left| left.min(into.len()));
+        let into = into.get_mut(..len).unwrap_or_default();
+        if self.hole > 0 {
+            into.fill(0);
+            self.hole -= len as u64;
+            return Ok(len);
+        }
+        let count = self.reader.read(into)?;
+        if count == 0 && len > 0 {
+            return Err(wrong("its content is cut"));
+        }
+        self.data = self.data.saturating_sub(count as u64);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(keys: &[(&str, &str)], stored: &[u8]) -> Result<Vec<u8>, String> {
+        let mut taken = Keys::default();
+        let mut whole = Vec::new();
+        keys.iter()
+            .try_for_each(|(key, value)| taken.take(key.as_bytes(), value.as_bytes()))
+            .and_then(|()| taken.open(stored, stored.len() as u64))
+            .and_then(|mut sparse| sparse.read_to_end(&mut whole))
+            .map_err(|error| error.to_string())?;
+        Ok(whole)
+    }
+
+    #[test]
+    fn maps_are_followed() {
+        let map = |map| [("size", "8"), ("map", map)];
+        assert_eq!(read(&map("1,2,4,1"), b"abc").unwrap(), b"\0ab\0c\0\0\0");
+        assert_eq!(read(&map("0,8"), b"abcdefgh").unwrap(), b"abcdefgh");
+        assert_eq!(read(&map("0,0,2,0,3,1,8,0"), b"x").unwrap(), b"\0\0\0x\0\0\0\0");
+        assert_eq!(read(&[("size", "3")], b"").unwrap(), b"\0\0\0");
+        assert_eq!(read(&[("size", "0")], b"").unwrap(), b"");
+        let keys = [("numblocks", "1"), ("offset", "1"), ("numbytes", "1"), ("size", "3")];
+        assert_eq!(read(&keys, b"x").unwrap(), b"\0x\0");
+    }
+
+    #[test]
+    fn maps_at_the_front_of_the_content_are_followed() {
+        let keys = [("major", "1"), ("minor", "0"), ("realsize", "5")];
+        let content = |map: &str, data: &[u8]| {
+            let mut content = map.as_bytes().to_vec();
+            content.resize(BLOCK, 0);
+            [content, data.to_vec()].concat()
+        };
+        assert_eq!(read(&keys, &content("2\n1\n2\n5\n0\n", b"ab")).unwrap(), b"\0ab\0\0");
+        assert_eq!(read(&keys, &content("0\n", b"")).unwrap(), [0; 5]);
+        for bad in ["", "x\n", "\n", "1\n1\n", "1\n1\n99999999999999999999\n", "1048577\n", "1\n-1\n1\n"] {
+            assert!(read(&keys, &content(bad, b"")).is_err(), "{bad:?}");
+        }
+        assert!(read(&keys, b"2\n1\n").is_err());
+    }
+
+    #[test]
+    fn maps_that_dont_fit_are_errors() {
+        let fails = |keys: &[(&str, &str)], says: &str| {
+            let text = read(keys, b"ab").unwrap_err();
+            assert!(text.contains(says), "{text}");
+        };
+        fails(&[("map", "0,2")], "the size is missing");
+        fails(&[("size", "5"), ("map", "3,1,2,1")], "overlap");
+        fails(&[("size", "5"), ("map", "4,2")], "behind its end");
+        fails(&[("size", "5"), ("map", "1,18446744073709551615")], "behind its end");
+        fails(&[("size", "5"), ("map", "1,1")], "not what is stored");
+        fails(&[("size", "5"), ("map", "1")], "not whole");
+        fails(&[("size", "5"), ("map", "1,")], "GNU.sparse.map is wrong");
+        fails(&[("size", "5"), ("numblocks", "2"), ("map", "1,2")], "not whole");
+        fails(&[("size", "5"), ("numbytes", "2")], "GNU.sparse.numbytes is wrong");
+        fails(&[("size", "9223372036854775807"), ("map", "1,2")], "larger than 1 TiB");
+        fails(&[("size", "5"), ("major", "2")], "version 2.0; use tar --format=gnu");
+        fails(&[("what", "5")], "GNU.sparse.what is wrong");
+    }
+}
