@@ -322,7 +322,11 @@ impl<'a> Generator<'a> {
                 line(&[b"open", &path, b"r", b"as", name])
             }
             84..95 => {
-                let path = if self.random.percent(50) { self.free(known) } else { self.aimed(&known.files) };
+                let path = match self.random.below(20) {
+                    0..10 => self.free(known),
+                    10..12 => self.aimed(&known.others),
+                    _ => self.aimed(&known.files),
+                };
                 let content = self.random.of([&b""[..], b"x", b"hello", b"0123456789"]);
                 line(&[b"file", &path, content])
             }
@@ -491,7 +495,7 @@ impl<'a> Generator<'a> {
             75..85 => {
                 let on = self.tagged();
                 let name = self.xattr_name();
-                if self.random.percent(20) {
+                if self.random.percent(6) {
                     line(&[b"getxattr", &on, name, b"1"])
                 } else {
                     line(&[b"getxattr", &on, name])
@@ -512,6 +516,8 @@ impl<'a> Generator<'a> {
     fn xattr_name(&mut self) -> &'static [u8] {
         self.random.of([
             &b"user.a"[..],
+            b"user.a",
+            b"user.a",
             b"user.a",
             b"user.a",
             b"user.a",

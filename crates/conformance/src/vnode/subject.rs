@@ -196,6 +196,10 @@ impl Subject for Vnode {
     }
 
     fn symlinkat(&mut self, target: &[u8], at: At<'_>) -> Result<()> {
+        if target.is_empty() {
+            // The target's text is read before the descriptor is looked at.
+            return Err(Errno::NOENT);
+        }
         self.on_path(at, |caller, base, path| caller.symlink(target, base, path))
     }
 
