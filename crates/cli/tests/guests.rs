@@ -5,6 +5,8 @@
 //! root, for `chroot`, and a compiler; elsewhere the comparison is skipped and said so, and the guest has to
 //! run all the same. A guest over the raw ABI has no twin: it checks itself.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
