@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use vnode_core::fs::{Access, Allocate, Filesystem, NewInode, NewKind, Remove, Rename};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Credentials, Cx, Errno, Mode};
+use vnode_core::{Caller, Credentials, Cx, Errno, FilesystemRef, Follow, Mode, Namespace, Policy, VPath};
 
 use super::{Fixture, Manual, at};
 use crate::{Memory, Node};
@@ -301,4 +301,48 @@ fn listings_are_stable() {
     });
     assert!(listed.into_inner());
     fx.check(&[]);
+}
+
+/// Walks hold directories locked on their way down, moves lock two anywhere: neither waits for the other for ever.
+#[test]
+fn walks_and_moves_do_not_wait_for_each_other() {
+    let fx = Fixture::default();
+    let memory = Arc::new(Memory::new());
+    let ns = Namespace::new(FilesystemRef::new::<Memory>(memory.clone()));
+    let root = memory.root();
+    let maker = User { memory: &memory, clock: &fx.clock, who: Credentials::root(), state: 1 };
+    let dirs: Vec<_> =
+        (0..5).map(|number| maker.make(&root, &format!("d{number}"), NewKind::Directory).unwrap()).collect();
+    for dir in &dirs {
+        maker.make(dir, "f", NewKind::Regular).unwrap();
+    }
+    let (found, moved) = (AtomicU64::new(0), AtomicU64::new(0));
+    hammer(&fx, |user| {
+        let (one, two, three) = (user.below(5), user.below(5), user.below(5));
+        if user.below(3) > 0 {
+            let path = match user.below(3) {
+                0 => format!("d{one}/f"),
+                1 => format!("d{one}/d{two}/f"),
+                _ => format!("d{one}/d{two}/d{three}/f"),
+            };
+            // Of the filesystem that the hammer brings only the clock is used.
+            let cx = user.cx();
+            let caller = Caller { ns: &ns, cx: &cx, root: ns.root(), policy: Policy::Posix };
+            match caller.stat(ns.root(), VPath::new(path.as_bytes()).unwrap(), Follow::Yes) {
+                Ok(attr) => {
+                    assert_eq!(attr.nlink, 1);
+                    found.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(errno) => assert_eq!(errno, Errno::NOENT),
+            }
+            return;
+        }
+        let from = if user.below(2) == 0 { &root } else { &dirs[three as usize] };
+        let to = if user.below(2) == 0 { &root } else { &dirs[two as usize] };
+        let name = format!("d{one}");
+        let how = [Rename::NoReplace, Rename::Exchange][user.below(2) as usize];
+        let result = memory.rename(&user.cx(), at(from, &name), at(to, &format!("d{one}")), how);
+        moved.fetch_add(result.is_ok().into(), Ordering::Relaxed);
+    });
+    assert!(found.into_inner() > 0 && moved.into_inner() > 0);
 }
