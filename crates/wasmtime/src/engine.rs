@@ -134,6 +134,7 @@ impl Engine {
                 Unrunnable::Invalid(format!("{error:#}"))
             }
         })?;
+        check_start(&module)?;
         let pre = self.linker.instantiate_pre(&module).map_err(|error| self.other_types(&module, &error))?;
         Ok(Program {
             module,
@@ -182,6 +183,16 @@ impl Program {
     /// Whether it came from the cache of compiled modules.
     pub fn is_cached(&self) -> bool {
         self.cached
+    }
+}
+
+/// That `_start` can be called as a command's.
+fn check_start(module: &Module) -> Result<(), Unrunnable> {
+    match module.get_export("_start").as_ref().and_then(|start| start.func()) {
+        Some(start) if start.params().len() + start.results().len() > 0 => {
+            Err(Unrunnable::StartType(start.to_string()))
+        }
+        _ => Ok(()),
     }
 }
 

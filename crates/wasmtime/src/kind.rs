@@ -81,6 +81,9 @@ pub enum Unrunnable {
     /// Nothing to call.
     #[error("the module exports no function _start, so there is nothing to run; a WASI command exports it")]
     NoStart,
+    /// `_start` takes or gives values.
+    #[error("the module's _start has the type {0}; the _start of a WASI command takes and gives nothing")]
+    StartType(String),
     /// Imports that vnode doesn't give.
     #[error("the module imports {}", describe(.0))]
     Imports(Vec<MissingImport>),
