@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use vnode_kernel::Exit;
-use wasmtime::{Store, WasmBacktrace};
+use wasmtime::{Store, ThrownException, WasmBacktrace};
 
 use crate::engine::Program;
 use crate::guest::{self, Guest};
@@ -71,6 +71,16 @@ impl Program {
     /// # Errors
     /// The guest could not be started; nothing of it has run.
     pub fn run(&self, guest: Guest) -> Result<Outcome, StartError> {
+        self.run_with_grace(guest, GRACE)
+    }
+
+    /// As [`Program::run`], with the time that a guest may take to end when its own is over; 2 s there. Only
+    /// `memory.atomic.wait` and instructions over gigabytes take it; then the guest's thread is left behind. For who
+    /// exits next.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_with_grace(&self, guest: Guest, grace: Duration) -> Result<Outcome, StartError> {
         self.check_shared_memory(&guest)?;
         let limit = guest.limits().time;
         let killer = guest.killer();
@@ -87,7 +97,7 @@ impl Program {
             Some(outcome) => outcome,
             None => {
                 killer.kill();
-                match wait(&ended, Some(GRACE)) {
+                match wait(&ended, Some(grace)) {
                     Some(Ok(Outcome::Killed)) | None => Ok(Outcome::TimedOut),
                     // It ended by itself in the last moment.
                     Some(outcome) => outcome,
@@ -161,6 +171,7 @@ impl Trap {
         let message = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<HostPanic>()) {
             (Some(trap), _) => format!("wasm trap: {}", without_prefix(&trap.to_string())),
             (None, Some(panic)) => panic.to_string(),
+            (None, None) if error.is::<ThrownException>() => "wasm trap: uncaught exception".to_owned(),
             (None, None) => error.root_cause().to_string(),
         };
         let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
