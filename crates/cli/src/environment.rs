@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, shown};
 use crate::options::{Run, Variable};
 
 /// The variables to set, in order; a later one goes over an earlier one.
@@ -27,7 +27,7 @@ fn with_value(variable: Variable) -> Option<(OsString, OsString)> {
 }
 
 fn read(file: &Path) -> Result<Vec<Variable>, Failure> {
-    let name = file.display();
+    let name = shown(file.as_os_str());
     let bytes = std::fs::read(file).map_err(|error| Failure::setup(format!("can't read {name}: {error}")))?;
     lines(&bytes).map_err(|(line, problem)| Failure::setup(format!("{name}:{line}: {problem}")))
 }
@@ -42,6 +42,11 @@ fn lines(bytes: &[u8]) -> Result<Vec<Variable>, (usize, String)> {
         }
         if line.contains(&0) {
             return Err((number, "the line has a NUL byte".to_owned()));
+        }
+        if let Some(rest) = line.trim_ascii_start().strip_prefix(b"export")
+            && rest.first().is_some_and(u8::is_ascii_whitespace)
+        {
+            return Err((number, "this is no shell script: write NAME=VALUE without \"export\"".to_owned()));
         }
         variables.push(Variable::parse(OsStr::from_bytes(line)).map_err(|problem| (number, problem))?);
     }
@@ -65,5 +70,9 @@ mod tests {
         }
         assert_eq!(lines(b"A=1\n=2").unwrap_err().0, 2);
         assert_eq!(lines(b"A=\0").unwrap_err().0, 1);
+        let (line, problem) = lines(b"A=\"1\"\n export\tX=1").unwrap_err();
+        assert!(line == 2 && problem.contains("without \"export\""), "{problem}");
+        assert_eq!(lines(b"exported=1\nexport=2").unwrap().len(), 2);
+        assert_eq!(lines(b"A=\"1\"").unwrap()[0].value.as_deref(), Some(OsStr::new("\"1\"")));
     }
 }

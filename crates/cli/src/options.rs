@@ -78,7 +78,7 @@ pub(crate) struct Run {
     /// Set the variables that a file lists, one NAME=VALUE a line
     ///
     /// Empty lines and lines that start with # are skipped; a line with only a NAME takes the value from vnode's
-    /// environment. --env goes over what files say.
+    /// environment. Values are taken as they stand, quotes too. --env goes over what files say.
     #[arg(long, value_name = "FILE", action = ArgAction::Append, help_heading = GUEST)]
     pub(crate) env_file: Vec<PathBuf>,
 
@@ -87,15 +87,18 @@ pub(crate) struct Run {
     pub(crate) argv0: Option<OsString>,
 
     /// The user that the guest's files are checked against; 0, who may do all, if not given
-    #[arg(short, long, value_name = "UID[:GID[,GROUP...]]", value_parser = user, help_heading = GUEST)]
+    #[arg(short, long, value_name = "UID[:GID[,GROUP...]]", value_parser = user, allow_negative_numbers = true, help_heading = GUEST)]
     pub(crate) user: Option<User>,
 
     /// Permissions taken off what the guest creates, in octal
     #[arg(long, value_name = "MODE", value_parser = umask, default_value = "022", help_heading = GUEST)]
     pub(crate) umask: u32,
 
-    /// End the guest after this time (10s, 500ms, 2m); the exit code is 124
-    #[arg(short, long, value_name = "TIME", value_parser = quantity::duration, help_heading = LIMITS)]
+    /// End the guest after this time (10s, 500ms, 2m); the exit code is 124. 0 is no limit
+    ///
+    /// The time starts with the guest: reading and compiling the module and copying files don't count. What can't be
+    /// interrupted, such as memory.fill of gigabytes, is given 200 ms more; then vnode exits all the same.
+    #[arg(short, long, value_name = "TIME", value_parser = quantity::duration, allow_negative_numbers = true, help_heading = LIMITS)]
     pub(crate) timeout: Option<Duration>,
 
     /// Most memory of the guest's program; 0 is no limit but the 4 GiB of a 32-bit module
@@ -110,7 +113,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "1M", help_heading = LIMITS)]
     pub(crate) max_table: u64,
 
-    /// Most files open at a time; 0 is no limit
+    /// Most files open at a time; 0 is as many as there can be, 1048576
     #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "1024", help_heading = LIMITS)]
     pub(crate) max_open_files: u64,
 

@@ -6,9 +6,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use vnode_core::{Credentials, Mode};
+use vnode_core::{Credentials, Errno, Mode};
 use vnode_kernel::{Observer, Stats};
 use vnode_wasmtime::{
     Engine, EngineError, EngineOptions, Guest, GuestBuilder, Limits, Outcome, Policy, Program, StartError,
@@ -16,12 +16,15 @@ use vnode_wasmtime::{
 };
 
 use crate::environment;
-use crate::failure::{Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
+use crate::failure::{self, Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
 use crate::mounts::Mount;
 use crate::options::Run;
 use crate::stats::{self, Measured};
 use crate::trace::Trace;
 use crate::tree;
+
+/// How long a guest whose time is over may take to end. The process exits then: nothing of it is left behind.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// Runs a guest; answers the exit code.
 ///
@@ -30,7 +33,7 @@ use crate::tree;
 pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> {
     let mut measured = Measured::default();
     let module = read_module(options.module())?;
-    let cannot_run = |error: Unrunnable| Failure::cannot_run(format!("{}: {error}", shown(options.module())));
+    let cannot_run = |error: Unrunnable| unrunnable(options.module(), &error);
     vnode_wasmtime::inspect(&module).map_err(cannot_run)?;
     let variables = environment::collect(options)?;
     let tree = tree::build(options, mounts, &mut measured)?;
@@ -54,7 +57,15 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
         builder = builder.observer(observer);
     }
     let guest = builder.build(program.module()).map_err(|error| {
-        Failure::setup(format!("can't {} in the guest's tree: {}", error.what, error.errno))
+        Failure::setup(match error.errno {
+            Errno::MFILE => {
+                format!(
+                    "can't open what the guest starts with: {}; --max-open-files allows more",
+                    error.errno
+                )
+            }
+            errno => format!("can't {} in the guest's tree: {errno}", error.what),
+        })
     })?;
 
     let start = Instant::now();
@@ -78,7 +89,7 @@ fn read_module(name: &OsStr) -> Result<Vec<u8>, Failure> {
         };
     }
     std::fs::read(Path::new(name)).map_err(|error| {
-        let name = name.display();
+        let name = shown(name);
         match error.kind() {
             std::io::ErrorKind::NotFound => Failure::not_found(format!("{name}: there is no such module")),
             std::io::ErrorKind::IsADirectory => {
@@ -90,7 +101,17 @@ fn read_module(name: &OsStr) -> Result<Vec<u8>, Failure> {
 }
 
 fn shown(module: &OsStr) -> String {
-    if module == "-" { "the module from stdin".to_owned() } else { module.display().to_string() }
+    if module == "-" { "the module from stdin".to_owned() } else { failure::shown(module) }
+}
+
+fn unrunnable(module: &OsStr, error: &Unrunnable) -> Failure {
+    let text = error.to_string();
+    // Where the text format has an error, the file is told by a name.
+    let text = match error {
+        Unrunnable::Text(_) => text.replacen("--> <anon>:", &format!("--> {}:", shown(module)), 1),
+        _ => text,
+    };
+    Failure::cannot_run(format!("{}: {text}", shown(module)))
 }
 
 /// The engine, with the cache of compiled modules if there can be one.
@@ -124,7 +145,7 @@ fn describe(builder: GuestBuilder, options: &Run) -> GuestBuilder {
         .limits(Limits {
             memory: limit(options.max_memory),
             table_elements: limit(options.max_table),
-            time: options.timeout,
+            time: options.timeout.filter(|time| !time.is_zero()),
         });
     if let Some(user) = &options.user {
         builder = builder.credentials(Credentials::user(user.uid, user.gid, &user.groups));
@@ -152,7 +173,7 @@ fn observer(options: &Run, counts: Option<&Arc<Stats>>) -> Result<Option<Arc<dyn
 }
 
 fn start_guest(program: &Program, guest: Guest, options: &Run) -> Result<Outcome, Failure> {
-    program.run(guest).map_err(|error| {
+    program.run_with_grace(guest, GRACE).map_err(|error| {
         let module = shown(options.module());
         match error {
             StartError::SharedMemory { .. } | StartError::Instance(_) => {

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vnode_kernel::{Event, Observer};
 
+use crate::failure::shown;
+
 /// Writes a line for each call. What can't be written is dropped: the guest goes on.
 pub(crate) struct Trace {
     out: Mutex<Box<dyn Write + Send>>,
@@ -21,8 +23,9 @@ impl Trace {
         let out: Box<dyn Write + Send> = match file {
             None => Box::new(std::io::stderr()),
             Some(path) => {
-                let file = File::create(path)
-                    .map_err(|error| format!("can't write the trace to {}: {error}", path.display()))?;
+                let file = File::create(path).map_err(|error| {
+                    format!("can't write the trace to {}: {error}", shown(path.as_os_str()))
+                })?;
                 Box::new(LineWriter::new(file))
             }
         };

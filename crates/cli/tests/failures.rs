@@ -25,6 +25,8 @@ fn values_of_options_are_checked() {
         ("--umask", "9", "octal"),
         ("--umask", "1000", "up to 777"),
         ("--user", "root", "write numbers"),
+        ("--user", "-1", "\"-1\" is no user"),
+        ("--timeout", "-1", "\"-1\" is not a number"),
         ("--env", "=x", "name is missing"),
         ("--preopen", "/a/../b", "has \"..\""),
         ("--preopen", "/a=", "name behind ="),
@@ -70,6 +72,9 @@ fn what_is_no_module_is_said_to_be_what_it_is() {
         (&whole[..whole.len() / 2], "truncated"),
         (b"(module (func (export \"_start\") i32.bogus))", "unknown operator"),
         (b"(module (func (export \"_start\") i32.add))", "invalid"),
+        (b"(module (func (export \"_start\") i32.bogus))", "m.wasm:1:"),
+        (b"(module (func (export \"_start\") (param i32)))", "the module's _start has the type"),
+        (b"(module (func (export \"_start\") (result i32) i32.const 0))", "takes and gives nothing"),
         (b"(component)", "component"),
         (header, "no function _start"),
         (b"(module (func (export \"_initialize\")))", "reactor"),
@@ -121,6 +126,9 @@ fn mounts_that_cant_be_are_told_before_the_guest_starts() {
     module
         .run(&["--preopen", "/nowhere"], &[])
         .fails(125, "can't open /nowhere in the guest's tree: no such file");
+    module
+        .run(&["--max-open-files", "3"], &[])
+        .fails(125, "can't open what the guest starts with: too many open files (EMFILE); --max-open-files");
     module.run(&["--cwd", "/nowhere"], &[]).fails(125, "can't open /nowhere in the guest's tree");
     module.run(&["--env-file", "/no/such"], &[]).fails(125, "can't read /no/such");
     module.run(&["--trace=/no/such/file"], &[]).fails(125, "can't write the trace to /no/such/file");
@@ -128,6 +136,8 @@ fn mounts_that_cant_be_are_told_before_the_guest_starts() {
     module.run(&["--mount", &options], &[]).fails(125, "inodes=");
     std::fs::write(module.directory.path().join("e"), "A=1\n=x\n").unwrap();
     module.run(&["--env-file", &format!("{here}/e")], &[]).fails(125, "e:2: the variable's name is missing");
+    std::fs::write(module.directory.path().join("e"), "export A=1\n").unwrap();
+    module.run(&["--env-file", &format!("{here}/e")], &[]).fails(125, "e:1: this is no shell script");
 }
 
 #[test]
@@ -140,4 +150,14 @@ fn a_mount_point_on_a_file_is_told() {
     module
         .run(&["--copy", &format!("{here}::/"), "--tmpfs", "/m.wat/x"], &[])
         .fails(125, "can't mount on /m.wat/x");
+}
+
+#[test]
+fn names_from_outside_dont_drive_the_terminal() {
+    run(["run", "/no/\x1b[31m\nvnode: x"]).fails(127, "/no/\\u{1b}[31m\\nvnode: x: there is no such");
+    let module = Module::new(support::PRINT_PREOPENS);
+    module.run(&["--copy", "/no/\x1b]::/x"], &[]).fails(125, "can't copy /no/\\u{1b}]: No such file");
+    let named = Module::text("(module (func $\"\\1b[2J\" (export \"_start\") unreachable))");
+    let ran = named.run(&[], &[]);
+    assert!(ran.stderr.contains("\\u{1b}[2J") && !ran.stderr.contains('\x1b'), "{ran:?}");
 }

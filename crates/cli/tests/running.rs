@@ -141,6 +141,27 @@ fn the_time_limit_ends_a_guest_that_runs_or_waits() {
     }
     let quick = Module::new(r#"(func (export "_start"))"#);
     quick.run(&["--timeout", "60s"], &[]).prints("");
+    quick.run(&["--timeout", "0"], &[]).prints("");
+}
+
+#[test]
+fn what_cant_be_interrupted_holds_up_for_a_moment_only() {
+    let module = Module::text(
+        r#"(module (memory (export "memory") 1 1 shared) (func (export "_start")
+            (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"#,
+    );
+    let start = Instant::now();
+    let ran = module.run(&["--timeout", "100ms"], &[]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(124), ""), "{ran:?}");
+    assert!(start.elapsed() < Duration::from_millis(1800), "{:?}", start.elapsed());
+}
+
+#[test]
+fn an_exception_that_nobody_catches_is_a_trap() {
+    let module = Module::text(r#"(module (tag $e) (func $thrower (export "_start") (throw $e)))"#);
+    let ran = module.run(&[], &[]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(134), ""), "{ran:?}");
+    assert!(ran.stderr.contains("m.wat: wasm trap: uncaught exception"), "{ran:?}");
 }
 
 #[test]

@@ -302,7 +302,7 @@ impl GuestBuilder {
             process = process.cwd(directory(&caller, &cwd).map_err(|errno| at("enter", &cwd, errno))?);
         }
         let process = process.build().map_err(|errno| SetupError {
-            what: "arguments, environment or descriptors".to_owned(),
+            what: "set up arguments, environment or descriptors".to_owned(),
             errno,
         })?;
         Ok(Guest {

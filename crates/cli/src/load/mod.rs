@@ -15,6 +15,7 @@ use vnode_core::fs::Filesystem as _;
 use vnode_core::{Clock, Credentials, Cx, Timespec};
 use vnode_memory::{Entry, LoadError, Memory};
 
+use crate::failure::shown;
 use progress::Progress;
 
 const MORE_ROOM: &str = "size= and inodes=, or --max-fs-bytes and --max-fs-inodes, allow more";
@@ -34,7 +35,7 @@ pub(crate) fn load(memory: &Memory, source: &Path, owner: Owner, quiet: bool) ->
     let progress = Progress::new(source, quiet);
     let result = read(memory, source, owner, &progress);
     progress.clear();
-    result.map_err(|problem| format!("can't copy {}: {problem}", source.display()))
+    result.map_err(|problem| format!("can't copy {}: {problem}", shown(source.as_os_str())))
 }
 
 fn read(memory: &Memory, source: &Path, owner: Owner, progress: &Progress) -> Result<(), String> {

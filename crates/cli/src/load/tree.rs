@@ -14,6 +14,7 @@ use vnode_core::{Mode, Timespec};
 use vnode_memory::{Data, Entry, EntryKind};
 
 use super::progress::Progress;
+use crate::failure::shown;
 
 /// The entries of the tree at `root`: each directory before what is in it, names in their order.
 pub(crate) fn entries<'a>(
@@ -141,5 +142,5 @@ fn user_attributes(host: &Path) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 fn named(host: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", host.display()))
+    io::Error::new(error.kind(), format!("{}: {error}", shown(host.as_os_str())))
 }
