@@ -25,7 +25,8 @@ enum Store {
 /// A file's bytes and size.
 ///
 /// A page is stored, or set aside for writing (`fallocate(2)`), or neither: a hole. Both count as used; what is
-/// set aside is a hole to `SEEK_DATA`, unless it was set aside twice. A copy shares all chunks until either writes to them.
+/// set aside is a hole to `SEEK_DATA`, unless it was set aside twice. A copy shares all chunks until either writes
+/// to them.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     size: u64,
