@@ -3,15 +3,35 @@
 use std::fs::File;
 use std::io::{LineWriter, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use vnode_kernel::{Event, Observer};
 
 use crate::failure::shown;
 
+/// How long a call may take before it is shown as one that waits, and how often is looked.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 /// Writes a line for each call. What can't be written is dropped: the guest goes on.
+///
+/// A call that takes long has a line when it is begun, too: whoever waits sees what for, also if vnode is killed.
 pub(crate) struct Trace {
-    out: Mutex<Box<dyn Write + Send>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    out: Box<dyn Write + Send>,
+    /// The call that is under way.
+    call: Option<Call>,
+}
+
+struct Call {
+    /// `poll_oneoff(...`, without the closing parenthesis.
+    text: String,
+    start: Instant,
+    /// Whether its first line is written.
+    is_shown: bool,
 }
 
 impl Trace {
@@ -29,7 +49,33 @@ impl Trace {
                 Box::new(LineWriter::new(file))
             }
         };
-        Ok(Arc::new(Trace { out: Mutex::new(out) }))
+        let trace = Arc::new(Trace { state: Mutex::new(State { out, call: None }) });
+        let watched = Arc::downgrade(&trace);
+        // Without a thread for it, only calls that end are shown.
+        let _ = std::thread::Builder::new().name("vnode-trace".to_owned()).spawn(move || {
+            while let Some(trace) = watched.upgrade() {
+                trace.show_waiting();
+                drop(trace);
+                std::thread::sleep(PATIENCE);
+            }
+        });
+        Ok(trace)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the beginning of a call that takes long.
+    fn show_waiting(&self) {
+        let state = &mut *self.state();
+        if let Some(call) = &mut state.call
+            && !call.is_shown
+            && call.start.elapsed() >= PATIENCE
+        {
+            call.is_shown = true;
+            let _ = state.out.write_all(format!("{} <unfinished ...>\n", call.text).as_bytes());
+        }
     }
 }
 
@@ -38,9 +84,19 @@ impl Observer for Trace {
         true
     }
 
+    fn calling(&self, call: &'static str, args: &str) {
+        let text = format!("{call}({args}");
+        self.state().call = Some(Call { text, start: Instant::now(), is_shown: false });
+    }
+
     fn called(&self, event: &Event<'_>) {
+        let mut state = self.state();
         // One write for a line: on stderr it is not mixed with what the guest writes.
-        let line = format!("{event}\n");
-        let _ = self.out.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+        let mut line = format!("{event}\n");
+        if let Some(call) = state.call.take().filter(|call| call.is_shown) {
+            let rest = line.strip_prefix(&call.text).unwrap_or(&line);
+            line = format!("<... {} resumed>{rest}", event.call);
+        }
+        let _ = state.out.write_all(line.as_bytes());
     }
 }

@@ -157,6 +157,33 @@ fn what_cant_be_interrupted_holds_up_for_a_moment_only() {
 }
 
 #[test]
+fn a_trace_shows_a_call_that_waits() {
+    let module = Module::new(
+        r#"(func (export "_start")
+            (i32.store (i32.const 0) (i32.const 100))
+            (i32.store (i32.const 4) (i32.const 1))
+            (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8))))"#,
+    );
+    let trace = module.directory.path().join("trace");
+    let mut child = vnode()
+        .args(["run", &format!("--trace={}", trace.display()), &module.path()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let shown = |part: &str| {
+        while !std::fs::read_to_string(&trace).is_ok_and(|text| text.contains(part)) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{:?}", std::fs::read_to_string(&trace));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    shown("fd_read(0<stdin>, 1 <unfinished ...>\n");
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    shown("<... fd_read resumed>) = 1 <");
+}
+
+#[test]
 fn an_exception_that_nobody_catches_is_a_trap() {
     let module = Module::text(r#"(module (tag $e) (func $thrower (export "_start") (throw $e)))"#);
     let ran = module.run(&[], &[]);

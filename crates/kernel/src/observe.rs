@@ -25,7 +25,7 @@ pub struct Event<'a> {
     pub time: Duration,
 }
 
-/// A line of `strace -T`: `fd_read(3</a>, 1024) = 5 <0.000012>`, or `= -1 ENOENT (no such file or directory)`.
+/// A line of `strace -T`: `fd_read(3</a>, 1024) = 5 <0.000012345>`, or `= -1 ENOENT (no such file or directory)`.
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}({})", self.call, self.args)?;
@@ -33,7 +33,7 @@ impl fmt::Display for Event<'_> {
             Ok(value) => write!(f, " = {value}")?,
             Err(errno) => write!(f, " = -1 {} ({})", errno.name(), errno.text())?,
         }
-        write!(f, " <{}.{:06}>", self.time.as_secs(), self.time.subsec_micros())
+        write!(f, " <{}.{:09}>", self.time.as_secs(), self.time.subsec_nanos())
     }
 }
 
@@ -41,6 +41,9 @@ impl fmt::Display for Event<'_> {
 pub trait Observer: Send + Sync {
     /// Whether the arguments are to be put into text.
     fn wants_text(&self) -> bool;
+
+    /// A call begins; its arguments are as in [`Event::args`]. Called on the guest's thread, with no lock held.
+    fn calling(&self, _call: &'static str, _args: &str) {}
 
     /// A call has ended. Called on the guest's thread, with no lock held.
     fn called(&self, event: &Event<'_>);
@@ -50,6 +53,10 @@ pub trait Observer: Send + Sync {
 impl Observer for Vec<Arc<dyn Observer>> {
     fn wants_text(&self) -> bool {
         self.iter().any(|observer| observer.wants_text())
+    }
+
+    fn calling(&self, call: &'static str, args: &str) {
+        self.iter().for_each(|observer| observer.calling(call, args));
     }
 
     fn called(&self, event: &Event<'_>) {
@@ -118,11 +125,11 @@ mod tests {
             bytes: 5,
             time: Duration::from_nanos(12_345),
         };
-        assert_eq!(event.to_string(), "fd_read(3</a>, 10) = 5 <0.000012>");
+        assert_eq!(event.to_string(), "fd_read(3</a>, 10) = 5 <0.000012345>");
         let failed = Event { result: Err(Errno::NOENT), time: Duration::from_secs(2), ..event };
         assert_eq!(
             failed.to_string(),
-            "fd_read(3</a>, 10) = -1 ENOENT (no such file or directory) <2.000000>"
+            "fd_read(3</a>, 10) = -1 ENOENT (no such file or directory) <2.000000000>"
         );
         let stats = Arc::new(Stats::new());
         let both: Vec<Arc<dyn Observer>> = vec![stats.clone(), stats.clone()];

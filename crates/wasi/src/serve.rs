@@ -76,6 +76,7 @@ fn watch(
     if observer.wants_text() {
         show(&mut text);
     }
+    observer.calling(name, text.as_str());
     let start = Instant::now();
     let result = run();
     let time = start.elapsed();
