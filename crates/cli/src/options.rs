@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser, ValueParser};
+use clap::error::{ContextKind, ContextValue};
 use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, CommandFactory as _, FromArgMatches, Parser, Subcommand,
     ValueEnum,
@@ -202,7 +203,7 @@ pub(crate) fn command() -> Command {
 /// # Errors
 /// As clap tells: a mistake, or that help or the version was asked for.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Action, clap::Error> {
-    let matches = command().try_get_matches_from(words)?;
+    let matches = command().try_get_matches_from(words).map_err(with_suggestion)?;
     Ok(match Cli::from_arg_matches(&matches)?.action {
         ActionArgs::Run(options) => {
             let mounts = matches.subcommand_matches("run").map(mounts_in_order).unwrap_or_default();
@@ -210,6 +211,30 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Action,
         }
         ActionArgs::Completions { shell } => Action::Completions(shell),
     })
+}
+
+/// Names the action that is meant where clap finds none alike: letters in another order, a module without `run`.
+fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    let letters = |word: &str| {
+        let mut letters: Vec<char> = word.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        && error.get(ContextKind::SuggestedSubcommand).is_none()
+    {
+        let command = command();
+        let mut names = command.get_subcommands().map(Command::get_name);
+        let meant = if word.ends_with(".wasm") || word.ends_with(".wat") {
+            Some(format!("run {word}"))
+        } else {
+            names.find(|name| letters(name) == letters(word)).map(str::to_owned)
+        };
+        if let Some(meant) = meant {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![meant]));
+        }
+    }
+    error
 }
 
 /// Options that are decided on and not served yet, with what to do instead.

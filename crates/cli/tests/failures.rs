@@ -9,6 +9,9 @@ use support::{Module, guest, run, run_with_input, vnode};
 fn no_action_and_unknown_options_are_wrong_usage() {
     run(&[] as &[&str]).fails(125, "Usage: vnode <COMMAND>");
     run(["fly"]).fails(125, "unrecognized subcommand 'fly'");
+    run(["rnu"]).fails(125, "'run'");
+    run(["completion"]).fails(125, "'completions'");
+    run(["hello.wasm"]).fails(125, "'run hello.wasm'");
     run(["run"]).fails(125, "MODULE");
     run(["run", "--tmpf", "/x", "m.wasm"]).fails(125, "a similar argument exists: '--tmpfs'");
     run(["run", "--stats=xml", "m.wasm"]).fails(125, "[possible values: text, json]");
