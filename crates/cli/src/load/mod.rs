@@ -4,6 +4,7 @@
 
 mod archive;
 mod decimal_time;
+mod holes;
 mod progress;
 mod sparse;
 mod tree;

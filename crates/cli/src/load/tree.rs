@@ -13,6 +13,7 @@ use rustix::fs::{Mode as HostMode, OFlags};
 use vnode_core::{Mode, Timespec};
 use vnode_memory::{Data, Entry, EntryKind};
 
+use super::holes::Holes;
 use super::progress::Progress;
 use crate::failure::shown;
 
@@ -86,7 +87,7 @@ impl<'a> Walk<'a> {
             self.linked.insert(identity, path.to_vec());
         }
         Ok(if kind.is_file() {
-            EntryKind::File(Data::Reader(Box::new(self.progress.count(open(host)?))))
+            EntryKind::File(Data::Reader(Box::new(self.progress.count(Holes::new(open(host)?)?))))
         } else if kind.is_symlink() {
             EntryKind::Symlink(Cow::Owned(fs::read_link(host)?.into_os_string().into_vec()))
         } else if kind.is_fifo() {
