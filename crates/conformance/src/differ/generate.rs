@@ -26,8 +26,6 @@ pub struct Generator<'a> {
     cwd: Option<Vec<u8>>,
     /// Whether that path was just removed.
     cwd_gone: bool,
-    /// Whether a file's range was reserved already.
-    reserved: bool,
     root: bool,
 }
 
@@ -48,7 +46,6 @@ impl<'a> Generator<'a> {
             tagged: vec![theme.tagged().to_vec()],
             cwd: None,
             cwd_gone: false,
-            reserved: false,
             root: true,
         }
     }
@@ -102,7 +99,6 @@ impl<'a> Generator<'a> {
             b"removexattr" => self.tagged.retain(|path| path != word(1)),
             b"rmdir" if success => self.cwd_gone = self.cwd.as_deref() == Some(word(1)),
             b"chdir" if success => self.cwd = word(1).starts_with(b"/").then(|| word(1).to_vec()),
-            b"fallocate" if success => self.reserved |= word(2) != b"punch",
             b"user" if success => self.root = word(1) == b"0",
             _ => {}
         }
@@ -361,9 +357,7 @@ impl<'a> Generator<'a> {
             }
             6 => line(&[b"ftruncate", &handle, offset]),
             7 => {
-                // Reserving what is reserved turns it into data for tmpfs's SEEK_HOLE: one reservation is enough.
                 let how = self.random.of([&b"extend"[..], b"keep", b"punch"]);
-                let how = if self.reserved { b"punch" } else { how };
                 line(&[b"fallocate", &handle, how, offset, size])
             }
             _ => line(&[b"fsync", &handle]),
