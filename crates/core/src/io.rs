@@ -71,6 +71,13 @@ impl<'a> Cursor<'a> {
         Some(piece)
     }
 
+    fn advance(&mut self, count: usize) {
+        let mut left = count;
+        while let Some(piece) = self.next(left) {
+            left -= piece.len;
+        }
+    }
+
     fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
         core::iter::once(self.current).chain(self.rest.iter().copied()).filter(|segment| !segment.is_empty())
     }
@@ -133,10 +140,7 @@ impl<'a> Sink<'a> {
 
     /// Counts the next `count` bytes as filled.
     pub fn advance(&mut self, count: usize) {
-        let mut left = count;
-        while let Some(piece) = self.cursor.next(left) {
-            left -= piece.len;
-        }
+        self.cursor.advance(count);
     }
 }
 
@@ -210,10 +214,7 @@ impl<'a> Source<'a> {
 
     /// Counts the next `count` bytes as taken.
     pub fn advance(&mut self, count: usize) {
-        let mut left = count;
-        while let Some(piece) = self.cursor.next(left) {
-            left -= piece.len;
-        }
+        self.cursor.advance(count);
     }
 }
 
