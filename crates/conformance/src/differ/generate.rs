@@ -15,6 +15,7 @@ enum Opened {
 }
 
 const HANDLES: [&str; 3] = ["h", "i", "j"];
+const NEVER_OPEN: &str = "k";
 
 /// Makes the calls of one sequence.
 pub struct Generator<'a> {
@@ -117,11 +118,11 @@ impl<'a> Generator<'a> {
     fn any_path(&mut self) -> Vec<u8> {
         let mut path = path_text(self.random, self.theme.names());
         match self.random.below(100) {
-            0..6 => path.extend_from_slice(&[b'n'; 256]),
-            6..7 => path.clear(),
+            0..10 => path.extend_from_slice(&[b'n'; 256]),
+            10..11 => path.clear(),
             _ => {}
         }
-        if self.random.percent(25) {
+        if self.random.percent(30) {
             return [b"%", self.handle(Opened::Directory).as_bytes(), b":", &path].concat();
         }
         path
@@ -171,6 +172,9 @@ impl<'a> Generator<'a> {
 
     /// A handle that is of the kind in most cases.
     fn handle(&mut self, kind: Opened) -> &'static str {
+        if self.random.percent(5) {
+            return NEVER_OPEN;
+        }
         let slots: Vec<usize> = (0..HANDLES.len()).filter(|slot| self.handles[*slot] == kind).collect();
         let aims = self.random.percent(85);
         match self.random.pick(&slots) {
@@ -523,6 +527,9 @@ impl<'a> Generator<'a> {
 
     /// Something that got an attribute, in most cases.
     fn tagged(&mut self) -> Vec<u8> {
+        if self.random.percent(6) {
+            return self.bare_handle(Opened::Closed);
+        }
         let aims = self.random.percent(85);
         match self.random.pick(&self.tagged) {
             Some(path) if aims => path.clone(),
