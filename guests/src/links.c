@@ -116,21 +116,37 @@ static void loops(void)
     link_text("itself");
 }
 
+/*
+ * Opens a path of many links, and again if that ends in ELOOP: Linux walks without locks first, and when it has to give
+ * that up because something changes at the same time, it counts the links of both attempts (total_link_count is
+ * not reset between them). So 40 links fail there once in a while; 41 always.
+ */
+static const char *opens_at_last(const char *path)
+{
+    for (int attempt = 0; attempt < 50; attempt++)
+        if (opens(path, O_RDONLY) == 0)
+            return "0";
+        else if (errno != ELOOP)
+            break;
+    return error_name(errno);
+}
+
 static void chains(void)
 {
     char path[1024] = "";
     TITLE("chains");
     chain("c", 41, "top");
-    cat("c2");
-    cat("c1");
+    printf("39 links in a row: %s\n", opens_at_last("c3"));
+    printf("40 links in a row: %s\n", opens_at_last("c2"));
+    printf("41 links in a row: %s\n", opens_at_last("c1"));
     show("c1", AT_SYMLINK_NOFOLLOW);
     for (int i = 0; i < 40; i++)
         strcat(path, "dot/");
     strcat(path, "top");
-    printf("40 links on the way: %d\n", opens(path, O_RDONLY));
+    printf("40 links on the way: %s\n", opens_at_last(path));
     memmove(path + 4, path, strlen(path) + 1);
     memcpy(path, "dot/", 4);
-    printf("41 links on the way: %s\n", opens(path, O_RDONLY) == -1 ? error_name(errno) : "0");
+    printf("41 links on the way: %s\n", opens_at_last(path));
 }
 
 static void text(void)
