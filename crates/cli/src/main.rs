@@ -19,6 +19,7 @@ mod stats;
 mod trace;
 mod tree;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -27,17 +28,27 @@ use failure::{Code, say};
 use options::Action;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        say(format_args!("this is an error of vnode itself; please report it: {panic}"));
+    }));
     match options::parse(std::env::args_os()) {
         Ok(Action::Run { options, mounts }) => run::run(&options, &mounts).unwrap_or_else(|failure| {
             say(&failure);
             failure.exit_code()
         }),
         Ok(Action::Completions(shell)) => {
-            clap_complete::generate(shell, &mut options::command(), "vnode", &mut std::io::stdout());
+            print_completions(shell);
             ExitCode::SUCCESS
         }
         Err(error) => usage(&error),
     }
+}
+
+fn print_completions(shell: clap_complete::Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut options::command(), "vnode", &mut script);
+    // Who closes the pipe has read enough.
+    let _ = std::io::stdout().lock().write_all(&script);
 }
 
 /// Prints what clap has to say: the help asked for, or what is wrong with the command line.

@@ -130,6 +130,16 @@ fn vnode_shell_check(script: &str) -> bool {
 }
 
 #[test]
+fn a_reader_that_has_enough_is_no_error() {
+    for words in [&["completions", "bash"][..], &["run", "--help"], &["--version"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = vnode().args(words).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{words:?}");
+    }
+}
+
+#[test]
 fn help_teaches() {
     let help = |words: &[&str]| {
         let output = vnode().args(words).output().unwrap();
