@@ -19,6 +19,10 @@ impl Subject for Kernel {
         if self.is_privileged() { "the kernel".into() } else { "the kernel, unprivileged".into() }
     }
 
+    fn miscounts_links(&self) -> bool {
+        true
+    }
+
     fn provides(&self) -> Needs {
         if self.is_privileged() { everything() } else { without_privilege() }
     }
