@@ -113,23 +113,7 @@ mod tests {
     }
 
     fn attr(kind: FileType, mode: u32, uid: u32, gid: u32) -> Attr {
-        Attr {
-            dev: 0,
-            ino: 1,
-            kind,
-            mode: Mode::from_raw(mode),
-            nlink: 1,
-            uid,
-            gid,
-            rdev: 0,
-            size: 0,
-            blocks: 0,
-            blksize: 4096,
-            atime: Timespec::EPOCH,
-            mtime: Timespec::EPOCH,
-            ctime: Timespec::EPOCH,
-            btime: None,
-        }
+        Attr { uid, gid, ..Attr::bare(1, kind, Mode::from_raw(mode)) }
     }
 
     #[test]

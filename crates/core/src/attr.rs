@@ -180,6 +180,28 @@ pub struct Attr {
 }
 
 impl Attr {
+    /// The attributes of an inode that no filesystem keeps: one name, no content, owned by root, as old as the
+    /// epoch.
+    pub const fn bare(ino: u64, kind: FileType, mode: Mode) -> Attr {
+        Attr {
+            dev: 0,
+            ino,
+            kind,
+            mode,
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            size: 0,
+            blocks: 0,
+            blksize: 4096,
+            atime: Timespec::EPOCH,
+            mtime: Timespec::EPOCH,
+            ctime: Timespec::EPOCH,
+            btime: None,
+        }
+    }
+
     /// `st_mode`: type and permission bits.
     pub const fn st_mode(&self) -> u32 {
         self.kind.mode_bits() | self.mode.raw()

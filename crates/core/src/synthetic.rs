@@ -92,21 +92,12 @@ impl Filesystem for Synthetic {
 
     fn getattr(&self, _: &Cx<'_>, _: &Arc<Root>) -> Result<Attr> {
         Ok(Attr {
-            dev: 0,
-            ino: 1,
-            kind: FileType::Directory,
-            mode: Mode::from_raw(0o755),
             nlink: 2,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            size: 0,
-            blocks: 0,
-            blksize: 4096,
             atime: self.made,
             mtime: self.made,
             ctime: self.made,
             btime: Some(self.made),
+            ..Attr::bare(1, FileType::Directory, Mode::from_raw(0o755))
         })
     }
 

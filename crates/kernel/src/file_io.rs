@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 
 use vnode_core::fs::{Access, Allocate, DirEntry, File, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Attr, Caller, Cx, Errno, FileType, Mode, Place, Result, SetTime, Timespec};
+use vnode_core::{Attr, Caller, Cx, Errno, FileType, Mode, Place, Result, SetTime};
 
 use crate::open_file::{OpenFile, What};
 use crate::rights::FdFlags;
@@ -262,21 +262,5 @@ impl OpenFile {
 /// What `fstat(2)` tells of a stream, which is in no filesystem.
 fn stream_attr(kind: FileType, caller: &Caller<'_>) -> Attr {
     let who = caller.cx.credentials();
-    Attr {
-        dev: 0,
-        ino: 1,
-        kind,
-        mode: Mode::from_raw(0o600),
-        nlink: 1,
-        uid: who.uid,
-        gid: who.gid,
-        rdev: 0,
-        size: 0,
-        blocks: 0,
-        blksize: 4096,
-        atime: Timespec::EPOCH,
-        mtime: Timespec::EPOCH,
-        ctime: Timespec::EPOCH,
-        btime: None,
-    }
+    Attr { uid: who.uid, gid: who.gid, ..Attr::bare(1, kind, Mode::from_raw(0o600)) }
 }
