@@ -5,11 +5,13 @@
 //! | [`guests`] | builds the C programs of `guests/` that tests and demonstrations run |
 //! | [`tidy`] | the rules of the architecture that no compiler checks |
 //! | [`real`] | programs that others wrote, compared with themselves on the kernel |
+//! | [`bench`] | what calls cost a guest, as ratios to a native program's |
 //! | [`ci`] | everything that has to pass, in order |
 //! | [`process`] | starting other programs |
 
 #![allow(clippy::print_stdout, reason = "these commands talk to a developer on a terminal")]
 
+mod bench;
 mod ci;
 mod guests;
 mod process;
@@ -27,6 +29,8 @@ cargo xtask tidy               Check the rules of the architecture, the sources 
 cargo xtask real [--release] [python] [esbuild] [sqlite]
                                Run programs that others wrote on vnode and compare them with the kernel.
 cargo xtask diff [--minutes N] Apply random operations to vnode and to the kernel; compare.
+cargo xtask bench [--check] [--json] [OPERATION...]
+                               Measure what calls cost a guest, against the same program on the kernel's tmpfs.
 cargo xtask ci                 Everything that has to pass before a change is merged.
 ";
 
@@ -50,6 +54,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "guests" => guests::run(rest),
         "tidy" => tidy::run(),
         "real" => real::run(rest),
+        "bench" => bench::run(rest),
         "diff" => ci::diff(rest),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {

@@ -1,0 +1,170 @@
+//! `cargo xtask bench`: what filesystem calls cost a guest, as ratios to the same calls of a native program.
+//!
+//! One C program, `guests/src/bench.c`, is the guest and, built by the host's compiler, its native twin, which
+//! works on the kernel's tmpfs. Both are run for each operation in turn, round after round, so that whatever else
+//! the machine does meets both. An operation's ratio is the median of its rounds' ratios. What the calls gave must
+//! be the same everywhere, or there is no result.
+
+mod report;
+mod runners;
+
+use crate::process;
+use anyhow::{Context, Result, bail};
+use report::Report;
+use runners::Runner;
+use std::path::PathBuf;
+
+/// A kind of operation, with the ratio that each of its operations stays under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Metadata,
+    SmallIo,
+    Sequential,
+}
+
+impl Kind {
+    pub(crate) const fn target(self) -> f64 {
+        match self {
+            Kind::Metadata | Kind::SmallIo => 0.5,
+            Kind::Sequential => 0.6,
+        }
+    }
+}
+
+/// What the geometric mean of all operations stays under.
+pub(crate) const MEAN_TARGET: f64 = 0.35;
+
+/// The operations of `guests/src/bench.c`.
+pub(crate) const OPERATIONS: &[(&str, Kind)] = &[
+    ("stat-1", Kind::Metadata),
+    ("stat-12", Kind::Metadata),
+    ("stat-missing", Kind::Metadata),
+    ("stat-link", Kind::Metadata),
+    ("stat-chain-8", Kind::Metadata),
+    ("fstat", Kind::Metadata),
+    ("open-close", Kind::Metadata),
+    ("readlink", Kind::Metadata),
+    ("symlink-unlink", Kind::Metadata),
+    ("create-close-unlink", Kind::Metadata),
+    ("mkdir-rmdir", Kind::Metadata),
+    ("rename", Kind::Metadata),
+    ("readdir-entry", Kind::Metadata),
+    ("pread-4k", Kind::SmallIo),
+    ("pwrite-4k", Kind::SmallIo),
+    ("write-1", Kind::SmallIo),
+    ("append-64", Kind::SmallIo),
+    ("write-64m", Kind::Sequential),
+    ("read-64m", Kind::Sequential),
+];
+
+struct Options {
+    rounds: u32,
+    percent: u32,
+    json: bool,
+    check: bool,
+    vnode: Option<PathBuf>,
+    only: Vec<String>,
+}
+
+const USAGE: &str = "\
+usage: cargo xtask bench [--rounds N] [--percent P] [--check] [--json] [--vnode PATH] [OPERATION...]
+
+  --rounds N    Rounds, of which each ratio is the median (9).
+  --percent P   Repetitions in a round, in percent of the usual number (100).
+  --check       Fail if a ratio is over its target.
+  --json        Write the results as JSON.
+  --vnode PATH  Measure this command instead of building it.";
+
+impl Options {
+    fn parse(arguments: &[String]) -> Result<Self> {
+        let mut options =
+            Options { rounds: 9, percent: 100, json: false, check: false, vnode: None, only: Vec::new() };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let mut number = || -> Result<u32> {
+                let value = words.next().and_then(|value| value.parse().ok()).filter(|&value| value > 0);
+                value.with_context(|| format!("{word} needs a number from 1 on\n{USAGE}"))
+            };
+            match word.as_str() {
+                "--rounds" => options.rounds = number()?,
+                "--percent" => options.percent = number()?,
+                "--json" => options.json = true,
+                "--check" => options.check = true,
+                "--vnode" => {
+                    options.vnode = Some(words.next().map(PathBuf::from).context(USAGE)?);
+                }
+                name if OPERATIONS.iter().any(|(operation, _)| *operation == name) => {
+                    options.only.push(word.clone());
+                }
+                other => bail!("{other:?} is neither an option nor an operation\n{USAGE}"),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, operation: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == operation)
+    }
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let options = Options::parse(arguments)?;
+    let vnode = match &options.vnode {
+        Some(path) => path.clone(),
+        None => built_vnode()?,
+    };
+    let scratch = runners::Scratch::new()?;
+    let runners = runners::all(&vnode, &scratch)?;
+    let report = measure(&runners, &options)?;
+    if options.json {
+        println!("{}", report.json()?);
+    } else {
+        print!("{}", report.table());
+    }
+    let missed = report.missed();
+    if options.check && !missed.is_empty() {
+        bail!("over the target: {}", missed.join(", "));
+    }
+    Ok(())
+}
+
+/// The command, built as it is released.
+pub(crate) fn built_vnode() -> Result<PathBuf> {
+    process::check(process::cargo().args(["build", "--release", "--package", "vnode-cli"]))?;
+    Ok(process::target().join("release/vnode"))
+}
+
+/// Runs every operation on every runner, in turn, and round after round.
+fn measure(runners: &[Runner], options: &Options) -> Result<Report> {
+    let wanted: Vec<_> = OPERATIONS.iter().copied().filter(|(name, _)| options.wants(name)).collect();
+    let mut report = Report::new(runners.iter().map(|runner| runner.name.clone()).collect(), &wanted);
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    for round in 1..=options.rounds {
+        for (row, (operation, _)) in wanted.iter().enumerate() {
+            if terminal {
+                eprint!("\r\x1b[Kround {round} of {}: {operation}", options.rounds);
+            }
+            let mut digest = None;
+            for (column, runner) in runners.iter().enumerate() {
+                let sample = match runner.run(operation, options.percent) {
+                    Ok(sample) => sample,
+                    // Only ours have to be able to do everything.
+                    Err(error) if column > 1 => {
+                        report.cannot(row, column, &error);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
+                if *digest.get_or_insert(sample.digest) != sample.digest {
+                    bail!("{operation} gave {} something else than it gave the kernel", runner.name);
+                }
+                report.add(row, column, sample.nanoseconds);
+            }
+        }
+    }
+    if terminal {
+        eprint!("\r\x1b[K");
+    }
+    Ok(report)
+}
