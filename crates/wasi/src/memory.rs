@@ -36,6 +36,11 @@ impl<'a> GuestMemory<'a> {
         GuestMemory { base, len, borrowed: PhantomData }
     }
 
+    /// A memory of our own, without an engine.
+    pub fn from_slice(bytes: &'a mut [u8]) -> Self {
+        GuestMemory { base: bytes.as_mut_ptr(), len: bytes.len(), borrowed: PhantomData }
+    }
+
     /// Its length in bytes.
     pub fn len(&self) -> usize {
         self.len
@@ -233,8 +238,7 @@ mod tests {
 
     fn with_memory(len: usize, test: impl FnOnce(&GuestMemory<'_>)) -> Vec<u8> {
         let mut bytes: Vec<u8> = (0..len).map(|at| at as u8).collect();
-        // SAFETY: `bytes` outlives the memory and is not used while it lives.
-        test(&unsafe { GuestMemory::new(bytes.as_mut_ptr(), len) });
+        test(&GuestMemory::from_slice(&mut bytes));
         bytes
     }
 
