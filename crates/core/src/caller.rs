@@ -6,10 +6,9 @@ use crate::attr::{Attr, Mode};
 use crate::cx::{Capabilities, Cx};
 use crate::errno::Result;
 use crate::fs::{At, Inode, NewInode, NewKind};
-use crate::mount::{MountFlags, Namespace, Place};
+use crate::mount::{Mount, Namespace, Place};
 use crate::path::{Name, VPath};
-use crate::run::Want;
-use crate::walk::{self, Found};
+use crate::walk;
 
 /// Where path text may lead; see the scope table in `docs/ARCHITECTURE.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +58,12 @@ impl Caller<'_> {
     ///
     /// Every operation that takes a path has these errors; they aren't listed again.
     pub fn resolve(&self, base: &Place, path: VPath<'_>, follow: Follow) -> Result<Place> {
-        match walk::resolve(self, base, path, follow, Want::Inode)? {
-            Found::Place(place) => Ok(place),
-            Found::Attr(_) => Err(crate::Errno::IO),
-        }
+        walk::resolve(self, base, path, follow)
     }
 
-    /// Runs a read of what is at `place`, whose mount may ask that access times stay.
-    pub(crate) fn reading<T>(&self, place: &Place, read: impl FnOnce(&Cx<'_>) -> T) -> T {
-        if place.keeps_atime() { read(&self.cx.keeping_atime()) } else { read(self.cx) }
+    /// Runs a read of something on `mount`, which may ask that access times stay.
+    pub(crate) fn reading<T>(&self, mount: &Mount, read: impl FnOnce(&Cx<'_>) -> T) -> T {
+        if mount.keeps_atime() { read(&self.cx.keeping_atime()) } else { read(self.cx) }
     }
 
     /// An inode to be made in a directory: its owner, group and mode (`inode_init_owner` in Linux).
@@ -95,7 +91,7 @@ impl Place {
 
     /// Whether reads through the mount leave access times.
     pub fn keeps_atime(&self) -> bool {
-        self.mount.flags().intersects(MountFlags::READ_ONLY | MountFlags::NO_ATIME)
+        self.mount.keeps_atime()
     }
 }
 

@@ -172,11 +172,7 @@ impl<F: Filesystem> AnyFilesystem for F {
         run: &mut Run<'_>,
         want: Want,
     ) -> Result<RunEnd<dyn Inode>> {
-        Ok(match Filesystem::resolve_run(self, cx, &*concrete(dir)?, run, want)? {
-            RunEnd::Untaken => RunEnd::Untaken,
-            RunEnd::At(inode) => RunEnd::At(inode),
-            RunEnd::Attr(attr) => RunEnd::Attr(attr),
-        })
+        Ok(Filesystem::resolve_run(self, cx, &*concrete(dir)?, run, want)?.map(|inode| inode as Node))
     }
 
     fn get_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<Arc<[u8]>> {
@@ -237,14 +233,18 @@ impl FilesystemRef {
 
     /// The attributes with the device number filled in.
     pub(crate) fn getattr(&self, cx: &Cx<'_>, inode: &Node) -> Result<Attr> {
-        self.fs.getattr(cx, inode).map(|attr| self.with_dev(attr))
+        let mut attr = self.fs.getattr(cx, inode);
+        if let Ok(attr) = &mut attr {
+            self.fill_dev(attr);
+        }
+        attr
     }
 
-    pub(crate) fn with_dev(&self, mut attr: Attr) -> Attr {
+    /// Fills the device number in where the filesystem gave none.
+    pub(crate) fn fill_dev(&self, attr: &mut Attr) {
         if attr.dev == 0 {
             attr.dev = self.dev;
         }
-        attr
     }
 }
 

@@ -69,6 +69,11 @@ impl Mount {
         self.flags
     }
 
+    /// Whether reads leave access times.
+    pub(crate) fn keeps_atime(&self) -> bool {
+        self.flags.intersects(MountFlags::READ_ONLY | MountFlags::NO_ATIME)
+    }
+
     /// Fails where nothing may be changed.
     ///
     /// # Errors

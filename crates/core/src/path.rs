@@ -37,6 +37,14 @@ impl<'a> Name<'a> {
         }
     }
 
+    /// A component of text that is known to hold no NUL byte.
+    ///
+    /// # Errors
+    /// `ENAMETOOLONG`.
+    pub(crate) fn of_component(bytes: &'a [u8]) -> Result<Self> {
+        if bytes.len() > NAME_MAX { Err(Errno::NAMETOOLONG) } else { Ok(Name(bytes)) }
+    }
+
     /// The bytes.
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0

@@ -12,6 +12,8 @@ pub enum Want {
     Parent,
     /// The inode.
     Inode,
+    /// The inode; if the last name is missing, the directory that it would be in.
+    Slot,
     /// The attributes; the inode if that is as easy.
     Attr,
 }
@@ -22,8 +24,27 @@ pub enum RunEnd<I: ?Sized> {
     Untaken,
     /// To this inode, by the names taken.
     At(Arc<I>),
-    /// To the end: the last name was taken, and these are its attributes.
-    Attr(Attr),
+    /// To the end: the last name was taken, and its attributes were given to [`Run::answer`].
+    Answered,
+    /// To a symbolic link that is the next name, and is the walker's to follow.
+    Link {
+        /// Where the names taken lead, if any were.
+        dir: Option<Arc<I>>,
+        /// The link.
+        link: Arc<I>,
+    },
+}
+
+impl<I: ?Sized> RunEnd<I> {
+    /// The same with inodes of another type.
+    pub fn map<J: ?Sized>(self, mut inode: impl FnMut(Arc<I>) -> Arc<J>) -> RunEnd<J> {
+        match self {
+            RunEnd::Untaken => RunEnd::Untaken,
+            RunEnd::At(at) => RunEnd::At(inode(at)),
+            RunEnd::Answered => RunEnd::Answered,
+            RunEnd::Link { dir, link } => RunEnd::Link { dir: dir.map(&mut inode), link: inode(link) },
+        }
+    }
 }
 
 /// A run of plain names for [`Filesystem::resolve_run`](crate::fs::Filesystem::resolve_run).
@@ -33,10 +54,11 @@ pub enum RunEnd<I: ?Sized> {
 ///
 /// * Before it looks a name up it checks that the directory may be searched
 ///   ([`access::search`](crate::access::search)), and fails with `EACCES` if not.
-/// * A name that is not there is not taken: the walker asks again and knows what that means.
+/// * A name that is not there is `ENOENT`; but as the last one under [`Want::Slot`] it is not taken.
 /// * A name that is not the last is only taken if it is a directory.
 /// * The last name is not taken if it is a symbolic link and [`Run::follows`], or if it is no directory and
 ///   [`Run::must_be_dir`].
+/// * Where a symbolic link is not taken, the end is best [`RunEnd::Link`]; the walker finds it again otherwise.
 /// * Names of mount points, `.` and `..` never come up.
 pub struct Run<'a> {
     text: &'a [u8],
@@ -47,6 +69,7 @@ pub struct Run<'a> {
     follows: bool,
     must_be_dir: bool,
     cut: &'a dyn Fn(&[u8]) -> bool,
+    answer: &'a mut Option<Attr>,
     took_last: bool,
 }
 
@@ -59,9 +82,11 @@ impl<'a> Run<'a> {
         follows: bool,
         must_be_dir: bool,
         cut: &'a dyn Fn(&[u8]) -> bool,
+        answer: &'a mut Option<Attr>,
     ) -> Self {
+        let took_last = false;
         let mut run =
-            Run { text, at, next: None, last_of_walk, want, follows, must_be_dir, cut, took_last: false };
+            Run { text, at, next: None, last_of_walk, want, follows, must_be_dir, cut, answer, took_last };
         run.next = run.read();
         run
     }
@@ -74,29 +99,39 @@ impl<'a> Run<'a> {
         if (last && self.want == Want::Parent) || (self.cut)(bytes) {
             return None;
         }
-        Some((Name::new(bytes).ok()?, end, last))
+        Some((Name::of_component(bytes).ok()?, end, last))
     }
 
     /// The next name, and whether it is the walk's last, which is to be answered with what is wanted.
+    #[inline]
     pub fn peek(&self) -> Option<(Name<'a>, bool)> {
         self.next.map(|(name, _, last)| (name, last))
     }
 
     /// Takes the name that [`Run::peek`] shows.
+    #[inline]
     pub fn take(&mut self) {
         if let Some((_, end, last)) = self.next {
             self.at = end;
             self.took_last = last;
-            self.next = self.read();
+            self.next = if last { None } else { self.read() };
         }
     }
 
+    /// Answers the last name, which was taken, with its attributes; the end is [`RunEnd::Answered`].
+    #[inline]
+    pub fn answer(&mut self, attr: Attr) {
+        *self.answer = Some(attr);
+    }
+
     /// Whether a symbolic link as the last name is to be followed, by the walker.
+    #[inline]
     pub fn follows(&self) -> bool {
         self.follows
     }
 
     /// Whether the last name must be a directory.
+    #[inline]
     pub fn must_be_dir(&self) -> bool {
         self.must_be_dir
     }
@@ -104,6 +139,11 @@ impl<'a> Run<'a> {
     /// Whether the walk's last name was taken.
     pub(crate) fn took_last(&self) -> bool {
         self.took_last
+    }
+
+    /// Where the next name ends in the text, and whether it is the walk's last.
+    pub(crate) fn next_end(&self) -> Option<(usize, bool)> {
+        self.next.map(|(_, end, last)| (end, last))
     }
 
     /// Where the names taken end in the text.
@@ -117,7 +157,8 @@ mod tests {
     use super::*;
 
     fn names(text: &[u8], last_of_walk: bool, want: Want) -> Vec<(String, bool)> {
-        let mut run = Run::new(text, 0, last_of_walk, want, true, false, &|name| name == b"mnt");
+        let mut answer = None;
+        let mut run = Run::new(text, 0, last_of_walk, want, true, false, &|name| name == b"mnt", &mut answer);
         let mut names = Vec::new();
         while let Some((name, last)) = run.peek() {
             names.push((name.to_string(), last));

@@ -15,9 +15,10 @@ use crate::access;
 use crate::attr::Attr;
 use crate::caller::{Caller, Follow, Policy};
 use crate::cx::Capabilities;
+use crate::erase::Node;
 use crate::errno::{Errno, Result};
 use crate::fs::{Caps, LinkTarget};
-use crate::mount::{MountTable, Place};
+use crate::mount::{Mount, MountTable, Place};
 use crate::path::{Component, Name, NameBuf, VPath, next_component};
 use crate::run::{Run, RunEnd, Want};
 
@@ -81,33 +82,23 @@ pub(crate) enum Slot {
     },
 }
 
-/// What `resolve` found.
-pub(crate) enum Found {
-    Place(Place),
-    Attr(Attr),
+/// Resolves to what is there (chdir, open).
+pub(crate) fn resolve(caller: &Caller<'_>, base: &Place, path: VPath<'_>, follow: Follow) -> Result<Place> {
+    let table = caller.ns.table();
+    unraced(caller, base, path, &table, |walk| {
+        walk.find(Want::Inode, follow)?;
+        Ok(walk.take_here())
+    })
 }
 
-/// Resolves to what is there (stat, chdir, open).
-pub(crate) fn resolve(
-    caller: &Caller<'_>,
-    base: &Place,
-    path: VPath<'_>,
-    follow: Follow,
-    want: Want,
-) -> Result<Found> {
-    unraced(caller, base, path, |mut walk| {
-        loop {
-            let child = match walk.reach_last(want, follow == Follow::Yes)? {
-                Reached::Attr(attr) => return Ok(Found::Attr(attr)),
-                Reached::Last(Last::Name(last)) => walk.child(last.name_in(caller, walk.here())?)?,
-                Reached::Last(Last::DotDot) => walk.parent()?,
-                Reached::Here | Reached::Last(Last::Dot | Last::Root) => walk.take_here(),
-            };
-            if child.kind().is_symlink() && (follow == Follow::Yes || walk.must_be_dir) {
-                walk.follow(&child)?;
-                continue;
-            }
-            return walk.finish(child).map(Found::Place);
+/// The attributes of what is there (stat).
+pub(crate) fn attributes(caller: &Caller<'_>, base: &Place, path: VPath<'_>, follow: Follow) -> Result<Attr> {
+    let table = caller.ns.table();
+    unraced(caller, base, path, &table, |walk| {
+        walk.find(Want::Attr, follow)?;
+        match &walk.answer {
+            Some(attr) => Ok(*attr),
+            None => walk.here().attr(caller.cx),
         }
     })
 }
@@ -116,18 +107,19 @@ pub(crate) fn resolve(
 pub(crate) fn resolve_parent<'p>(caller: &Caller<'_>, base: &Place, path: VPath<'p>) -> Result<Parent<'p>> {
     // The last component is never followed, so its text is the caller's own.
     let text = path.as_bytes();
-    unraced(caller, base, path, |mut walk| {
+    let table = caller.ns.table();
+    let (dir, last, trailing_slash) = unraced(caller, base, path, &table, |walk| {
         let last = match walk.reach_last(Want::Parent, false)? {
             Reached::Last(Last::Name(last)) => {
                 Last::Name(LastName { text: Text::Caller(text), start: last.start, end: last.end })
             }
             Reached::Last(Last::Dot) => Last::Dot,
             Reached::Last(Last::DotDot) => Last::DotDot,
-            Reached::Last(Last::Root) | Reached::Here | Reached::Attr(_) => Last::Root,
+            Reached::Last(Last::Root) | Reached::Here | Reached::Link(_) => Last::Root,
         };
-        let dir = walk.take_here();
-        Ok(Parent { dir, last, trailing_slash: walk.must_be_dir, table: walk.table })
-    })
+        Ok((walk.take_here(), last, walk.must_be_dir))
+    })?;
+    Ok(Parent { dir, last, trailing_slash, table })
 }
 
 /// Resolves to what is there or to where it would be made: a dangling link at the end gives the name that it
@@ -141,14 +133,21 @@ pub(crate) fn resolve_or_slot(
     path: VPath<'_>,
     follow: Follow,
 ) -> Result<Slot> {
-    unraced(caller, base, path, |mut walk| {
+    let table = caller.ns.table();
+    unraced(caller, base, path, &table, |walk| {
         loop {
-            let last = match walk.reach_last(Want::Inode, follow == Follow::Yes)? {
+            let last = match walk.reach_last(Want::Slot, follow == Follow::Yes)? {
                 Reached::Last(Last::Name(last)) => last,
                 Reached::Last(Last::DotDot) => return walk.parent().map(Slot::Found),
                 // A name with a slash behind it, as below.
-                Reached::Here if walk.must_be_dir => return Err(Errno::ISDIR),
-                _ => return Ok(Slot::Found(walk.take_here())),
+                Reached::Here | Reached::Link(_) if walk.must_be_dir => return Err(Errno::ISDIR),
+                Reached::Link(link) => {
+                    walk.follow_here(&link)?;
+                    continue;
+                }
+                Reached::Here | Reached::Last(Last::Dot | Last::Root) => {
+                    return Ok(Slot::Found(walk.take_here()));
+                }
             };
             if walk.must_be_dir {
                 return Err(Errno::ISDIR);
@@ -171,25 +170,29 @@ fn unraced<'a, T>(
     caller: &'a Caller<'a>,
     base: &'a Place,
     path: VPath<'a>,
-    walk: impl Fn(Walk<'a>) -> Result<T>,
+    table: &'a MountTable,
+    run: impl Fn(&mut Walk<'a>) -> Result<T>,
 ) -> Result<T> {
     if !path.is_absolute() && !base.kind().is_dir() {
         return Err(Errno::NOTDIR);
     }
+    let mut walk = Walk::new(caller, base, path, table)?;
     for _ in 0..RACED_TRIES {
-        match walk(Walk::new(caller, base, path, None)?) {
-            Err(Errno::RACED) => {}
-            result => return result,
+        let result = run(&mut walk);
+        if !matches!(result, Err(Errno::RACED)) {
+            return result;
         }
+        walk.begin(path);
     }
-    let held = caller.ns.renames.hold();
-    walk(Walk::new(caller, base, path, Some(held))?)
+    walk.held = Some(caller.ns.renames.hold());
+    walk.begin(path);
+    run(&mut walk)
 }
 
 /// Checks a component as a name of `dir`. Linux leaves its length to the filesystem, which is never asked about
 /// a directory that was removed.
 fn name_in<'n>(caller: &Caller<'_>, dir: &Place, bytes: &'n [u8]) -> Result<Name<'n>> {
-    match Name::new(bytes) {
+    match Name::of_component(bytes) {
         Err(Errno::NAMETOOLONG) if dir.attr(caller.cx)?.nlink == 0 => Err(Errno::NOENT),
         name => name,
     }
@@ -220,65 +223,97 @@ impl Text<'_> {
     }
 }
 
+/// A text, and how far it was walked.
 struct Frame<'a> {
     text: Text<'a>,
     at: usize,
+}
+
+impl<'a> Frame<'a> {
+    fn of(path: VPath<'a>) -> Self {
+        Frame { text: Text::Caller(path.as_bytes()), at: 0 }
+    }
 }
 
 /// How the loop ended.
 enum Reached<'a> {
     /// Before this component.
     Last(Last<'a>),
-    /// At the end: the walk's place is what was looked for.
+    /// At the end: the walk's place is what was looked for, or its answer is given.
     Here,
-    /// At the end, with the attributes that were looked for.
-    Attr(Attr),
+    /// Behind this link, which is the last component and is to be followed.
+    Link(Node),
+}
+
+/// What a filesystem took of the names to come.
+enum Taken {
+    /// None.
+    None,
+    /// Some; the directory that was reached is checked like any other before its next name is looked up.
+    Some,
+    /// All, and what was wanted of the last.
+    All,
+    /// All up to this link, which is not the last and is behind the walk.
+    Link(Node),
+    /// All up to this link, which is the last and is to be followed.
+    LastLink(Node),
 }
 
 /// The state of one walk.
 struct Walk<'a> {
     caller: &'a Caller<'a>,
     base: &'a Place,
-    table: Guard<Arc<MountTable>>,
+    table: &'a MountTable,
     /// Where the walk began, until it moves.
     start: &'a Place,
     moved: Option<Place>,
-    /// What is left to walk, innermost link last. Every text but the last has components left.
-    texts: SmallVec<[Frame<'a>; 2]>,
+    /// The text that is walked: the innermost link's.
+    text: Frame<'a>,
+    /// What is left to walk behind it, innermost last. Each has components left.
+    outer: SmallVec<[Frame<'a>; 1]>,
     links: u32,
     /// A slash followed the last component: it must be a directory, and is followed if it is a link.
     must_be_dir: bool,
+    /// The attributes looked for, where the filesystem gave them at once.
+    answer: Option<Attr>,
     sequence: u64,
     held: Option<RwLockReadGuard<'a, ()>>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(
-        caller: &'a Caller<'a>,
-        base: &'a Place,
-        path: VPath<'a>,
-        held: Option<RwLockReadGuard<'a, ()>>,
-    ) -> Result<Self> {
+    fn new(caller: &'a Caller<'a>, base: &'a Place, path: VPath<'a>, table: &'a MountTable) -> Result<Self> {
         let start = match (path.is_absolute(), caller.policy) {
             (false, _) => base,
             (true, Policy::Posix) => caller.root,
             (true, Policy::Beneath) => return Err(Errno::NOTCAPABLE),
             (true, Policy::Strict) => return Err(Errno::PERM),
         };
-        let mut texts = SmallVec::new();
-        texts.push(Frame { text: Text::Caller(path.as_bytes()), at: 0 });
         Ok(Walk {
             caller,
             base,
-            table: caller.ns.table(),
+            table,
             start,
             moved: None,
-            texts,
+            text: Frame::of(path),
+            outer: SmallVec::new(),
             links: 0,
             must_be_dir: false,
+            answer: None,
             sequence: caller.ns.renames.sequence(),
-            held,
+            held: None,
         })
+    }
+
+    /// Goes back to where it began.
+    #[cold]
+    fn begin(&mut self, path: VPath<'a>) {
+        self.moved = None;
+        self.text = Frame::of(path);
+        self.outer.clear();
+        self.links = 0;
+        self.must_be_dir = false;
+        self.answer = None;
+        self.sequence = self.caller.ns.renames.sequence();
     }
 
     fn here(&self) -> &Place {
@@ -290,48 +325,90 @@ impl<'a> Walk<'a> {
         self.moved.take().unwrap_or_else(|| self.start.clone())
     }
 
+    /// Goes to another inode of the same mount.
+    fn go(&mut self, node: Node) {
+        match &mut self.moved {
+            Some(place) => place.node = node,
+            None => self.moved = Some(self.start.sibling(node)),
+        }
+    }
+
+    /// Walks to what the path leads to: its place, or its attributes if those are wanted and easier.
+    fn find(&mut self, want: Want, follow: Follow) -> Result<()> {
+        loop {
+            let child = match self.reach_last(want, follow == Follow::Yes)? {
+                Reached::Here => return Ok(()),
+                Reached::Link(link) => {
+                    self.follow_here(&link)?;
+                    continue;
+                }
+                Reached::Last(Last::Name(last)) => self.child(last.name_in(self.caller, self.here())?)?,
+                Reached::Last(Last::DotDot) => self.parent()?,
+                Reached::Last(Last::Dot | Last::Root) => self.take_here(),
+            };
+            if child.kind().is_symlink() && (follow == Follow::Yes || self.must_be_dir) {
+                self.follow(&child)?;
+                continue;
+            }
+            if self.must_be_dir && !child.kind().is_dir() {
+                return Err(Errno::NOTDIR);
+            }
+            self.moved = Some(child);
+            return Ok(());
+        }
+    }
+
     /// Walks up to the last component, or beyond if the filesystem takes it along.
     fn reach_last(&mut self, want: Want, follows: bool) -> Result<Reached<'a>> {
         loop {
-            self.drop_finished();
-            if self.texts.is_empty() {
-                return Ok(Reached::Last(Last::Root));
-            }
+            let Some((component, end)) = next_component(self.text.text.bytes(), self.text.at) else {
+                let Some(outer) = self.outer.pop() else { return Ok(Reached::Last(Last::Root)) };
+                self.text = outer;
+                continue;
+            };
             if !self.here().kind().is_dir() {
                 return Err(Errno::NOTDIR);
             }
-            if let Some(reached) = self.take_run(want, follows)? {
-                return Ok(reached);
+            if matches!(component, Component::Name(_)) {
+                match self.take_run(want, follows)? {
+                    Taken::None => {}
+                    Taken::Some => continue,
+                    Taken::All => return Ok(Reached::Here),
+                    Taken::LastLink(link) => return Ok(Reached::Link(link)),
+                    Taken::Link(link) => {
+                        self.follow_here(&link)?;
+                        continue;
+                    }
+                }
             }
             self.check_search()?;
-            let only = self.texts.len() == 1;
-            let Some(frame) = self.texts.last_mut() else { return Ok(Reached::Last(Last::Root)) };
-            let Some((component, end)) = next_component(frame.text.bytes(), frame.at) else { continue };
-            let rest = &frame.text.bytes()[end..];
-            if only && rest.iter().all(|&byte| byte == b'/') {
+            let Frame { text, at } = &mut self.text;
+            let Some((component, _)) = next_component(text.bytes(), *at) else { continue };
+            let rest = &text.bytes()[end..];
+            if self.outer.is_empty() && rest.iter().all(|&byte| byte == b'/') {
                 self.must_be_dir |= !rest.is_empty();
                 let last = match component {
                     Component::Dot => Last::Dot,
                     Component::DotDot => Last::DotDot,
                     Component::Name(name) => {
                         let start = end - name.len();
-                        Last::Name(LastName { text: frame.text.clone(), start, end })
+                        Last::Name(LastName { text: text.clone(), start, end })
                     }
                 };
-                frame.at = end;
+                *at = end;
                 return Ok(Reached::Last(last));
             }
             match component {
-                Component::Dot => frame.at = end,
+                Component::Dot => *at = end,
                 Component::DotDot => {
-                    let parent = self.parent()?;
-                    self.step_over(end, parent);
+                    self.moved = Some(self.parent()?);
+                    self.text.at = end;
                 }
                 Component::Name(name) => {
                     let here = self.moved.as_ref().unwrap_or(self.start);
                     let name = name_in(self.caller, here, name)?;
-                    let child = child(self.caller, &self.table, here, name)?;
-                    frame.at = end;
+                    let child = child(self.caller, self.table, here, name)?;
+                    *at = end;
                     if child.kind().is_symlink() {
                         self.follow(&child)?;
                     } else {
@@ -342,55 +419,47 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn step_over(&mut self, end: usize, place: Place) {
-        if let Some(frame) = self.texts.last_mut() {
-            frame.at = end;
-        }
-        self.moved = Some(place);
-    }
-
-    /// Drops texts that have no component left.
-    fn drop_finished(&mut self) {
-        while let Some(frame) = self.texts.last() {
-            if next_component(frame.text.bytes(), frame.at).is_some() {
-                break;
-            }
-            self.texts.pop();
-        }
-    }
-
     /// Lets the filesystem take the names that come next, if it can.
-    fn take_run(&mut self, want: Want, follows: bool) -> Result<Option<Reached<'a>>> {
+    fn take_run(&mut self, want: Want, follows: bool) -> Result<Taken> {
         let here = self.moved.as_ref().unwrap_or(self.start);
         let fs = here.mount.filesystem();
         if !fs.caps().contains(Caps::RUNS) {
-            return Ok(None);
+            return Ok(Taken::None);
         }
-        let only = self.texts.len() == 1;
-        let Some(frame) = self.texts.last_mut() else { return Ok(None) };
-        let text = frame.text.bytes();
+        let only = self.outer.is_empty();
+        let text = self.text.text.bytes();
         let must_be_dir = self.must_be_dir || (only && text.last() == Some(&b'/'));
-        let table = &self.table;
+        let table = self.table;
         let cut = |name: &[u8]| !table.is_empty() && table.names_a_point(name);
-        let mut run = Run::new(text, frame.at, only, want, follows || must_be_dir, must_be_dir, &cut);
+        let (answer, follows) = (&mut self.answer, follows || must_be_dir);
+        let mut run = Run::new(text, self.text.at, only, want, follows, must_be_dir, &cut, answer);
         if run.peek().is_none() {
-            return Ok(None);
+            return Ok(Taken::None);
         }
         let end = fs.any().resolve_run(self.caller.cx, &here.node, &mut run, want)?;
-        let (position, took_last) = (run.position(), run.took_last());
-        let place = match end {
-            RunEnd::Untaken => return Ok(None),
-            RunEnd::Attr(attr) => return Ok(Some(Reached::Attr(fs.with_dev(attr)))),
-            RunEnd::At(node) => here.sibling(node),
-        };
-        frame.at = position;
-        self.moved = Some(place);
-        if took_last {
-            self.must_be_dir = must_be_dir;
-            return Ok(Some(Reached::Here));
+        let (position, took_last, next_end) = (run.position(), run.took_last(), run.next_end());
+        match end {
+            RunEnd::Untaken => return Ok(Taken::None),
+            RunEnd::At(node) => {
+                self.text.at = position;
+                self.go(node);
+                if !took_last {
+                    return Ok(Taken::Some);
+                }
+            }
+            RunEnd::Answered => self.answer.iter_mut().for_each(|attr| fs.fill_dev(attr)),
+            RunEnd::Link { dir, link } => {
+                let Some((end, last)) = next_end else { return Err(Errno::IO) };
+                self.text.at = end;
+                if let Some(dir) = dir {
+                    self.go(dir);
+                }
+                self.must_be_dir |= last && must_be_dir;
+                return Ok(if last { Taken::LastLink(link) } else { Taken::Link(link) });
+            }
         }
-        // The directory reached is checked like any other before its next name is looked up.
-        Ok(None)
+        self.must_be_dir = must_be_dir;
+        Ok(Taken::All)
     }
 
     /// Checks that the directory that the walk stands in may be searched.
@@ -402,13 +471,13 @@ impl<'a> Walk<'a> {
     }
 
     fn child(&self, name: Name<'_>) -> Result<Place> {
-        child(self.caller, &self.table, self.here(), name)
+        child(self.caller, self.table, self.here(), name)
     }
 
     /// The directory above, as far as the caller may go.
     fn parent(&self) -> Result<Place> {
         let here = self.here();
-        let in_callers_text = self.texts.last().is_none_or(|frame| matches!(frame.text, Text::Caller(_)));
+        let in_callers_text = matches!(self.text.text, Text::Caller(_));
         match self.caller.policy {
             Policy::Posix => {}
             Policy::Beneath if in_callers_text && here.is(self.base) => return Err(Errno::NOTCAPABLE),
@@ -456,12 +525,25 @@ impl<'a> Walk<'a> {
 
     /// Goes on with the target of a symbolic link.
     fn follow(&mut self, link: &Place) -> Result<()> {
-        self.links += 1;
-        if self.links > MAX_LINKS {
+        let target = self.target_of(&link.mount, &link.node)?;
+        self.go_on_with(target)
+    }
+
+    /// The same for a link of the mount that the walk stands in.
+    fn follow_here(&mut self, link: &Node) -> Result<()> {
+        let target = self.target_of(&self.here().mount, link)?;
+        self.go_on_with(target)
+    }
+
+    fn target_of(&self, mount: &Mount, link: &Node) -> Result<LinkTarget> {
+        if self.links >= MAX_LINKS {
             return Err(Errno::LOOP);
         }
-        let target =
-            self.caller.reading(link, |cx| link.mount.filesystem().any().readlink(cx, &link.node))?;
+        self.caller.reading(mount, |cx| mount.filesystem().any().readlink(cx, link))
+    }
+
+    fn go_on_with(&mut self, target: LinkTarget) -> Result<()> {
+        self.links += 1;
         let text = match target {
             LinkTarget::Jump(place) => {
                 self.moved = Some(place);
@@ -475,12 +557,14 @@ impl<'a> Walk<'a> {
             Some(b'/') => self.moved = Some(self.caller.root.clone()),
             Some(_) => {}
         }
-        self.drop_finished();
-        self.texts.push(Frame { text: Text::Link(text), at: 0 });
+        if text.contains(&0) {
+            return Err(Errno::INVAL);
+        }
+        let inner = Frame { text: Text::Link(text), at: 0 };
+        let outer = core::mem::replace(&mut self.text, inner);
+        if next_component(outer.text.bytes(), outer.at).is_some() {
+            self.outer.push(outer);
+        }
         Ok(())
-    }
-
-    fn finish(&self, place: Place) -> Result<Place> {
-        if self.must_be_dir && !place.kind().is_dir() { Err(Errno::NOTDIR) } else { Ok(place) }
     }
 }

@@ -101,20 +101,23 @@ impl<'a> GuestMemory<'a> {
     /// # Errors
     /// * `EFAULT`.
     /// * `ENAMETOOLONG`: longer than [`PATH_MAX`], told before anything is copied.
-    pub fn path(&self, at: u32, len: u32) -> Result<PathBytes> {
+    pub fn path<'b>(&self, at: u32, len: u32, into: &'b mut PathBytes) -> Result<&'b [u8]> {
         let len = len as usize;
         let from = self.range(at, len)?;
         if len > PATH_MAX {
             return Err(Errno::NAMETOOLONG);
         }
-        let mut path = PathBytes::with_capacity(len);
-        // SAFETY: `from` is `len` readable bytes by `range`; `path` has room for them and is ours, so they don't
+        into.clear();
+        if len > into.capacity() {
+            into.reserve_exact(len);
+        }
+        // SAFETY: `from` is `len` readable bytes by `range`; `into` has room for them and is ours, so they don't
         // overlap; its length is set after they are written.
         unsafe {
-            ptr::copy_nonoverlapping(from.cast_const(), path.as_mut_ptr(), len);
-            path.set_len(len);
+            ptr::copy_nonoverlapping(from.cast_const(), into.as_mut_ptr(), len);
+            into.set_len(len);
         }
-        Ok(path)
+        Ok(into)
     }
 
     /// Reads an array of `iovec` and checks every range, so that a call does all or nothing. Bytes past
@@ -263,19 +266,21 @@ mod tests {
         // SAFETY: there are no bytes to be valid.
         let memory = unsafe { GuestMemory::new(ptr::null_mut(), 0) };
         assert_eq!(memory.read::<1>(0), Err(Errno::FAULT));
-        assert_eq!(memory.path(0, 0).unwrap().len(), 0);
+        assert_eq!(memory.path(0, 0, &mut PathBytes::new()).unwrap().len(), 0);
     }
 
     #[test]
     fn paths_are_bounded_before_they_are_copied() {
         with_memory(10_000, |memory| {
-            assert_eq!(memory.path(8, 3).unwrap().as_slice(), [8, 9, 10]);
-            assert_eq!(memory.path(0, 4095).unwrap().len(), 4095);
-            assert_eq!(memory.path(0, 4096).err(), Some(Errno::NAMETOOLONG));
-            assert_eq!(memory.path(u32::MAX, u32::MAX).err(), Some(Errno::FAULT));
-            assert_eq!(memory.path(0, 10_000).err(), Some(Errno::NAMETOOLONG));
-            assert_eq!(memory.path(9_999, 2).err(), Some(Errno::FAULT));
-            assert!(!memory.path(0, 256).unwrap().spilled());
+            assert_eq!(memory.path(8, 3, &mut PathBytes::new()).unwrap(), [8, 9, 10]);
+            assert_eq!(memory.path(0, 4095, &mut PathBytes::new()).unwrap().len(), 4095);
+            assert_eq!(memory.path(0, 4096, &mut PathBytes::new()).err(), Some(Errno::NAMETOOLONG));
+            assert_eq!(memory.path(u32::MAX, u32::MAX, &mut PathBytes::new()).err(), Some(Errno::FAULT));
+            assert_eq!(memory.path(0, 10_000, &mut PathBytes::new()).err(), Some(Errno::NAMETOOLONG));
+            assert_eq!(memory.path(9_999, 2, &mut PathBytes::new()).err(), Some(Errno::FAULT));
+            let mut path = PathBytes::new();
+            memory.path(0, 256, &mut path).unwrap();
+            assert!(!path.spilled());
         });
     }
 

@@ -4,7 +4,7 @@ use core::fmt::{Display, Write};
 
 use vnode_kernel::Process;
 
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, PathBytes};
 
 /// Collects the arguments of a call.
 pub(crate) struct Show<'a> {
@@ -43,7 +43,7 @@ impl<'a> Show<'a> {
 
     /// A path or a link's target in the guest's memory.
     pub(crate) fn path(&mut self, at: u32, len: u32) -> &mut Self {
-        match self.memory.path(at, len) {
+        match self.memory.path(at, len, &mut PathBytes::new()) {
             Ok(path) => self.any(format_args!("\"{}\"", path.escape_ascii())),
             Err(_) => self.any(format_args!("{at:#x}[{len}]")),
         }

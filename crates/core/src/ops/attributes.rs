@@ -7,8 +7,7 @@ use crate::cx::Capabilities;
 use crate::errno::{Errno, Result};
 use crate::mount::{MountFlags, Place};
 use crate::path::VPath;
-use crate::run::Want;
-use crate::walk::{self, Found};
+use crate::walk;
 
 impl Caller<'_> {
     /// Attributes (`stat(2)`, `lstat(2)`).
@@ -16,10 +15,7 @@ impl Caller<'_> {
     /// # Errors
     /// Those of [`Caller::resolve`]; `EIO`.
     pub fn stat(&self, base: &Place, path: VPath<'_>, follow: Follow) -> Result<Attr> {
-        match walk::resolve(self, base, path, follow, Want::Attr)? {
-            Found::Attr(attr) => Ok(attr),
-            Found::Place(place) => place.attr(self.cx),
-        }
+        walk::attributes(self, base, path, follow)
     }
 
     /// Sets access and modification times; `None` leaves one (`utimensat(2)`).

@@ -136,7 +136,7 @@ impl Listing {
         }
         let from = if cookie >= SYNTHETIC { 0 } else { cookie };
         let (dir, stream) = (&self.dir, &mut self.stream);
-        caller.reading(dir, |cx| stream.list(cx, from, emit))
+        caller.reading(dir.mount(), |cx| stream.list(cx, from, emit))
     }
 
     fn dot_dot(&self, caller: &Caller<'_>) -> Result<DirEntry<'static>> {

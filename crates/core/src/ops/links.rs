@@ -19,10 +19,11 @@ impl Caller<'_> {
         if !link.kind().is_symlink() {
             return Err(Errno::INVAL);
         }
-        let text = match self.reading(&link, |cx| link.mount.filesystem().any().readlink(cx, &link.node))? {
-            LinkTarget::Text(text) => text,
-            LinkTarget::Jump(place) => self.getcwd(&place)?.into(),
-        };
+        let text =
+            match self.reading(&link.mount, |cx| link.mount.filesystem().any().readlink(cx, &link.node))? {
+                LinkTarget::Text(text) => text,
+                LinkTarget::Jump(place) => self.getcwd(&place)?.into(),
+            };
         if self.policy == Policy::Strict && text.first() == Some(&b'/') {
             return Err(Errno::PERM);
         }

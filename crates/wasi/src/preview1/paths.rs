@@ -5,7 +5,7 @@ use vnode_kernel::{OpenRequest, Process};
 
 use crate::decode;
 use crate::layout;
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, PathBytes};
 use crate::outcome::Outcome;
 use crate::serve::{Gave, observed};
 use crate::show;
@@ -19,7 +19,7 @@ pub fn path_create_directory(
     path_len: u32,
 ) -> Outcome {
     let run = || {
-        process.mkdir_at(fd, &memory.path(path, path_len)?)?;
+        process.mkdir_at(fd, memory.path(path, path_len, &mut PathBytes::new())?)?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_create_directory", run, |show| {
@@ -53,8 +53,9 @@ pub(crate) fn path_filestat_get_as<const N: usize>(
 ) -> Outcome {
     let run = || {
         let follow = decode::follow(flags)?;
-        let (text, slot) = (memory.path(path, path_len)?, memory.slot(stat)?);
-        slot.put(encode(&process.stat_at(fd, &text, follow)?));
+        let mut text = PathBytes::new();
+        let (text, slot) = (memory.path(path, path_len, &mut text)?, memory.slot(stat)?);
+        slot.put(encode(&process.stat_at(fd, text, follow)?));
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_filestat_get", run, |show| {
@@ -77,7 +78,13 @@ pub fn path_filestat_set_times(
     let run = || {
         let follow = decode::follow(flags)?;
         let (atime, mtime) = decode::times(atim, mtim, fst_flags)?;
-        process.set_times_at(fd, &memory.path(path, path_len)?, follow, atime, mtime)?;
+        process.set_times_at(
+            fd,
+            memory.path(path, path_len, &mut PathBytes::new())?,
+            follow,
+            atime,
+            mtime,
+        )?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_filestat_set_times", run, |show| {
@@ -99,8 +106,10 @@ pub fn path_link(
 ) -> Outcome {
     let run = || {
         let follow = decode::follow(old_flags)?;
-        let (old, new) = (memory.path(old_path, old_len)?, memory.path(new_path, new_len)?);
-        process.link_at(old_fd, &old, follow, new_fd, &new)?;
+        let mut texts = (PathBytes::new(), PathBytes::new());
+        let old = memory.path(old_path, old_len, &mut texts.0)?;
+        let new = memory.path(new_path, new_len, &mut texts.1)?;
+        process.link_at(old_fd, old, follow, new_fd, new)?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_link", run, |show| {
@@ -134,8 +143,9 @@ pub fn path_open(
             status: decode::fd_flags(fdflags)?,
             close_on_exec: false,
         };
-        let (text, slot) = (memory.path(path, path_len)?, memory.slot(fd)?);
-        let opened = process.open(dirfd, &text, &request)?;
+        let mut text = PathBytes::new();
+        let (text, slot) = (memory.path(path, path_len, &mut text)?, memory.slot(fd)?);
+        let opened = process.open(dirfd, text, &request)?;
         slot.put(opened.to_le_bytes());
         Ok(Gave::Number(u64::from(opened)))
     };
@@ -157,9 +167,10 @@ pub fn path_readlink(
     bufused: u32,
 ) -> Outcome {
     let run = || {
-        let text = memory.path(path, path_len)?;
+        let mut text = PathBytes::new();
+        let text = memory.path(path, path_len, &mut text)?;
         let (area, slot) = (memory.area(buf, buf_len)?, memory.slot(bufused)?);
-        let used = area.put(0, &process.readlink_at(fd, &text)?);
+        let used = area.put(0, &process.readlink_at(fd, text)?);
         slot.put((used as u32).to_le_bytes());
         Ok(Gave::Number(used as u64))
     };
@@ -177,7 +188,7 @@ pub fn path_remove_directory(
     path_len: u32,
 ) -> Outcome {
     let run = || {
-        process.rmdir_at(fd, &memory.path(path, path_len)?)?;
+        process.rmdir_at(fd, memory.path(path, path_len, &mut PathBytes::new())?)?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_remove_directory", run, |show| {
@@ -197,8 +208,10 @@ pub fn path_rename(
     new_len: u32,
 ) -> Outcome {
     let run = || {
-        let (old, new) = (memory.path(old_path, old_len)?, memory.path(new_path, new_len)?);
-        process.rename_at(old_fd, &old, new_fd, &new)?;
+        let mut texts = (PathBytes::new(), PathBytes::new());
+        let old = memory.path(old_path, old_len, &mut texts.0)?;
+        let new = memory.path(new_path, new_len, &mut texts.1)?;
+        process.rename_at(old_fd, old, new_fd, new)?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_rename", run, |show| {
@@ -217,8 +230,10 @@ pub fn path_symlink(
     path_len: u32,
 ) -> Outcome {
     let run = || {
-        let (target, text) = (memory.path(target, target_len)?, memory.path(path, path_len)?);
-        process.symlink_at(&target, fd, &text)?;
+        let mut texts = (PathBytes::new(), PathBytes::new());
+        let target = memory.path(target, target_len, &mut texts.0)?;
+        let text = memory.path(path, path_len, &mut texts.1)?;
+        process.symlink_at(target, fd, text)?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_symlink", run, |show| {
@@ -235,7 +250,7 @@ pub fn path_unlink_file(
     path_len: u32,
 ) -> Outcome {
     let run = || {
-        process.unlink_at(fd, &memory.path(path, path_len)?)?;
+        process.unlink_at(fd, memory.path(path, path_len, &mut PathBytes::new())?)?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "path_unlink_file", run, |show| {
