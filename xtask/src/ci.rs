@@ -1,6 +1,6 @@
 //! What has to pass before a change is merged, in order, with the time that each step takes.
 
-use crate::{guests, process, real, tidy};
+use crate::{guests, instructions, process, real, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("doc", || cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("test", test),
+    ("instructions", instructions_did_not_grow),
     // With the command that the tests have just built.
     ("real", || real::run_all(&process::target().join("debug/vnode")).map(|()| String::new())),
 ];
@@ -57,6 +58,16 @@ fn guests_are_built() -> Result<String> {
         return Ok(String::new());
     }
     guests::run(&["--check".to_owned()])?;
+    Ok(String::new())
+}
+
+/// Calls take no more instructions than was agreed to, where callgrind is or can be installed.
+fn instructions_did_not_grow() -> Result<String> {
+    if !instructions::possible() {
+        println!("skipped: no valgrind, and only root can install it");
+        return Ok(String::new());
+    }
+    instructions::run(&["--check".to_owned()])?;
     Ok(String::new())
 }
 

@@ -4,7 +4,8 @@
 //! information gets into a module. So the modules are committed, nobody needs the toolchain to run the tests,
 //! and `--check` finds a module that is not what its source says.
 
-use crate::process::{self, check, exists, is_root};
+use crate::debian;
+use crate::process::{self, check};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,33 +84,12 @@ pub(crate) fn stem(source: &Path) -> String {
 
 /// Whether everything that building needs is here.
 pub(crate) fn toolchain_is_here() -> bool {
-    PARTS.iter().all(|part| Path::new(part).exists())
+    debian::has(PARTS)
 }
 
 /// Installs what is missing of the toolchain where that is possible, else says what it is.
 pub(crate) fn ensure_toolchain() -> Result<()> {
-    if toolchain_is_here() {
-        return Ok(());
-    }
-    let missing: Vec<&str> = PARTS.iter().copied().filter(|part| !Path::new(part).exists()).collect();
-    if !is_root() || !exists("apt-get") {
-        bail!(
-            "the toolchain of the guests is not complete: no {}; install Debian's packages {}",
-            missing.join(", "),
-            PACKAGES.join(" ")
-        );
-    }
-    println!("installing {}", PACKAGES.join(" "));
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        check(command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments))
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], PACKAGES].concat())?;
-    if !toolchain_is_here() {
-        bail!("installed {}, but {} are still not there", PACKAGES.join(" "), missing.join(", "));
-    }
-    Ok(())
+    debian::ensure("the toolchain of the guests", PACKAGES, PARTS)
 }
 
 /// The compiler with what every module is built with; the caller adds sources or objects.

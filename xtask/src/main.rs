@@ -6,14 +6,18 @@
 //! | [`tidy`] | the rules of the architecture that no compiler checks |
 //! | [`real`] | programs that others wrote, compared with themselves on the kernel |
 //! | [`bench`] | what calls cost a guest, as ratios to a native program's |
+//! | [`instructions`] | how many instructions calls take, kept from growing |
 //! | [`ci`] | everything that has to pass, in order |
+//! | [`debian`] | installing Debian's packages |
 //! | [`process`] | starting other programs |
 
 #![allow(clippy::print_stdout, reason = "these commands talk to a developer on a terminal")]
 
 mod bench;
 mod ci;
+mod debian;
 mod guests;
+mod instructions;
 mod process;
 mod real;
 mod tidy;
@@ -31,6 +35,8 @@ cargo xtask real [--release] [python] [esbuild] [sqlite]
 cargo xtask diff [--minutes N] Apply random operations to vnode and to the kernel; compare.
 cargo xtask bench [--check] [--json] [OPERATION...]
                                Measure what calls cost a guest, against the same program on the kernel's tmpfs.
+cargo xtask instructions [--check] [--bless] [OPERATION...]
+                               Count the instructions of calls under callgrind; compare with benches/instructions.txt.
 cargo xtask ci                 Everything that has to pass before a change is merged.
 ";
 
@@ -55,6 +61,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "tidy" => tidy::run(),
         "real" => real::run(rest),
         "bench" => bench::run(rest),
+        "instructions" => instructions::run(rest),
         "diff" => ci::diff(rest),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {

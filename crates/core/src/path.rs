@@ -169,17 +169,21 @@ pub(crate) enum Component<'a> {
 /// Reads the component that starts at `text[at..]` after any slashes.
 ///
 /// Answers the component, the position behind it, and nothing at the end of the text.
+#[inline]
 pub(crate) fn next_component(text: &[u8], at: usize) -> Option<(Component<'_>, usize)> {
-    let rest = text.get(at..)?;
-    let start = rest.iter().position(|&byte| byte != b'/')?;
-    let rest = &rest[start..];
+    let mut rest = text.get(at..)?;
+    while let [b'/', behind @ ..] = rest {
+        rest = behind;
+    }
     let len = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-    let component = match &rest[..len] {
+    let (name, behind) = rest.split_at(len);
+    let component = match name {
+        b"" => return None,
         b"." => Component::Dot,
         b".." => Component::DotDot,
         name => Component::Name(name),
     };
-    Some((component, at + start + len))
+    Some((component, text.len() - behind.len()))
 }
 
 #[cfg(test)]

@@ -68,7 +68,8 @@ pub struct Run<'a> {
     want: Want,
     follows: bool,
     must_be_dir: bool,
-    cut: &'a dyn Fn(&[u8]) -> bool,
+    /// Whether a run ends before a name; nothing if before none.
+    cut: Option<&'a dyn Fn(&[u8]) -> bool>,
     answer: &'a mut Option<Attr>,
     took_last: bool,
 }
@@ -81,7 +82,7 @@ impl<'a> Run<'a> {
         want: Want,
         follows: bool,
         must_be_dir: bool,
-        cut: &'a dyn Fn(&[u8]) -> bool,
+        cut: Option<&'a dyn Fn(&[u8]) -> bool>,
         answer: &'a mut Option<Attr>,
     ) -> Self {
         let took_last = false;
@@ -94,9 +95,8 @@ impl<'a> Run<'a> {
     /// The next plain name, where it ends, and whether it is the walk's last.
     fn read(&self) -> Option<(Name<'a>, usize, bool)> {
         let (Component::Name(bytes), end) = next_component(self.text, self.at)? else { return None };
-        let last_of_text = self.text[end..].iter().all(|&byte| byte == b'/');
-        let last = last_of_text && self.last_of_walk;
-        if (last && self.want == Want::Parent) || (self.cut)(bytes) {
+        let last = self.last_of_walk && self.text[end..].iter().all(|&byte| byte == b'/');
+        if (last && self.want == Want::Parent) || self.cut.is_some_and(|cut| cut(bytes)) {
             return None;
         }
         Some((Name::of_component(bytes).ok()?, end, last))
@@ -158,7 +158,8 @@ mod tests {
 
     fn names(text: &[u8], last_of_walk: bool, want: Want) -> Vec<(String, bool)> {
         let mut answer = None;
-        let mut run = Run::new(text, 0, last_of_walk, want, true, false, &|name| name == b"mnt", &mut answer);
+        let cut = |name: &[u8]| name == b"mnt";
+        let mut run = Run::new(text, 0, last_of_walk, want, true, false, Some(&cut), &mut answer);
         let mut names = Vec::new();
         while let Some((name, last)) = run.peek() {
             names.push((name.to_string(), last));

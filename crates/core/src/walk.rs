@@ -430,9 +430,10 @@ impl<'a> Walk<'a> {
         let text = self.text.text.bytes();
         let must_be_dir = self.must_be_dir || (only && text.last() == Some(&b'/'));
         let table = self.table;
-        let cut = |name: &[u8]| !table.is_empty() && table.names_a_point(name);
+        let names_a_point = |name: &[u8]| table.names_a_point(name);
+        let cut = (!table.is_empty()).then_some(&names_a_point as &dyn Fn(&[u8]) -> bool);
         let (answer, follows) = (&mut self.answer, follows || must_be_dir);
-        let mut run = Run::new(text, self.text.at, only, want, follows, must_be_dir, &cut, answer);
+        let mut run = Run::new(text, self.text.at, only, want, follows, must_be_dir, cut, answer);
         if run.peek().is_none() {
             return Ok(Taken::None);
         }
