@@ -28,11 +28,26 @@ struct Slot {
     hash: u32,
 }
 
+/// The slots by name. The keys of the hash are random and the directory's own: nobody can know names that collide.
+#[derive(Default)]
+struct Index {
+    hasher: ahash::RandomState,
+    table: HashTable<u32>,
+}
+
+impl Index {
+    fn hash_of(&self, name: &[u8]) -> u32 {
+        let mut state = self.hasher.build_hasher();
+        state.write(name);
+        state.finish() as u32
+    }
+}
+
 /// A directory's names: an array in the order of their numbers, and an index of it by name.
 #[derive(Default)]
 pub(crate) struct Entries {
     slots: Vec<Slot>,
-    index: Option<Box<HashTable<u32>>>,
+    index: Option<Box<Index>>,
     live: usize,
     subdirs: u32,
     /// How many numbers were given.
@@ -43,12 +58,6 @@ pub(crate) struct Entries {
 /// Where a name stands, until the directory changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position(usize);
-
-fn hash_of(hasher: &ahash::RandomState, name: &[u8]) -> u32 {
-    let mut state = hasher.build_hasher();
-    state.write(name);
-    state.finish() as u32
-}
 
 /// The table takes the place from the low bits and a tag from the highest.
 fn spread(hash: u32) -> u64 {
@@ -81,23 +90,23 @@ impl Entries {
     }
 
     /// Where a name stands.
-    pub(crate) fn position(&self, hasher: &ahash::RandomState, name: &[u8]) -> Option<Position> {
+    pub(crate) fn position(&self, name: &[u8]) -> Option<Position> {
         let is_it = |slot: &Slot| slot.node.is_some() && *slot.name == *name;
         match &self.index {
             None => self.slots.iter().position(is_it).map(Position),
             Some(index) => {
-                let hash = hash_of(hasher, name);
+                let hash = index.hash_of(name);
                 let same = |&at: &u32| {
                     self.slots.get(at as usize).is_some_and(|slot| slot.hash == hash && *slot.name == *name)
                 };
-                index.find(spread(hash), same).map(|&at| Position(at as usize))
+                index.table.find(spread(hash), same).map(|&at| Position(at as usize))
             }
         }
     }
 
     /// The node of a name.
-    pub(crate) fn get(&self, hasher: &ahash::RandomState, name: &[u8]) -> Option<&Arc<Node>> {
-        self.node(self.position(hasher, name)?)
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<Node>> {
+        self.node(self.position(name)?)
     }
 
     /// The node at a position.
@@ -110,22 +119,21 @@ impl Entries {
     /// # Errors
     /// `EMLINK`: the directory holds all the directories it can. `ENOSPC`: it holds all the names it can, or the
     /// host has no memory.
-    pub(crate) fn make_room(&mut self, hasher: &ahash::RandomState, for_dir: bool) -> Result<()> {
+    pub(crate) fn make_room(&mut self, for_dir: bool) -> Result<()> {
         self.check_subdirs(for_dir)?;
         let full = self.slots.len() >= u32::MAX as usize || self.given >= LAST_COOKIE - FIRST_COOKIE;
         if full || self.slots.try_reserve(1).is_err() {
             return Err(Errno::NOSPC);
         }
         if self.index.is_none() && self.slots.len() >= LINEAR {
-            for slot in &mut self.slots {
-                slot.hash = hash_of(hasher, &slot.name);
-            }
-            self.index = Some(Box::default());
+            let index = Box::<Index>::default();
+            self.slots.iter_mut().for_each(|slot| slot.hash = index.hash_of(&slot.name));
+            self.index = Some(index);
             self.rebuild_index();
         }
         let slots = &self.slots;
         if let Some(index) = &mut self.index {
-            index.try_reserve(1, |&at| hash_at(slots, at)).map_err(|_| Errno::NOSPC)?;
+            index.table.try_reserve(1, |&at| hash_at(slots, at)).map_err(|_| Errno::NOSPC)?;
         }
         Ok(())
     }
@@ -139,8 +147,8 @@ impl Entries {
     }
 
     /// Adds a name, which is not there, with the next number.
-    pub(crate) fn insert(&mut self, hasher: &ahash::RandomState, name: &[u8], node: Arc<Node>) {
-        let hash = if self.index.is_some() { hash_of(hasher, name) } else { 0 };
+    pub(crate) fn insert(&mut self, name: &[u8], node: Arc<Node>) {
+        let hash = self.index.as_ref().map_or(0, |index| index.hash_of(name));
         let number = FIRST_COOKIE + self.given;
         self.given += 1;
         self.live += 1;
@@ -149,7 +157,7 @@ impl Entries {
         self.slots.push(Slot { number, node: Some(node), name: EntryName::from_slice(name), hash });
         let slots = &self.slots;
         if let Some(index) = &mut self.index {
-            index.insert_unique(spread(hash), at, |&at| hash_at(slots, at));
+            index.table.insert_unique(spread(hash), at, |&at| hash_at(slots, at));
         }
     }
 
@@ -171,7 +179,7 @@ impl Entries {
         self.live -= 1;
         self.subdirs -= u32::from(node.kind().is_dir());
         if let Some(index) = &mut self.index
-            && let Ok(entry) = index.find_entry(spread(hash), |&there| there as usize == at.0)
+            && let Ok(entry) = index.table.find_entry(spread(hash), |&there| there as usize == at.0)
         {
             entry.remove();
         }
@@ -199,13 +207,13 @@ impl Entries {
     fn rebuild_index(&mut self) {
         let slots = &self.slots;
         let Some(index) = &mut self.index else { return };
-        index.clear();
-        if index.capacity() > 8 * slots.len() {
-            index.shrink_to(2 * slots.len(), |_| 0);
+        index.table.clear();
+        if index.table.capacity() > 8 * slots.len() {
+            index.table.shrink_to(2 * slots.len(), |_| 0);
         }
         for (at, slot) in slots.iter().enumerate() {
             if slot.node.is_some() {
-                index.insert_unique(spread(slot.hash), at as u32, |&at| hash_at(slots, at));
+                index.table.insert_unique(spread(slot.hash), at as u32, |&at| hash_at(slots, at));
             }
         }
     }
@@ -224,7 +232,7 @@ impl Entries {
     /// The names in the index, if there is one.
     #[cfg(test)]
     pub(crate) fn index_len(&self) -> Option<usize> {
-        self.index.as_ref().map(|index| index.len())
+        self.index.as_ref().map(|index| index.table.len())
     }
 
     /// Takes all nodes away, to be dropped.

@@ -303,7 +303,7 @@ impl Loader<'_> {
 
     fn find(&self, dir: &Arc<Node>, name: Name<'_>) -> Option<Arc<Node>> {
         let entries = dir.directory().ok()?.entries.read();
-        entries.get(&dir.shared.hasher, name.as_bytes()).cloned()
+        entries.get(name.as_bytes()).cloned()
     }
 
     fn new_node(&self, parent: &Arc<Node>, name: Name<'_>, new: &NewInode<'_>) -> Result<Arc<Node>, Wrong> {
@@ -441,10 +441,9 @@ impl Loader<'_> {
         name: Name<'_>,
         node: Arc<Node>,
     ) -> Result<Option<Arc<Node>>, Errno> {
-        let hasher = &parent.shared.hasher;
-        let Some(position) = entries.position(hasher, name.as_bytes()) else {
-            entries.make_room(hasher, node.kind().is_dir())?;
-            entries.insert(hasher, name.as_bytes(), node);
+        let Some(position) = entries.position(name.as_bytes()) else {
+            entries.make_room(node.kind().is_dir())?;
+            entries.insert(name.as_bytes(), node);
             return Ok(None);
         };
         if let Some(old) = entries.node(position)

@@ -118,7 +118,7 @@ impl Filesystem for Memory {
 
     fn lookup(&self, _cx: &Cx<'_>, at: At<'_, Node>) -> Result<Arc<Node>> {
         let entries = at.dir.directory()?.entries.read();
-        entries.get(&self.shared.hasher, at.name.as_bytes()).cloned().ok_or(Errno::NOENT)
+        entries.get(at.name.as_bytes()).cloned().ok_or(Errno::NOENT)
     }
 
     fn parent(&self, _cx: &Cx<'_>, dir: &Arc<Node>) -> Result<Arc<Node>> {

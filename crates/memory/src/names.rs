@@ -12,15 +12,14 @@ use crate::place::{Above, Place};
 
 /// The entries of a directory in which something is to be made, and room for one name more.
 fn entries_for_new<'a>(at: At<'a, Node>, dir: bool) -> Result<RwLockWriteGuard<'a, Entries>> {
-    let hasher = &at.dir.shared.hasher;
     let mut entries = at.dir.directory()?.entries.write();
     if entries.is_removed() {
         return Err(Errno::NOENT);
     }
-    if entries.position(hasher, at.name.as_bytes()).is_some() {
+    if entries.position(at.name.as_bytes()).is_some() {
         return Err(Errno::EXIST);
     }
-    entries.make_room(hasher, dir)?;
+    entries.make_room(dir)?;
     Ok(entries)
 }
 
@@ -30,7 +29,7 @@ pub(crate) fn create(cx: &Cx<'_>, at: At<'_, Node>, new: &NewInode<'_>) -> Resul
     let mut entries = entries_for_new(at, new.kind.file_type().is_dir())?;
     let now = cx.now();
     let node = Node::new(&dir.shared, new, now, || Place::linked(dir, name.as_bytes()))?;
-    entries.insert(&dir.shared.hasher, name.as_bytes(), node.clone());
+    entries.insert(name.as_bytes(), node.clone());
     dir.entries_changed(now, &entries);
     Ok(node)
 }
@@ -52,7 +51,7 @@ pub(crate) fn link(cx: &Cx<'_>, at: At<'_, Node>, target: &Arc<Node>) -> Result<
     meta.nlink += 1;
     meta.ctime = now;
     drop(meta);
-    entries.insert(&dir.shared.hasher, name.as_bytes(), target.clone());
+    entries.insert(name.as_bytes(), target.clone());
     dir.entries_changed(now, &entries);
     Ok(())
 }
@@ -61,7 +60,7 @@ pub(crate) fn link(cx: &Cx<'_>, at: At<'_, Node>, target: &Arc<Node>) -> Result<
 pub(crate) fn remove(cx: &Cx<'_>, at: At<'_, Node>, what: Remove) -> Result<()> {
     let At { dir, name } = at;
     let mut entries = dir.directory()?.entries.write();
-    let position = entries.position(&dir.shared.hasher, name.as_bytes()).ok_or(Errno::NOENT)?;
+    let position = entries.position(name.as_bytes()).ok_or(Errno::NOENT)?;
     let node = entries.node(position).ok_or(Errno::NOENT)?;
     match (what, node.kind().is_dir()) {
         (Remove::File, true) => return Err(Errno::ISDIR),

@@ -25,14 +25,12 @@ pub(crate) struct Shared {
     pub(crate) quota: Quota,
     /// Held while something moves between directories.
     pub(crate) rename: Mutex<()>,
-    pub(crate) hasher: ahash::RandomState,
     next_ino: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(quota: Quota) -> Arc<Self> {
-        let hasher = ahash::RandomState::new();
-        Arc::new(Shared { quota, rename: Mutex::new(()), hasher, next_ino: AtomicU64::new(1) })
+        Arc::new(Shared { quota, rename: Mutex::new(()), next_ino: AtomicU64::new(1) })
     }
 }
 

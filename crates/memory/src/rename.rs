@@ -115,9 +115,8 @@ fn rename_in(
     how: Rename,
     relation: &Relation,
 ) -> Result<Option<Arc<Node>>> {
-    let hasher = &from.dir.shared.hasher;
     let find = |entries: &Entries, at: At<'_, Node>| {
-        let position = entries.position(hasher, at.name.as_bytes())?;
+        let position = entries.position(at.name.as_bytes())?;
         Some((position, entries.node(position)?.clone()))
     };
     if dirs.from().is_removed() || dirs.to().is_removed() {
@@ -159,12 +158,12 @@ impl Move<'_> {
             },
             None => {
                 let new_here = is_dir && matches!(dirs, Dirs::Two { .. });
-                dirs.to().make_room(&old.shared.hasher, new_here)?;
+                dirs.to().make_room(new_here)?;
             }
         }
         match self.new {
             Some((position, _)) => drop(dirs.to().replace(position, old.clone())),
-            None => dirs.to().insert(&old.shared.hasher, to_name, old.clone()),
+            None => dirs.to().insert(to_name, old.clone()),
         }
         // After the insertion, so that no compaction comes between a position and its use.
         drop(dirs.from().take(*old_position));

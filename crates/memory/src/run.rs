@@ -56,7 +56,7 @@ impl Way<'_, '_, '_> {
             access::search(self.cx, &dir.attr())?;
         }
         let entries = directory.entries.read();
-        let Some(node) = entries.get(&dir.shared.hasher, name.as_bytes()) else {
+        let Some(node) = entries.get(name.as_bytes()) else {
             return if last && self.want == Want::Slot { Ok(self.end_in(dir)) } else { Err(Errno::NOENT) };
         };
         let kind = node.kind();
