@@ -31,12 +31,14 @@ bitflags::bitflags! {
 }
 
 /// Where a mount is: a name in a directory of the mount above.
+#[derive(Clone)]
 struct Point {
     dir: Place,
     name: NameBuf,
 }
 
 /// A filesystem, or a part of one, at a point of the tree.
+#[derive(Clone)]
 pub struct Mount {
     id: u64,
     fs: FilesystemRef,
@@ -129,6 +131,14 @@ impl Place {
     /// Whether this is the root of its mount.
     pub(crate) fn is_mount_root(&self) -> bool {
         self.node.id() == self.mount.root.id()
+    }
+
+    /// The same place through a copy of its mount, whose references are counted apart.
+    ///
+    /// Every open file counts as one. Threads that share the count hand it from processor to processor, so each
+    /// process works through places of its own.
+    pub fn counted_apart(&self) -> Place {
+        Place { mount: Arc::new(Mount::clone(&self.mount)), node: Arc::clone(&self.node) }
     }
 
     /// Another inode of the same mount.

@@ -5,6 +5,7 @@
 //! [`resolve_or_slot`]) open on one private loop, [`Walk::reach_last`] (`link_path_walk` in Linux's `fs/namei.c`).
 //! The text of a link is never joined to what is left of the path: both stay as they are, on a stack.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -58,7 +59,8 @@ impl LastName<'_> {
 
 /// Where a name is to be made or removed.
 pub(crate) struct Parent<'a> {
-    pub(crate) dir: Place,
+    /// Borrowed if the walk never left the place that it began at.
+    pub(crate) dir: Cow<'a, Place>,
     pub(crate) last: Last<'a>,
     /// Whether slashes follow the last component.
     pub(crate) trailing_slash: bool,
@@ -104,7 +106,11 @@ pub(crate) fn attributes(caller: &Caller<'_>, base: &Place, path: VPath<'_>, fol
 }
 
 /// Resolves to the directory that the last component is in (mkdir, unlink, rename, link, symlink).
-pub(crate) fn resolve_parent<'p>(caller: &Caller<'_>, base: &Place, path: VPath<'p>) -> Result<Parent<'p>> {
+pub(crate) fn resolve_parent<'p>(
+    caller: &'p Caller<'_>,
+    base: &'p Place,
+    path: VPath<'p>,
+) -> Result<Parent<'p>> {
     // The last component is never followed, so its text is the caller's own.
     let text = path.as_bytes();
     let table = caller.ns.table();
@@ -117,7 +123,8 @@ pub(crate) fn resolve_parent<'p>(caller: &Caller<'_>, base: &Place, path: VPath<
             Reached::Last(Last::DotDot) => Last::DotDot,
             Reached::Last(Last::Root) | Reached::Here | Reached::Link(_) => Last::Root,
         };
-        Ok((walk.take_here(), last, walk.must_be_dir))
+        let dir = walk.moved.take().map_or(Cow::Borrowed(walk.start), Cow::Owned);
+        Ok((dir, last, walk.must_be_dir))
     })?;
     Ok(Parent { dir, last, trailing_slash, table })
 }
@@ -167,11 +174,11 @@ pub(crate) fn resolve_or_slot(
 
 /// Runs a walk; again if a directory moved under it, at last with moves locked out.
 fn unraced<'a, T>(
-    caller: &'a Caller<'a>,
+    caller: &'a Caller<'_>,
     base: &'a Place,
     path: VPath<'a>,
-    table: &'a MountTable,
-    run: impl Fn(&mut Walk<'a>) -> Result<T>,
+    table: &MountTable,
+    run: impl Fn(&mut Walk<'a, '_>) -> Result<T>,
 ) -> Result<T> {
     if !path.is_absolute() && !base.kind().is_dir() {
         return Err(Errno::NOTDIR);
@@ -260,10 +267,10 @@ enum Taken {
 }
 
 /// The state of one walk.
-struct Walk<'a> {
+struct Walk<'a, 't> {
     caller: &'a Caller<'a>,
     base: &'a Place,
-    table: &'a MountTable,
+    table: &'t MountTable,
     /// Where the walk began, until it moves.
     start: &'a Place,
     moved: Option<Place>,
@@ -280,8 +287,8 @@ struct Walk<'a> {
     held: Option<RwLockReadGuard<'a, ()>>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(caller: &'a Caller<'a>, base: &'a Place, path: VPath<'a>, table: &'a MountTable) -> Result<Self> {
+impl<'a, 't> Walk<'a, 't> {
+    fn new(caller: &'a Caller<'_>, base: &'a Place, path: VPath<'a>, table: &'t MountTable) -> Result<Self> {
         let start = match (path.is_absolute(), caller.policy) {
             (false, _) => base,
             (true, Policy::Posix) => caller.root,

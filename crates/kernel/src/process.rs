@@ -306,8 +306,8 @@ impl ProcessBuilder {
     /// * `ENOTDIR`: a preopen, the root or the working directory is no directory.
     /// * `EMFILE`: more preopens than descriptors.
     pub fn build(self) -> Result<Process> {
-        let root = self.root.unwrap_or_else(|| self.namespace.root().clone());
-        let cwd = self.cwd.unwrap_or_else(|| root.clone());
+        let root = self.root.as_ref().unwrap_or(self.namespace.root()).counted_apart();
+        let cwd = self.cwd.map_or_else(|| root.clone(), |cwd| cwd.counted_apart());
         if !root.kind().is_dir() || !cwd.kind().is_dir() {
             return Err(Errno::NOTDIR);
         }
@@ -320,7 +320,7 @@ impl ProcessBuilder {
             fds.insert(FdEntry::new(Arc::new(file), rights, Rights::empty()))?;
         }
         for preopen in self.preopens {
-            let file = OpenFile::directory(preopen.place)?.shown_as(&preopen.name);
+            let file = OpenFile::directory(preopen.place.counted_apart())?.shown_as(&preopen.name);
             let base = preopen.base & directory_rights(self.policy);
             let entry = FdEntry::new(Arc::new(file), base, preopen.inheriting & Rights::INHERITABLE);
             fds.insert(entry.with_preopen(&preopen.name))?;
