@@ -4,7 +4,7 @@
 //!
 //! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself. [`vnode`]: the core over a
 //!   filesystem; [`memory`], [`stepwise`]: over which.
-//! * [`preview1`]: the same calls as a guest makes them, through engine, ABI and kernel crate.
+//! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
 //! * [`tree`]: a picture of a whole tree.
@@ -21,6 +21,7 @@ pub mod call;
 pub mod differ;
 pub mod kernel;
 pub mod memory;
+#[cfg(feature = "engine")]
 pub mod preview1;
 pub mod random;
 pub mod script;
