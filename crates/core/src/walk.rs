@@ -182,7 +182,7 @@ fn unraced<'a, T>(
             result => return result,
         }
     }
-    let held = caller.ns.renames.hold();
+    let held = caller.ns.renames.hold()?;
     walk(Walk::new(caller, base, path, Some(held))?)
 }
 
