@@ -1,0 +1,12 @@
+//! Filesystems made from a filesystem.
+mod call;
+mod events;
+mod faults;
+mod forward;
+mod hook;
+mod read_only;
+
+pub use call::{Op, OpSet};
+pub use events::Events;
+pub use faults::{Fault, FaultControl, Faults};
+pub use read_only::ReadOnly;
