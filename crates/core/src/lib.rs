@@ -18,6 +18,7 @@
 //! | [`access`] | who may do what |
 //! | [`blocking`] | whether the calling thread may block; `gate` asks before a filesystem that may |
 //! | [`io`] | where reads put bytes and writes take them: raw segments of guest memory |
+//! | [`ranges`] | sets of numbers in long runs |
 //! | [`fs`] | the contract with a filesystem; [`FilesystemRef`] is one of any type |
 //! | `mount` | [`Place`], [`Mount`], [`Namespace`]: how filesystems form one tree |
 //! | `walk` | the walker: three doors over one loop |
@@ -50,6 +51,7 @@ mod mount;
 mod mount_at;
 pub mod ops;
 mod path;
+pub mod ranges;
 mod rename_lock;
 mod run;
 mod synthetic;
