@@ -223,9 +223,8 @@ mod tests {
     fn dropping_what_is_pending_leaves_the_queues() {
         let (interruption, queue) = (Interruption::new(), WaitQueue::new());
         let wait = || -> Result<()> {
-            Wait::blocking(&interruption).until(&[Watch::Queue(&queue)], || {
-                Ok(Look::NotYet(Some(Duration::from_secs(1000))))
-            })
+            Wait::blocking(&interruption)
+                .until(&[Watch::Queue(&queue)], || Ok(Look::NotYet(Some(Duration::from_secs(1000)))))
         };
         let Err((_, Tried::Waits(pending))) = Attempt::first(wait) else { panic!("it waits") };
         assert_eq!((queue.waiting(), interruption.waiting()), (1, 1));

@@ -118,7 +118,8 @@ impl Reactor {
         let mut ready = fds.get(ours..).unwrap_or_default().iter().map(|fd| !fd.revents().is_empty());
         let mut woken = Vec::new();
         for entry in entries {
-            let by_descriptor = entry.descriptors.iter().fold(false, |any, _| ready.next() == Some(true) || any);
+            let by_descriptor =
+                entry.descriptors.iter().fold(false, |any, _| ready.next() == Some(true) || any);
             if by_descriptor || entry.until.is_some_and(|until| until <= now) {
                 entry.sleeper.wake();
                 woken.push(entry.number);
