@@ -26,4 +26,4 @@ pub mod unstable;
 
 pub use memory::GuestMemory;
 pub use outcome::{Answer, Outcome};
-pub use table::{PREVIEW1_NAMES, UNSTABLE_NAMES};
+pub use table::{PREVIEW1_NAMES, UNSTABLE_NAMES, may_wait};

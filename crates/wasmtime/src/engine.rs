@@ -108,7 +108,7 @@ impl Engine {
             .async_stack_size(options.stack.saturating_mul(2));
         let engine = wasmtime::Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
-        link::add_to_linker(&mut linker, |guest: &mut Guest| guest)?;
+        link::add_to_linker_sync(&mut linker, |guest: &mut Guest| guest)?;
         Ok(Engine { engine, linker: Arc::new(linker), cache, stack: options.stack })
     }
 

@@ -43,6 +43,11 @@ impl Guest {
         &self.process
     }
 
+    /// Its process, for who makes a call on another thread.
+    pub(crate) fn shared_process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
     /// What its program may use.
     pub fn limits(&self) -> &Limits {
         &self.limits
