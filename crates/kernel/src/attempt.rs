@@ -7,13 +7,15 @@
 use core::cell::RefCell;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
 use smallvec::SmallVec;
-use vnode_core::blocking;
+use vnode_core::{Result, blocking};
 
-use crate::reactor::Registered;
+use crate::reactor::{self, Registered};
 use crate::wait::{Enlisted, Interruption, Sleeper};
 
 /// A call that is made until it need not wait any more.
@@ -49,7 +51,7 @@ thread_local! {
 
 impl Attempt {
     /// A first try. What there is to be kept is made only if it isn't done at once.
-    pub fn first<T>(call: impl FnOnce() -> T) -> Result<T, (Attempt, Tried<T>)> {
+    pub fn first<T>(call: impl FnOnce() -> T) -> core::result::Result<T, (Attempt, Tried<T>)> {
         blocking::without(call).ok_or_else(Attempt::left)
     }
 
@@ -135,15 +137,32 @@ impl Future for Pending {
     }
 }
 
+/// Wakes somebody when a time is over, from a thread that all share; dropped, it doesn't.
+pub struct Alarm {
+    _registered: Registered,
+}
+
+impl Alarm {
+    /// Calls `waker` after so long.
+    ///
+    /// # Errors
+    /// `ENFILE`, `ENOMEM`: the host has no descriptor or no thread for it.
+    pub fn after(time: Duration, waker: &Waker) -> Result<Alarm> {
+        let task = Sleeper::task();
+        let _ = task.is_woken_or_wakes(waker);
+        // What is further away than the clock reaches never comes.
+        let until = Instant::now().checked_add(time);
+        Ok(Alarm { _registered: reactor::register(until, SmallVec::new(), &task)? })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wait::{Look, Wait, WaitQueue, Watch};
-    use core::task::Waker;
-    use core::time::Duration;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::task::Wake;
-    use vnode_core::{Errno, Result};
+    use vnode_core::Errno;
 
     struct Flag(AtomicBool, std::thread::Thread);
 
@@ -230,6 +249,21 @@ mod tests {
         assert_eq!((queue.waiting(), interruption.waiting()), (1, 1));
         drop(pending);
         assert_eq!((queue.waiting(), interruption.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn an_alarm_wakes_once_it_is_time() {
+        let flag = Arc::new(Flag(AtomicBool::new(false), std::thread::current()));
+        let waker = Waker::from(Arc::clone(&flag));
+        let start = Instant::now();
+        let unheard = Arc::new(Flag(AtomicBool::new(false), std::thread::current()));
+        drop(Alarm::after(Duration::from_millis(1), &Waker::from(Arc::clone(&unheard))).unwrap());
+        let _alarm = Alarm::after(Duration::from_millis(30), &waker).unwrap();
+        while !flag.0.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+        assert!(start.elapsed() >= Duration::from_millis(30));
+        assert!(!unheard.0.load(Ordering::SeqCst));
     }
 
     #[test]

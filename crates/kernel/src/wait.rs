@@ -40,7 +40,7 @@ impl Sleeper {
         Ok(Arc::new(Sleeper::Thread(event)))
     }
 
-    fn task() -> Arc<Self> {
+    pub(crate) fn task() -> Arc<Self> {
         Arc::new(Sleeper::Task(Mutex::default()))
     }
 

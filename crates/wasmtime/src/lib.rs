@@ -111,7 +111,7 @@ mod workers;
 
 pub use engine::{Engine, EngineError, EngineOptions, Program, WASM_STACK};
 pub use engine::{config, default_cache_directory, inspect};
-pub use guest::{Guest, GuestBuilder, Killer, Policy, SetupError, attach};
+pub use guest::{Guest, GuestBuilder, Killer, Policy, SetupError, attach, attach_async};
 pub use instance::{CallError, Instance};
 pub use kind::{ImportName, Known, MissingImport, Shape, Unrunnable, check, shape};
 pub use limits::Limits;
