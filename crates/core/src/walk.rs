@@ -443,6 +443,8 @@ impl<'a> Walk<'a> {
         if dir.mount.shows_all() {
             return Ok(true);
         }
+        // As far as the tree is deep, for each `..` again: the one part of a walk that can last.
+        self.caller.cx.check_canceled()?;
         let mut here = dir.clone();
         while !here.is_mount_root() {
             let above = here.sibling(fs.parent(self.caller.cx, &here.node)?);
