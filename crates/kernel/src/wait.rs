@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -197,6 +197,19 @@ pub enum Watch<'a> {
     HostWritable(BorrowedFd<'a>),
     /// Nothing: it is always ready.
     Always,
+}
+
+impl Watch<'_> {
+    /// Whether both are told by the same thing.
+    pub(crate) fn is(&self, other: &Watch<'_>) -> bool {
+        match (self, other) {
+            (Watch::Queue(one), Watch::Queue(two)) => core::ptr::eq(*one, *two),
+            (Watch::HostReadable(one), Watch::HostReadable(two))
+            | (Watch::HostWritable(one), Watch::HostWritable(two)) => one.as_raw_fd() == two.as_raw_fd(),
+            (Watch::Always, Watch::Always) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a waiting thread found when it looked.

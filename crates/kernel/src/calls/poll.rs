@@ -86,16 +86,7 @@ impl Process {
         let list = list.iter().enumerate();
         let waited: SmallVec<[Waited; 8]> =
             list.map(|(index, poll)| self.look_up(poll, deadline(index))).collect();
-        let watches: SmallVec<[Watch<'_>; 8]> = waited
-            .iter()
-            .filter_map(|waited| match waited {
-                Waited::Stream(file, interest) => match &file.what {
-                    What::Stream(stream) => Some(stream.watch(*interest)),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .collect();
+        let watches = watches(&waited);
         let come = Wait::blocking(self.interruption()).until(&watches, || look(&*self.clocks, &waited));
         if come.is_err() {
             // What is relative to the first try stays so.
@@ -147,6 +138,23 @@ impl Process {
             }
         }
     }
+}
+
+/// What to watch. However often a guest names a stream, it costs the host one place in a queue or one descriptor;
+/// different streams are few, for a guest can't open any.
+fn watches(waited: &[Waited]) -> SmallVec<[Watch<'_>; 8]> {
+    let mut watches = SmallVec::<[Watch<'_>; 8]>::new();
+    for waited in waited {
+        if let Waited::Stream(file, interest) = waited
+            && let What::Stream(stream) = &file.what
+        {
+            let watch = stream.watch(*interest);
+            if !watches.iter().any(|known| known.is(&watch)) {
+                watches.push(watch);
+            }
+        }
+    }
+    watches
 }
 
 /// What has come, or how long nothing will.
