@@ -1,13 +1,15 @@
 //! Class 7, exhaustion: what a guest makes costs what is in it, up to a limit that is told exactly.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vnode_core::FilesystemRef;
+use vnode_core::fs::Access;
 use vnode_kernel::{ClockId, Clocks, HostClocks};
 use vnode_memory::{Memory, Usage};
-use vnode_wasmtime::Guest;
-use vnode_wasmtime::stream::Bytes as Input;
+use vnode_wasmtime::stream::{Bytes as Input, HostStream};
+use vnode_wasmtime::{Engine, EngineOptions, Guest};
 
 use crate::allocated::measured;
 use crate::puppet::*;
@@ -288,6 +290,52 @@ fn a_million_subscriptions_are_refused_and_the_most_are_bounded() {
     assert_eq!(guest.try_call("poll_oneoff", &[subscriptions, events, MOST, RESULT]), None);
     let took = thread.join().unwrap().elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+/// A stream of the host that is named 65,536 times in one call is one descriptor of the host, and not more than a
+/// `poll(2)` of the host takes.
+#[test]
+fn subscriptions_to_one_stream_cost_one_descriptor_of_the_host() {
+    const MOST: usize = 65_536;
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let stdin = Arc::new(HostStream::new(reader, Access::READ));
+    let (_, fs) = bounded(0, 10);
+    let builder = || Guest::builder(&fs).stdin(stdin.clone());
+    let (subscriptions, events) = (0x1_0000, 0x40_0000);
+    let mut list = vec![0; MOST * 48];
+    list.iter_mut().skip(8).step_by(48).for_each(|kind| *kind = 1);
+    // The last is a clock, of 50 ms.
+    let clock = &mut list[(MOST - 1) * 48..];
+    clock[8] = 0;
+    clock[16] = 1;
+    clock[24..32].copy_from_slice(&50_000_000u64.to_le_bytes());
+    let mut guest = Puppet::with_pages(builder(), 128);
+    guest.put(subscriptions, &list);
+    assert_eq!(guest.call("poll_oneoff", &[subscriptions, events, MOST as i64, RESULT]), SUCCESS);
+    assert_eq!(guest.u32(RESULT), 1);
+
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 128)
+        (func (export "_start"))
+        (func (export "poll") (param i32 i32 i32 i32) (result i32)
+            (call $poll (local.get 0) (local.get 1) (local.get 2) (local.get 3))))"#;
+    let program = Engine::new(&EngineOptions::default()).unwrap().compile(text.as_bytes()).unwrap();
+    pollster::block_on(async {
+        let guest = builder().build(program.module()).unwrap();
+        let mut instance = program.instantiate_async(guest).await.unwrap();
+        // Later than the test.
+        list[(MOST - 1) * 48 + 24..][..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        instance.write_memory(subscriptions as u32, &list).unwrap();
+        let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        let before = descriptors();
+        let arguments = (subscriptions as i32, events as i32, MOST as i32, RESULT as i32);
+        let mut polling = Box::pin(instance.call_async::<_, i32>("poll", arguments));
+        let waker = std::task::Waker::noop();
+        assert!(polling.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+        let during = descriptors();
+        assert!(during < before + 1000, "{before} {during}");
+    });
 }
 
 #[test]
