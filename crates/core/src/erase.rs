@@ -258,6 +258,13 @@ impl FilesystemRef {
         FilesystemRef { fs, caps, dev: NEXT_DEV.fetch_add(1, Ordering::Relaxed) }
     }
 
+    /// The same filesystem, taken for one that may block whatever it says of itself ([`Caps::BLOCKING`]): of an
+    /// asynchronous embedder's guests, other threads than the executor's make its calls.
+    pub fn that_may_block(self) -> FilesystemRef {
+        let (caps, dev) = (self.caps | Caps::BLOCKING, self.dev);
+        FilesystemRef { fs: Arc::new(Gate(Arc::new(self))), caps, dev }
+    }
+
     /// What it can do.
     pub fn caps(&self) -> Caps {
         self.caps
