@@ -3,8 +3,8 @@
 //! # Map
 //!
 //! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself. [`vnode`]: the core over a
-//!   filesystem; [`memory`], [`stepwise`]: over which.
-//! * [`preview1`]: the same calls as a guest makes them, through engine, ABI and kernel crate.
+//!   filesystem; [`memory`], [`stepwise`], [`adapted`]: over which.
+//! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
 //! * [`tree`]: a picture of a whole tree.
@@ -17,10 +17,12 @@
 //! * The oracle's thread changes nothing outside itself: mounts, root, cwd, umask, descriptors and credentials
 //!   are its own, and its files are on a tmpfs that goes with it.
 
+pub mod adapted;
 pub mod call;
 pub mod differ;
 pub mod kernel;
 pub mod memory;
+#[cfg(feature = "engine")]
 pub mod preview1;
 pub mod random;
 pub mod script;

@@ -13,6 +13,8 @@ pub enum Runs {
     Taken,
     /// One name at a time ([`Stepwise`]).
     Left,
+    /// As it is, and taken for one that may block.
+    Blocking,
 }
 
 /// A process on memory filesystems.
@@ -22,6 +24,7 @@ pub enum Runs {
 pub fn subject(layout: Layout, runs: Runs) -> Result<Vnode> {
     match runs {
         Runs::Taken => Vnode::new("memory", layout, maker(runs)),
+        Runs::Blocking => Vnode::new("memory that may block", layout, maker(runs)),
         Runs::Left => Vnode::new("memory by single names", layout, maker(runs)),
     }
 }
@@ -37,6 +40,7 @@ fn maker(runs: Runs) -> Make {
         }
         match runs {
             Runs::Taken => FilesystemRef::new::<Memory>(builder.build()),
+            Runs::Blocking => FilesystemRef::new::<Memory>(builder.build()).that_may_block(),
             Runs::Left => FilesystemRef::new::<Stepwise<Memory>>(Stepwise(builder.build())),
         }
     })

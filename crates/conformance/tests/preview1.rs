@@ -7,11 +7,11 @@ use vnode_conformance::kernel::Kernel;
 use vnode_conformance::preview1::{self, Abi, Preview1};
 use vnode_conformance::suite;
 
-fn check(abi: Abi) {
+fn check(subject: impl FnOnce() -> Result<Preview1, String> + Send) {
     let mut cases = suite::cases().expect("case files");
     cases.extend(suite::own_cases().expect("case file"));
     let run = |kernel: &mut Kernel| {
-        let mut subject = Preview1::new(abi).expect("a guest");
+        let mut subject = subject().expect("a guest");
         preview1::run(&mut subject, kernel, &cases)
     };
     let report = Kernel::on_thread(run).expect("an oracle");
@@ -22,10 +22,15 @@ fn check(abi: Abi) {
 
 #[test]
 fn what_preview1_can_say_is_what_linux_does() {
-    check(Abi::Preview1);
+    check(|| Preview1::new(Abi::Preview1));
 }
 
 #[test]
 fn what_snapshot_0_can_say_is_what_linux_does() {
-    check(Abi::Unstable);
+    check(|| Preview1::new(Abi::Unstable));
+}
+
+#[test]
+fn on_an_executor_it_is_the_same() {
+    check(|| Preview1::on_an_executor(Abi::Preview1));
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::attr::{Attr, FileType, Mode, SetAttr, StatFs};
 use crate::cx::Cx;
+pub use crate::erase::Concrete;
 use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
 use crate::mount::Place;
@@ -37,6 +38,9 @@ bitflags::bitflags! {
         const RUNS = 1 << 6;
         /// Has nodes of types FIFO, socket and device.
         const SPECIAL = 1 << 7;
+        /// Is never changed: the core answers `EROFS`, where Linux does for a filesystem mounted read-only as a
+        /// whole, before it calls.
+        const READ_ONLY = 1 << 8;
     }
 }
 
@@ -284,8 +288,9 @@ pub trait DirStream: Send {
 /// points, that a name is one. The filesystem checks what only it can know atomically: that a name is there or
 /// isn't, that a directory is empty, that a rename makes no cycle.
 pub trait Filesystem: Send + Sync + Sized + 'static {
-    /// Its inodes.
-    type Inode: Inode;
+    /// Its inodes: a type of its own, or `dyn Inode` for a filesystem of a type that is not known
+    /// ([`FilesystemRef`](crate::FilesystemRef)).
+    type Inode: Concrete + ?Sized;
 
     /// What it can do; never changes.
     fn caps(&self) -> Caps;

@@ -44,6 +44,7 @@ impl Segment {
 struct Cursor<'a> {
     current: Segment,
     rest: &'a [Segment],
+    /// Bytes that may still be used, though the segments may have more.
     remaining: usize,
 }
 
@@ -55,6 +56,7 @@ impl<'a> Cursor<'a> {
 
     /// Takes the next piece, of at most `limit` bytes; nothing when all are used or the limit is 0.
     fn next(&mut self, limit: usize) -> Option<Segment> {
+        let limit = limit.min(self.remaining);
         if limit == 0 {
             return None;
         }
@@ -78,8 +80,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The same position, with at most `limit` bytes to go.
+    fn first(&self, limit: usize) -> Cursor<'_> {
+        Cursor { current: self.current, rest: self.rest, remaining: self.remaining.min(limit) }
+    }
+
     fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
-        core::iter::once(self.current).chain(self.rest.iter().copied()).filter(|segment| !segment.is_empty())
+        let mut left = self.remaining;
+        let all = core::iter::once(self.current).chain(self.rest.iter().copied());
+        let cut = all.map(move |segment| {
+            let len = segment.len.min(left);
+            left -= len;
+            Segment { start: segment.start, len }
+        });
+        cut.filter(|segment| !segment.is_empty())
     }
 }
 
@@ -136,6 +150,11 @@ impl<'a> Sink<'a> {
     /// The segments not filled yet, for a vectored system call; pass what it filled to [`Sink::advance`].
     pub fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
         self.cursor.segments()
+    }
+
+    /// A sink for the next `limit` bytes at most; pass what it was given to [`Sink::advance`].
+    pub fn first(&mut self, limit: usize) -> Sink<'_> {
+        Sink { cursor: self.cursor.first(limit), memory: PhantomData }
     }
 
     /// Counts the next `count` bytes as filled.
@@ -212,6 +231,11 @@ impl<'a> Source<'a> {
         self.cursor.segments()
     }
 
+    /// A source of the next `limit` bytes at most; pass what was taken of it to [`Source::advance`].
+    pub fn first(&mut self, limit: usize) -> Source<'_> {
+        Source { cursor: self.cursor.first(limit), memory: PhantomData }
+    }
+
     /// Counts the next `count` bytes as taken.
     pub fn advance(&mut self, count: usize) {
         self.cursor.advance(count);
@@ -256,6 +280,26 @@ mod tests {
         assert_eq!(source.append_to(&mut rest, 9), 2);
         assert_eq!(rest, b"-ef");
         assert_eq!(source.remaining(), 0);
+    }
+
+    #[test]
+    fn a_part_ends_within_a_segment() {
+        let mut buffers = [b"ab".to_vec(), b"cdef".to_vec()];
+        let segments = segments(&mut buffers);
+        // SAFETY: `buffers` outlive both and aren't used while they live.
+        let (mut source, mut sink) = unsafe { (Source::new(&segments), Sink::new(&segments)) };
+        let mut four = [0; 4];
+        let mut part = source.first(3);
+        assert_eq!(part.segments().map(|segment| segment.len()).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(part.take(&mut four), 3);
+        assert_eq!((&four[..3], part.remaining(), part.segments().count()), (&b"abc"[..], 0, 0));
+        assert_eq!(source.remaining(), 6);
+        source.advance(3);
+        assert_eq!(source.take(&mut four), 3);
+        assert_eq!(&four[..3], b"def");
+        assert_eq!(sink.first(3).put(b"123456"), 3);
+        assert_eq!(sink.first(99).remaining(), 6);
+        assert_eq!(buffers, [b"12".to_vec(), b"3def".to_vec()]);
     }
 
     #[test]

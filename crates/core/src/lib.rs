@@ -16,7 +16,9 @@
 //! | [`attr`] | types, modes, timestamps, attributes and changes to them |
 //! | [`cx`] | what a call carries: credentials, clock, cancellation |
 //! | [`access`] | who may do what |
+//! | [`blocking`] | whether the calling thread may block; `gate` asks before a filesystem that may |
 //! | [`io`] | where reads put bytes and writes take them: raw segments of guest memory |
+//! | [`ranges`] | sets of numbers in long runs |
 //! | [`fs`] | the contract with a filesystem; [`FilesystemRef`] is one of any type |
 //! | `mount` | [`Place`], [`Mount`], [`Namespace`]: how filesystems form one tree |
 //! | `walk` | the walker: three doors over one loop |
@@ -37,16 +39,19 @@
 //! 3. The locks of filesystems; each documents its own order.
 pub mod access;
 pub mod attr;
+pub mod blocking;
 mod caller;
 pub mod cx;
 mod erase;
 mod errno;
 pub mod fs;
+mod gate;
 pub mod io;
 mod mount;
 mod mount_at;
 pub mod ops;
 mod path;
+pub mod ranges;
 mod rename_lock;
 mod run;
 mod synthetic;

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
+use crate::access::{self, May};
 use crate::attr::{Attr, FileType};
 use crate::cx::Cx;
 use crate::erase::{FilesystemRef, Node};
 use crate::errno::{Errno, Result};
-use crate::fs::InodeId;
+use crate::fs::{Caps, InodeId};
 use crate::path::{Name, NameBuf};
 use crate::rename_lock::RenameLock;
 
@@ -28,6 +29,11 @@ bitflags::bitflags! {
         /// Reading leaves access times.
         const NO_ATIME = 1 << 1;
     }
+}
+
+/// What a filesystem demands of every mount of it.
+fn flags_of(fs: &FilesystemRef) -> MountFlags {
+    if fs.caps().contains(Caps::READ_ONLY) { MountFlags::READ_ONLY } else { MountFlags::empty() }
 }
 
 /// Where a mount is: a name in a directory of the mount above.
@@ -121,6 +127,23 @@ impl Place {
     /// `EIO`, as the filesystem answers.
     pub fn attr(&self, cx: &Cx<'_>) -> Result<Attr> {
         self.mount.fs.getattr(cx, &self.node)
+    }
+
+    /// Checks the caller against what is here (`inode_permission` in Linux).
+    ///
+    /// # Errors
+    /// `EROFS`: it would be written, and its filesystem is read-only as a whole, which is found before its mode
+    /// is looked at; that of the mount is found after. `EACCES`. `EIO`.
+    pub(crate) fn check(&self, cx: &Cx<'_>, may: May) -> Result<()> {
+        if may.contains(May::WRITE) && self.is_on_medium() && self.mount.fs.caps().contains(Caps::READ_ONLY) {
+            return Err(Errno::ROFS);
+        }
+        access::check(cx, &self.attr(cx)?, may)
+    }
+
+    /// Whether writing what is here writes to its filesystem: not so for FIFOs, sockets and devices.
+    pub(crate) fn is_on_medium(&self) -> bool {
+        matches!(self.kind(), FileType::Regular | FileType::Directory | FileType::Symlink)
     }
 
     /// Whether both are the same inode seen through the same mount.
@@ -292,6 +315,7 @@ impl Namespace {
     /// A namespace with `fs` as its root, restricted.
     pub fn with_flags(fs: FilesystemRef, flags: MountFlags) -> Self {
         let root = fs.any().root();
+        let flags = flags | flags_of(&fs);
         let mount =
             Arc::new(Mount { id: 0, fs, root: Arc::clone(&root), flags, point: None, synthetic: false });
         Namespace {
@@ -348,6 +372,7 @@ impl Namespace {
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let point = Some(Point { dir: dir.clone(), name: name.into() });
+        let flags = flags | flags_of(fs);
         let mount = Arc::new(Mount { id, fs: fs.clone(), root: Arc::clone(&root), flags, point, synthetic });
         let _writer = self.writer.lock();
         let mut table = MountTable::clone(&self.table.load());

@@ -4,6 +4,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::blocking;
+use crate::errno::Result;
+
 /// A lock around moves of directories, with a sequence that walks check without taking it
 /// (`rename_lock` in Linux's `fs/dcache.c`).
 pub(crate) struct RenameLock {
@@ -29,15 +32,33 @@ impl RenameLock {
     }
 
     /// Begins a move; it ends when the guard is dropped.
-    pub(crate) fn moving(&self) -> Moving<'_> {
-        let lock = self.lock.write();
+    ///
+    /// # Errors
+    /// As [`blocking::check`], while another one lasts: its filesystem may block.
+    pub(crate) fn moving(&self) -> Result<Moving<'_>> {
+        let lock = match self.lock.try_write() {
+            Some(lock) => lock,
+            None => {
+                blocking::check()?;
+                self.lock.write()
+            }
+        };
         self.sequence.fetch_add(1, Ordering::SeqCst);
-        Moving { sequence: &self.sequence, _lock: lock }
+        Ok(Moving { sequence: &self.sequence, _lock: lock })
     }
 
     /// Keeps directories where they are.
-    pub(crate) fn hold(&self) -> RwLockReadGuard<'_, ()> {
-        self.lock.read()
+    ///
+    /// # Errors
+    /// As [`RenameLock::moving`].
+    pub(crate) fn hold(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        match self.lock.try_read() {
+            Some(lock) => Ok(lock),
+            None => {
+                blocking::check()?;
+                Ok(self.lock.read())
+            }
+        }
     }
 
     /// The sequence to compare with later; odd while a directory moves.
@@ -60,10 +81,12 @@ mod tests {
         let lock = RenameLock::new();
         let before = lock.sequence();
         assert!(lock.unmoved_since(before));
-        let moving = lock.moving();
+        let moving = lock.moving().unwrap();
         let during = lock.sequence();
         assert!(!lock.unmoved_since(before));
         assert!(!lock.unmoved_since(during));
+        assert!(blocking::without(|| lock.moving().is_err()).is_none());
+        assert!(blocking::without(|| lock.hold().is_err()).is_none());
         drop(moving);
         assert!(!lock.unmoved_since(during));
         assert!(lock.unmoved_since(lock.sequence()));

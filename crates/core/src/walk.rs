@@ -191,7 +191,7 @@ fn unraced<'a, T>(
         }
         walk.begin(path);
     }
-    walk.held = Some(caller.ns.renames.hold());
+    walk.held = Some(caller.ns.renames.hold()?);
     walk.begin(path);
     run(&mut walk)
 }
@@ -520,6 +520,8 @@ impl<'a, 't> Walk<'a, 't> {
         if dir.mount.shows_all() {
             return Ok(true);
         }
+        // As far as the tree is deep, for each `..` again: the one part of a walk that can last.
+        self.caller.cx.check_canceled()?;
         let mut here = dir.clone();
         while !here.is_mount_root() {
             let above = here.sibling(fs.parent(self.caller.cx, &here.node)?);

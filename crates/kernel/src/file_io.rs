@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 
 use vnode_core::fs::{Access, Allocate, DirEntry, File, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Attr, Caller, Cx, Errno, FileType, Mode, Place, Result, SetTime};
+use vnode_core::{Attr, Caller, Cx, Errno, FileType, Mode, Place, Result, SetTime, blocking};
 
 use crate::open_file::{OpenFile, What};
 use crate::rights::FdFlags;
@@ -77,7 +77,7 @@ impl OpenFile {
         self.check_access(Access::READ)?;
         match &self.what {
             What::Regular { place, file } => {
-                let mut position = self.position.lock();
+                let mut position = blocking::lock(&self.position)?;
                 let count = read_content(cx, place, &**file, *position, into)?;
                 *position += count as u64;
                 Ok(count)
@@ -108,7 +108,7 @@ impl OpenFile {
         self.check_access(Access::WRITE)?;
         match &self.what {
             What::Regular { file, .. } => {
-                let mut position = self.position.lock();
+                let mut position = blocking::lock(&self.position)?;
                 let (count, end) = self.write_content(cx, &**file, *position, from)?;
                 *position = end;
                 Ok(count)
@@ -161,7 +161,7 @@ impl OpenFile {
 
     /// Moves the position and answers it (`lseek(2)`).
     pub(crate) fn seek(&self, cx: &Cx<'_>, offset: i64, whence: Whence) -> Result<u64> {
-        let mut position = self.position.lock();
+        let mut position = blocking::lock(&self.position)?;
         let target = match (&self.what, whence) {
             (What::Stream(_), _) => return Err(Errno::SPIPE),
             (_, Whence::Set) => 0u64.checked_add_signed(offset),
@@ -250,7 +250,7 @@ impl OpenFile {
         emit: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         let What::Directory { place, listing } = &self.what else { return Err(Errno::NOTDIR) };
-        let mut listing = listing.lock();
+        let mut listing = blocking::lock(listing)?;
         let listing = match &mut *listing {
             Some(listing) => listing,
             none => none.insert(caller.list(place)?),

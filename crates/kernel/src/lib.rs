@@ -4,7 +4,8 @@
 //! * [`Process`] and [`ProcessBuilder`]: all of it together.
 //! * [`FdTable`], [`FdEntry`], [`OpenFile`], [`Rights`]: descriptors.
 //! * [`stream`]: standard input and output, terminals, pipes.
-//! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended.
+//! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended. [`Attempt`]: calls on a thread that may
+//!   not sleep; `reactor`: the one thread that sleeps for them.
 //! * [`Observer`]: the trace and the counts.
 //!
 //! The calls themselves are methods of [`Process`], by descriptor (`calls/by_fd.rs`), by path (`calls/by_path.rs`),
@@ -17,6 +18,7 @@
 //! Lock order, outermost first: descriptors (an `Arc` is taken out), the position of an open file, what the
 //! filesystem has. The descriptors' lock is never held across a call of a filesystem, nor while something is
 //! dropped; the place in the tree ([`FsContext`]) is copied out. The queues of [`WaitQueue`] are leaves.
+mod attempt;
 mod calls;
 mod clock;
 mod exit;
@@ -26,11 +28,13 @@ mod observe;
 mod open_file;
 mod process;
 mod random;
+mod reactor;
 mod rights;
 pub mod stream;
 mod strings;
 mod wait;
 
+pub use attempt::{Alarm, Attempt, Pending, Tried, on_behalf};
 pub use calls::{OpenRequest, Poll, PollEvent, Whence};
 pub use clock::{ClockId, Clocks, HostClocks};
 pub use exit::Exit;

@@ -1,38 +1,90 @@
 //! Waiting: every wait of a guest goes through [`Wait`], so that every wait can be ended.
 //!
 //! A sleeping thread sits in one `poll(2)`: on host descriptors, if what it waits for is theirs, and on an
-//! eventfd of its own, which [`WaitQueue::wake_all`] writes for what happens inside the process.
+//! eventfd of its own, which [`WaitQueue::wake_all`] writes for what happens inside the process. A call on a thread
+//! that may not sleep leaves a [`Pending`] behind, which the same queues wake ([`Attempt`](crate::Attempt)).
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
 use core::time::Duration;
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use smallvec::SmallVec;
-use vnode_core::{Cancel, Errno, Result};
+use vnode_core::{Cancel, Errno, Result, blocking};
 
-/// A thread that sleeps, as those who wake it see it.
-struct Sleeper {
-    event: OwnedFd,
+use crate::attempt::{self, Pending};
+use crate::reactor::{self, Descriptors};
+
+/// Who sleeps, as those who wake him see him.
+pub(crate) enum Sleeper {
+    /// A thread, by the eventfd that it polls.
+    Thread(OwnedFd),
+    /// A task of an executor.
+    Task(Mutex<Task>),
+}
+
+#[derive(Default)]
+pub(crate) struct Task {
+    woken: bool,
+    waker: Option<Waker>,
 }
 
 impl Sleeper {
-    fn new() -> Result<Arc<Self>> {
+    pub(crate) fn thread() -> Result<Arc<Self>> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|_| Errno::NFILE)?;
-        Ok(Arc::new(Sleeper { event }))
+        Ok(Arc::new(Sleeper::Thread(event)))
     }
 
-    fn wake(&self) {
-        // Fails only if the counter is full, and then the sleeper is woken already.
-        let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+    pub(crate) fn task() -> Arc<Self> {
+        Arc::new(Sleeper::Task(Mutex::default()))
     }
 
-    fn forget_wakes(&self) {
-        let mut count = [0u8; 8];
-        let _ = rustix::io::read(&self.event, &mut count);
+    pub(crate) fn wake(&self) {
+        match self {
+            // Fails only if the counter is full, and then the sleeper is woken already.
+            Sleeper::Thread(event) => drop(rustix::io::write(event, &1u64.to_ne_bytes())),
+            Sleeper::Task(task) => {
+                let mut task = task.lock();
+                task.woken = true;
+                let waker = task.waker.take();
+                drop(task);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Whether a task was woken; if not, `waker` will be.
+    pub(crate) fn is_woken_or_wakes(&self, waker: &Waker) -> bool {
+        let Sleeper::Task(task) = self else { return true };
+        let mut task = task.lock();
+        let old = if task.woken { task.waker.take() } else { task.waker.replace(waker.clone()) };
+        let woken = task.woken;
+        drop(task);
+        // A waker is the executor's: it is dropped without our lock.
+        drop(old);
+        woken
+    }
+
+    /// What a thread polls.
+    pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Sleeper::Thread(event) => Some(event.as_fd()),
+            Sleeper::Task(_) => None,
+        }
+    }
+
+    pub(crate) fn forget_wakes(&self) {
+        if let Sleeper::Thread(event) = self {
+            let mut count = [0u8; 8];
+            let _ = rustix::io::read(event, &mut count);
+        }
     }
 
     /// The calling thread's; made when it first sleeps.
@@ -42,15 +94,17 @@ impl Sleeper {
         }
         SLEEPER.with_borrow_mut(|own| match own {
             Some(sleeper) => Ok(Arc::clone(sleeper)),
-            None => Ok(Arc::clone(own.insert(Sleeper::new()?))),
+            None => Ok(Arc::clone(own.insert(Sleeper::thread()?))),
         })
     }
 }
 
-/// The threads that wait for something inside the process.
+type Sleepers = Mutex<SmallVec<[Arc<Sleeper>; 2]>>;
+
+/// Those who wait for something inside the process.
 #[derive(Default)]
 pub struct WaitQueue {
-    sleepers: Mutex<SmallVec<[Arc<Sleeper>; 2]>>,
+    sleepers: Arc<Sleepers>,
 }
 
 impl WaitQueue {
@@ -62,26 +116,33 @@ impl WaitQueue {
     /// Wakes all who wait, to look again at what they wait for. Call it after the change, without a lock that
     /// they need for looking.
     pub fn wake_all(&self) {
-        for sleeper in self.sleepers.lock().iter() {
+        // Without the lock: a waker is somebody else's code.
+        let sleepers = self.sleepers.lock().clone();
+        for sleeper in sleepers {
             sleeper.wake();
         }
     }
 
-    fn enlist<'a>(&'a self, sleeper: &Arc<Sleeper>) -> Enlisted<'a> {
+    pub(crate) fn enlist(&self, sleeper: &Arc<Sleeper>) -> Enlisted {
         self.sleepers.lock().push(Arc::clone(sleeper));
-        Enlisted { queue: self, sleeper: Arc::clone(sleeper) }
+        Enlisted { sleepers: Arc::clone(&self.sleepers), sleeper: Arc::clone(sleeper) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.sleepers.lock().len()
     }
 }
 
 /// A place in a queue, left when dropped.
-struct Enlisted<'a> {
-    queue: &'a WaitQueue,
+pub(crate) struct Enlisted {
+    sleepers: Arc<Sleepers>,
     sleeper: Arc<Sleeper>,
 }
 
-impl Drop for Enlisted<'_> {
+impl Drop for Enlisted {
     fn drop(&mut self) {
-        let mut sleepers = self.queue.sleepers.lock();
+        let mut sleepers = self.sleepers.lock();
         if let Some(at) = sleepers.iter().position(|sleeper| Arc::ptr_eq(sleeper, &self.sleeper)) {
             sleepers.swap_remove(at);
         }
@@ -112,6 +173,11 @@ impl Interruption {
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
     }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
 }
 
 impl Cancel for Interruption {
@@ -131,6 +197,19 @@ pub enum Watch<'a> {
     HostWritable(BorrowedFd<'a>),
     /// Nothing: it is always ready.
     Always,
+}
+
+impl Watch<'_> {
+    /// Whether both are told by the same thing.
+    pub(crate) fn is(&self, other: &Watch<'_>) -> bool {
+        match (self, other) {
+            (Watch::Queue(one), Watch::Queue(two)) => core::ptr::eq(*one, *two),
+            (Watch::HostReadable(one), Watch::HostReadable(two))
+            | (Watch::HostWritable(one), Watch::HostWritable(two)) => one.as_raw_fd() == two.as_raw_fd(),
+            (Watch::Always, Watch::Always) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a waiting thread found when it looked.
@@ -171,11 +250,19 @@ impl<'a> Wait<'a> {
             Look::NotYet(_) if !self.blocking => return Err(Errno::AGAIN),
             Look::NotYet(_) => {}
         }
+        if blocking::is_forbidden() { self.later(watches, look) } else { self.sleep(watches, look) }
+    }
+
+    /// Puts the thread to sleep until `look` finds something.
+    fn sleep<T>(&self, watches: &[Watch<'_>], mut look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
         let sleeper = Sleeper::of_this_thread()?;
-        let _killing = self.interruption.queue.enlist(&sleeper);
-        let mut enlisted = SmallVec::<[Enlisted<'_>; 4]>::new();
+        let behalf = attempt::behalf();
+        let interruptions = [Some(self.interruption), behalf.as_deref()];
+        let interruptions = || interruptions.iter().flatten();
+        let mut enlisted = SmallVec::<[Enlisted; 4]>::new();
+        enlisted.extend(interruptions().map(|interruption| interruption.queue.enlist(&sleeper)));
         let mut fds = SmallVec::<[PollFd<'_>; 4]>::new();
-        fds.push(PollFd::from_borrowed_fd(sleeper.event.as_fd(), PollFlags::IN));
+        fds.extend(sleeper.as_fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         for watch in watches {
             match *watch {
                 Watch::Queue(queue) => enlisted.push(queue.enlist(&sleeper)),
@@ -187,7 +274,7 @@ impl<'a> Wait<'a> {
         loop {
             // First forget, then look: what happens after the look leaves a wake behind.
             sleeper.forget_wakes();
-            if self.interruption.is_killed() {
+            if interruptions().any(|interruption| interruption.is_killed()) {
                 return Err(Errno::INTR);
             }
             let limit = match look()? {
@@ -197,9 +284,43 @@ impl<'a> Wait<'a> {
             sleep(&mut fds, limit)?;
         }
     }
+
+    /// Leaves behind what the call waits for, for it to be made again, unless it has come meanwhile.
+    fn later<T>(&self, watches: &[Watch<'_>], mut look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
+        let task = Sleeper::task();
+        let mut places = SmallVec::new();
+        places.push(self.interruption.queue.enlist(&task));
+        let mut descriptors = Descriptors::new();
+        for watch in watches {
+            match *watch {
+                Watch::Queue(queue) => places.push(queue.enlist(&task)),
+                Watch::HostReadable(fd) => descriptors.push((duplicate(fd)?, PollFlags::IN)),
+                Watch::HostWritable(fd) => descriptors.push((duplicate(fd)?, PollFlags::OUT)),
+                Watch::Always => {}
+            }
+        }
+        if self.interruption.is_killed() {
+            return Err(Errno::INTR);
+        }
+        let limit = match look()? {
+            Look::Found(found) => return Ok(found),
+            Look::NotYet(limit) => limit,
+        };
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let registered = match until.is_some() || !descriptors.is_empty() {
+            true => Some(reactor::register(until, descriptors, &task)?),
+            false => None,
+        };
+        attempt::leave(Pending { task, _places: places, _registered: registered });
+        blocking::check().and(Err(Errno::AGAIN))
+    }
 }
 
-fn sleep(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> Result<()> {
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(|_| Errno::NFILE)
+}
+
+pub(crate) fn sleep(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> Result<()> {
     let limit = limit.map(|limit| Timespec {
         tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(limit.subsec_nanos()),
@@ -229,7 +350,6 @@ pub(crate) fn host_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> Option<PollFla
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU32;
-    use std::time::Instant;
 
     #[test]
     fn a_kill_ends_a_wait_and_all_later_ones() {

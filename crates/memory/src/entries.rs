@@ -186,13 +186,13 @@ impl Entries {
         while self.slots.last().is_some_and(|slot| slot.node.is_none()) {
             self.slots.pop();
         }
-        if self.slots.len() > 2 * self.live + 2 * LINEAR {
+        if self.slots.len() > 2 * self.live + 2 * LINEAR || self.slots.capacity() > 4 * self.slots.len() + 4 {
             self.compact();
         }
         Some(node)
     }
 
-    /// Drops the slots of names that are gone.
+    /// Drops the slots of names that are gone, and gives back the room of a directory that was larger.
     fn compact(&mut self) {
         self.slots.retain(|slot| slot.node.is_some());
         if self.slots.capacity() > 4 * self.slots.len() {

@@ -3,6 +3,7 @@
 //! * [`preview1`] and [`unstable`]: the functions. Each decodes, makes one call of the kernel, and encodes.
 //! * [`for_each_preview1!`] and [`for_each_unstable!`]: what an engine registers.
 //! * [`memory`]: the guest's memory, and every check of a guest's address.
+//! * [`apart`]: a call made on another thread, with copies of what it needs of the guest's memory.
 //! * [`Outcome`]: what a call ends in.
 //! * `decode` and `layout`: numbers and flags in, structs out. [`errno`]: error numbers both ways.
 //! * `serve` and `show`: what goes around every call, and its arguments as the trace shows them.
@@ -12,6 +13,7 @@
 //! zero. There are no locks here.
 #[macro_use]
 mod table;
+pub mod apart;
 mod decode;
 pub mod errno;
 mod layout;
@@ -24,4 +26,4 @@ pub mod unstable;
 
 pub use memory::GuestMemory;
 pub use outcome::{Answer, Outcome};
-pub use table::{PREVIEW1_NAMES, UNSTABLE_NAMES};
+pub use table::{PREVIEW1_NAMES, UNSTABLE_NAMES, may_wait};

@@ -11,6 +11,8 @@ use smallvec::SmallVec;
 use vnode_core::io::{Segment, Sink, Source};
 use vnode_core::{Errno, PATH_MAX, Result};
 
+use crate::apart::{Apart, Notes, Plan, Use};
+
 /// The most segments of one call (`IOV_MAX`).
 pub const IOV_MAX: u32 = 1024;
 /// The most bytes that one call moves (`MAX_RW_COUNT`); what is past them is left for the next.
@@ -22,8 +24,16 @@ pub type PathBytes = SmallVec<[u8; 256]>;
 /// The linear memory of the instance that calls, for the time of the call.
 pub struct GuestMemory<'a> {
     base: *mut u8,
+    /// 0 for a memory apart, so that only ranges that aren't here ask for it.
     len: usize,
+    apart: Option<Elsewhere<'a>>,
     borrowed: PhantomData<&'a [u8]>,
+}
+
+/// What `base` is of a memory apart.
+struct Elsewhere<'a> {
+    apart: Apart<'a>,
+    len: usize,
 }
 
 impl<'a> GuestMemory<'a> {
@@ -33,29 +43,41 @@ impl<'a> GuestMemory<'a> {
     /// For `'a`, all of it is mapped, readable and writable, stays where it is, and no Rust reference to any of
     /// it is used. Other threads of the guest may read and write it.
     pub unsafe fn new(base: *mut u8, len: usize) -> Self {
-        GuestMemory { base, len, borrowed: PhantomData }
+        GuestMemory { base, len, apart: None, borrowed: PhantomData }
     }
 
     /// A memory of our own, without an engine.
     pub fn from_slice(bytes: &'a mut [u8]) -> Self {
-        GuestMemory { base: bytes.as_mut_ptr(), len: bytes.len(), borrowed: PhantomData }
+        GuestMemory { base: bytes.as_mut_ptr(), len: bytes.len(), apart: None, borrowed: PhantomData }
+    }
+
+    /// The same memory, for a call whose ranges are to be noted.
+    pub fn noting<'n>(&'n self, notes: &'n Notes) -> GuestMemory<'n> {
+        let elsewhere = Elsewhere { apart: Apart::Noting(notes), len: self.len() };
+        GuestMemory { base: self.base, len: 0, apart: Some(elsewhere), borrowed: PhantomData }
+    }
+
+    /// A memory of which there are copies of some ranges.
+    pub(crate) fn copied(bytes: &'a mut [u8], plan: &'a Plan) -> Self {
+        let elsewhere = Elsewhere { apart: Apart::Copied(plan), len: bytes.len() };
+        GuestMemory { base: bytes.as_mut_ptr(), len: 0, apart: Some(elsewhere), borrowed: PhantomData }
     }
 
     /// Its length in bytes.
     pub fn len(&self) -> usize {
-        self.len
+        self.apart.as_ref().map_or(self.len, |elsewhere| elsewhere.len)
     }
 
     /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The host address of a range; any range without bytes is fine.
     ///
     /// # Errors
     /// `EFAULT`: it is not all within the memory.
-    fn range(&self, at: u32, len: usize) -> Result<*mut u8> {
+    fn range(&self, at: u32, len: usize, how: Use) -> Result<*mut u8> {
         if len == 0 {
             return Ok(ptr::dangling_mut());
         }
@@ -63,8 +85,53 @@ impl<'a> GuestMemory<'a> {
         match at.checked_add(len) {
             // SAFETY: `at` is below `self.len`, so the address is within the memory that `new` vouches for.
             Some(end) if end <= self.len => Ok(unsafe { self.base.add(at) }),
+            _ => self.range_apart(at, len, how),
+        }
+    }
+
+    #[cold]
+    fn range_apart(&self, at: usize, len: usize, how: Use) -> Result<*mut u8> {
+        let Elsewhere { apart, len: all } = self.apart.as_ref().ok_or(Errno::FAULT)?;
+        let offset = apart.offset(*all, at, len, how)?;
+        match offset.checked_add(len) {
+            // SAFETY: as in `range`: `all` bytes are at `base`, by `new` or in the slice of `copied`.
+            Some(end) if end <= *all => Ok(unsafe { self.base.add(offset) }),
             _ => Err(Errno::FAULT),
         }
+    }
+
+    /// What is to be told of writes at an address.
+    fn mark(&self, to: *mut u8) -> Option<Mark<'_>> {
+        let Elsewhere { apart, .. } = self.apart.as_ref()?;
+        Some(Mark { apart, offset: to.addr().wrapping_sub(self.base.addr()) })
+    }
+
+    /// Bytes that a call's vectors have moved before this piece of them.
+    pub(crate) fn skipped(&self) -> usize {
+        self.apart.as_ref().map_or(0, |elsewhere| elsewhere.apart.skipped())
+    }
+
+    /// Counts what a call has moved: with all earlier pieces, if it goes by pieces.
+    pub(crate) fn moved(&self, count: usize, may_go_on: impl FnOnce() -> bool) -> usize {
+        match &self.apart {
+            None => count,
+            Some(Elsewhere { apart, .. }) => {
+                apart.moved(count, may_go_on());
+                apart.skipped() + count
+            }
+        }
+    }
+
+    /// Fills `into` with bytes from `at` on.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) -> Result<()> {
+        let at = u32::try_from(at).map_err(|_| Errno::FAULT)?;
+        let from = self.range(at, into.len(), Use::In)?;
+        // SAFETY: `from` is as many readable bytes by `range`; `into` is ours, so they don't overlap.
+        unsafe { ptr::copy_nonoverlapping(from.cast_const(), into.as_mut_ptr(), into.len()) };
+        Ok(())
     }
 
     /// Copies `N` bytes out of the guest.
@@ -72,7 +139,7 @@ impl<'a> GuestMemory<'a> {
     /// # Errors
     /// `EFAULT`.
     pub fn read<const N: usize>(&self, at: u32) -> Result<[u8; N]> {
-        let from = self.range(at, N)?;
+        let from = self.range(at, N, Use::In)?;
         let mut bytes = [0; N];
         // SAFETY: `from` is `N` readable bytes by `range`; `bytes` is ours, so they don't overlap.
         unsafe { ptr::copy_nonoverlapping(from.cast_const(), bytes.as_mut_ptr(), N) };
@@ -84,7 +151,8 @@ impl<'a> GuestMemory<'a> {
     /// # Errors
     /// `EFAULT`.
     pub fn slot<const N: usize>(&self, at: u32) -> Result<Slot<'_, N>> {
-        Ok(Slot { to: self.range(at, N)?, memory: PhantomData })
+        let to = self.range(at, N, Use::Out)?;
+        Ok(Slot { to, mark: self.mark(to), memory: PhantomData })
     }
 
     /// Checks a place for up to `len` bytes of result.
@@ -93,7 +161,8 @@ impl<'a> GuestMemory<'a> {
     /// `EFAULT`.
     pub fn area(&self, at: u32, len: u32) -> Result<Area<'_>> {
         let len = len as usize;
-        Ok(Area { to: self.range(at, len)?, len, memory: PhantomData })
+        let to = self.range(at, len, Use::Out)?;
+        Ok(Area { to, len, mark: self.mark(to), memory: PhantomData })
     }
 
     /// Copies a path in.
@@ -103,7 +172,7 @@ impl<'a> GuestMemory<'a> {
     /// * `ENAMETOOLONG`: longer than [`PATH_MAX`], told before anything is copied.
     pub fn path<'b>(&self, at: u32, len: u32, into: &'b mut PathBytes) -> Result<&'b [u8]> {
         let len = len as usize;
-        let from = self.range(at, len)?;
+        let from = self.range(at, len, Use::In)?;
         if len > PATH_MAX {
             return Err(Errno::NAMETOOLONG);
         }
@@ -130,22 +199,50 @@ impl<'a> GuestMemory<'a> {
         if count > IOV_MAX {
             return Err(Errno::INVAL);
         }
-        let table = self.area(at, count * 8)?;
+        let table = self.range(at, count as usize * 8, Use::In)?;
+        if let Some(elsewhere) = &self.apart {
+            return self.segments_apart(elsewhere, table, count);
+        }
         let mut list = SmallVec::with_capacity(count as usize);
         let mut room = MAX_RW_COUNT;
         for index in 0..count as usize {
-            // SAFETY: `table` is `count * 8` readable bytes, and a vector's 8 bytes need no alignment here.
-            let pair: [u8; 8] = unsafe { ptr::read_unaligned(table.to.add(index * 8).cast()) };
-            let (start, len) = halves(pair);
-            if i32::try_from(len).is_err() {
-                return Err(Errno::INVAL);
-            }
-            let base = self.range(start, len as usize)?;
-            let len = (len as usize).min(room);
+            // SAFETY: `table` is `count * 8` readable bytes by `range`, and `index` is below `count`.
+            let (start, len) = unsafe { vector(table, index) }?;
+            let base = self.range(start, len, Use::Either)?;
+            let len = len.min(room);
             room -= len;
             list.push(Segment::new(base, len));
         }
-        Ok(Segments { list, memory: PhantomData })
+        Ok(Segments { list, apart: None, memory: PhantomData })
+    }
+
+    /// The piece of the vectors that is to be moved now; all are checked.
+    #[cold]
+    fn segments_apart<'s>(
+        &'s self,
+        elsewhere: &'s Elsewhere<'a>,
+        table: *mut u8,
+        count: u32,
+    ) -> Result<Segments<'s>> {
+        let apart = &elsewhere.apart;
+        let mut vectors = SmallVec::<[(u32, usize); 8]>::new();
+        let mut room = MAX_RW_COUNT;
+        for index in 0..count as usize {
+            // SAFETY: as in `segments`.
+            let (start, len) = unsafe { vector(table, index) }?;
+            apart.check(elsewhere.len, start, len)?;
+            let len = len.min(room);
+            room -= len;
+            vectors.push((start, len));
+        }
+        let mut list = SmallVec::new();
+        let mut marks = SmallVec::new();
+        for (start, len) in apart.piece(vectors) {
+            let base = self.range(start, len, Use::Either)?;
+            marks.push(base.addr().wrapping_sub(self.base.addr()));
+            list.push(Segment::new(base, len));
+        }
+        Ok(Segments { list, apart: Some((apart, marks)), memory: PhantomData })
     }
 
     /// A buffer as one segment.
@@ -153,10 +250,35 @@ impl<'a> GuestMemory<'a> {
     /// # Errors
     /// `EFAULT`.
     pub fn buffer(&self, at: u32, len: u32) -> Result<Segments<'_>> {
-        let base = self.range(at, len as usize)?;
+        let base = self.range(at, len as usize, Use::Either)?;
         let list = SmallVec::from_slice(&[Segment::new(base, len as usize)]);
-        Ok(Segments { list, memory: PhantomData })
+        let apart = self.mark(base).map(|mark| (mark.apart, SmallVec::from_slice(&[mark.offset])));
+        Ok(Segments { list, apart, memory: PhantomData })
     }
+}
+
+/// A vector of a table: address and length.
+///
+/// # Errors
+/// `EINVAL`: a length over 2^31 - 1.
+///
+/// # Safety
+/// `table` is more than `index` times 8 readable bytes, which need no alignment.
+unsafe fn vector(table: *mut u8, index: usize) -> Result<(u32, usize)> {
+    // SAFETY: the contract.
+    let pair: [u8; 8] = unsafe { ptr::read_unaligned(table.add(index * 8).cast()) };
+    let (start, len) = halves(pair);
+    if i32::try_from(len).is_err() {
+        return Err(Errno::INVAL);
+    }
+    Ok((start, len as usize))
+}
+
+/// Where a result is in a memory apart, to which its writing is told.
+#[derive(Clone, Copy)]
+struct Mark<'m> {
+    apart: &'m Apart<'m>,
+    offset: usize,
 }
 
 /// The two little-endian numbers of 8 bytes.
@@ -168,12 +290,18 @@ fn halves(pair: [u8; 8]) -> (u32, u32) {
 /// Checked ranges of the guest's memory.
 pub struct Segments<'m> {
     list: SmallVec<[Segment; 8]>,
+    /// Of a memory apart: where each is in it.
+    apart: Option<(&'m Apart<'m>, SmallVec<[usize; 8]>)>,
     memory: PhantomData<&'m ()>,
 }
 
 impl Segments<'_> {
     /// To read into.
     pub fn sink(&self) -> Sink<'_> {
+        if let Some((apart, offsets)) = &self.apart {
+            // Their old content was copied in, so what is not filled is put back as it was.
+            offsets.iter().zip(&self.list).for_each(|(offset, segment)| apart.wrote(*offset, segment.len()));
+        }
         // SAFETY: every segment was made by `GuestMemory::range` and lies in memory that its maker vouches for
         // while `self` lives; no reference to it exists.
         unsafe { Sink::new(&self.list) }
@@ -194,6 +322,7 @@ impl Segments<'_> {
 /// A checked place for a result of `N` bytes.
 pub struct Slot<'m, const N: usize> {
     to: *mut u8,
+    mark: Option<Mark<'m>>,
     memory: PhantomData<&'m ()>,
 }
 
@@ -202,6 +331,9 @@ impl<const N: usize> Slot<'_, N> {
     pub fn put(&self, bytes: [u8; N]) {
         // SAFETY: `to` is `N` writable bytes by `GuestMemory::range`; `bytes` is ours, so they don't overlap.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.to, N) };
+        if let Some(Mark { apart, offset }) = self.mark {
+            apart.wrote(offset, N);
+        }
     }
 }
 
@@ -209,6 +341,7 @@ impl<const N: usize> Slot<'_, N> {
 pub struct Area<'m> {
     to: *mut u8,
     len: usize,
+    mark: Option<Mark<'m>>,
     memory: PhantomData<&'m ()>,
 }
 
@@ -230,6 +363,9 @@ impl Area<'_> {
             // SAFETY: `offset + count` is at most `len`, and `to` is `len` writable bytes by
             // `GuestMemory::range`; `bytes` is host memory, so they don't overlap.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.to.add(offset), count) };
+            if let Some(mark) = self.mark {
+                mark.apart.wrote(mark.offset + offset, count);
+            }
         }
         count
     }

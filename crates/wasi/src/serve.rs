@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use vnode_core::{Errno, Result};
+use vnode_core::{Errno, Result, blocking};
 use vnode_kernel::{Event, Exit, Observer, Process};
 
 use crate::errno::to_wasi;
@@ -76,10 +76,20 @@ fn watch(
     if observer.wants_text() {
         show(&mut text);
     }
-    observer.calling(name, text.as_str());
+    // A call that is only tried is told of when it is done: it may have to be made once more.
+    let tried = blocking::is_forbidden();
+    if !tried {
+        observer.calling(name, text.as_str());
+    }
     let start = Instant::now();
     let result = run();
     let time = start.elapsed();
+    if blocking::was_met() {
+        return result;
+    }
+    if tried {
+        observer.calling(name, text.as_str());
+    }
     let bytes = match result {
         Ok(Gave::Bytes(bytes)) => bytes as u64,
         _ => 0,

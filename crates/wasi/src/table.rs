@@ -120,6 +120,36 @@ pub const PREVIEW1_NAMES: &[&str] = for_each_preview1!(names);
 /// The names of `wasi_unstable`.
 pub const UNSTABLE_NAMES: &[&str] = for_each_unstable!(names);
 
+/// The functions that neither wait nor ask a filesystem for anything.
+const IMMEDIATE: &[&str] = &[
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_advise",
+    "fd_close",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_fdstat_set_rights",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_renumber",
+    "proc_exit",
+    "proc_raise",
+    "random_get",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
+];
+
+/// Whether the function of this name may have to wait, or asks a filesystem, which may block.
+pub fn may_wait(name: &str) -> bool {
+    !IMMEDIATE.contains(&name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +160,11 @@ mod tests {
         assert!(PREVIEW1_NAMES.is_sorted_by(|a, b| a.split('_').next() <= b.split('_').next() && a != b));
         let unstable: Vec<_> = PREVIEW1_NAMES.iter().filter(|name| **name != "sock_accept").collect();
         assert!(UNSTABLE_NAMES.iter().eq(unstable));
+    }
+
+    #[test]
+    fn what_need_not_wait_is_there() {
+        assert!(IMMEDIATE.iter().all(|name| PREVIEW1_NAMES.contains(name)));
+        assert!(may_wait("fd_read") && may_wait("poll_oneoff") && !may_wait("args_get"));
     }
 }

@@ -1,7 +1,7 @@
 //! The engine: Wasmtime as vnode needs it, the cache of compiled modules, and compiling.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::{Cache, CacheConfig, Config, InstancePre, Linker, Module, WasmBacktraceDetails};
 
@@ -17,6 +17,8 @@ pub const WASM_STACK: usize = 16 << 20;
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Arc<Linker<Guest>>,
+    /// For guests on executors; made when there is one.
+    linker_async: Arc<OnceLock<Linker<Guest>>>,
     cache: Option<Cache>,
     stack: usize,
 }
@@ -59,6 +61,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, Unrunnable> {
 pub struct Program {
     pub(crate) module: Module,
     pub(crate) pre: InstancePre<Guest>,
+    pre_async: Arc<OnceLock<InstancePre<Guest>>>,
+    linker_async: Arc<OnceLock<Linker<Guest>>>,
     pub(crate) shape: Arc<Shape>,
     pub(crate) stack: usize,
     cached: bool,
@@ -108,8 +112,14 @@ impl Engine {
             .async_stack_size(options.stack.saturating_mul(2));
         let engine = wasmtime::Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
-        link::add_to_linker(&mut linker, |guest: &mut Guest| guest)?;
-        Ok(Engine { engine, linker: Arc::new(linker), cache, stack: options.stack })
+        link::add_to_linker_sync(&mut linker, |guest: &mut Guest| guest)?;
+        Ok(Engine {
+            engine,
+            linker: Arc::new(linker),
+            linker_async: Arc::default(),
+            cache,
+            stack: options.stack,
+        })
     }
 
     /// Wasmtime's own engine.
@@ -139,6 +149,8 @@ impl Engine {
         Ok(Program {
             module,
             pre,
+            pre_async: Arc::default(),
+            linker_async: Arc::clone(&self.linker_async),
             shape: Arc::new(shape),
             stack: self.stack,
             cached: self.cache_hits() > hits,
@@ -173,6 +185,23 @@ impl Program {
     /// Wasmtime's own module.
     pub fn module(&self) -> &Module {
         &self.module
+    }
+
+    /// The module with the imports for a guest on an executor.
+    pub(crate) fn pre_async(&self) -> wasmtime::Result<&InstancePre<Guest>> {
+        if let Some(pre) = self.pre_async.get() {
+            return Ok(pre);
+        }
+        let linker = match self.linker_async.get() {
+            Some(linker) => linker,
+            None => {
+                let mut linker = Linker::new(self.module.engine());
+                link::add_to_linker_async(&mut linker, |guest: &mut Guest| guest)?;
+                self.linker_async.get_or_init(|| linker)
+            }
+        };
+        let pre = linker.instantiate_pre(&self.module)?;
+        Ok(self.pre_async.get_or_init(|| pre))
     }
 
     /// What its imports and exports say.

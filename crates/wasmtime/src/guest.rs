@@ -43,6 +43,11 @@ impl Guest {
         &self.process
     }
 
+    /// Its process, for who makes a call on another thread.
+    pub(crate) fn shared_process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
     /// What its program may use.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -58,8 +63,9 @@ impl Guest {
         self.memory
     }
 
-    /// The store that holds the guest has one instance, with this memory, and gets no other.
-    pub(crate) fn has_only(&mut self, memory: Memory) {
+    /// The store that holds the guest has one instance, with this memory, and gets no other: its calls need not look
+    /// for the memory. Were there another instance, its calls would read and write this one's memory.
+    pub fn has_only(&mut self, memory: Memory) {
         self.memory = Finder::Only(memory);
     }
 
@@ -70,17 +76,42 @@ impl Guest {
 }
 
 /// Makes a store keep the limits of the guest in it, and end when the guest is killed. For embedders with a store
-/// of their own; the engine must have epoch interruption, as [`config`](crate::config) has.
+/// of their own; the engine must have epoch interruption, as [`config`](crate::config) has. Without, leave it out, and
+/// give the store [`Guest::limiter`] yourself.
+///
+/// It sets the store's limiter, epoch deadline and epoch callback: an embedder with callbacks of its own asks
+/// [`Guest::limiter`] and [`Guest::process`] there, and sets them after this call.
 pub fn attach<T: 'static>(
     store: &mut Store<T>,
     get: impl Fn(&mut T) -> &mut Guest + Copy + Send + Sync + 'static,
 ) {
+    attach_with(store, get, false);
+}
+
+/// As [`attach`], for a guest on an executor: when the epoch moves, who isn't meant lets others run. An embedder that
+/// increments the epoch every few milliseconds keeps guests that compute from holding an executor's thread.
+pub fn attach_async<T: Send + 'static>(
+    store: &mut Store<T>,
+    get: impl Fn(&mut T) -> &mut Guest + Copy + Send + Sync + 'static,
+) {
+    attach_with(store, get, true);
+}
+
+fn attach_with<T: 'static>(
+    store: &mut Store<T>,
+    get: impl Fn(&mut T) -> &mut Guest + Copy + Send + Sync + 'static,
+    yields: bool,
+) {
     store.limiter(move |data| get(data).limiter());
-    // The epoch moves only when some guest of the engine is killed. Who isn't meant goes on.
+    // The epoch moves only when some guest of the engine is killed, or by the embedder. Who isn't meant goes on.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |mut context| {
         let killed = get(context.data_mut()).process.interruption().is_killed();
-        Ok(if killed { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+        Ok(match (killed, yields) {
+            (true, _) => UpdateDeadline::Interrupt,
+            (false, true) => UpdateDeadline::Yield(1),
+            (false, false) => UpdateDeadline::Continue(1),
+        })
     });
     // After the deadline is set: a kill that is not seen here moves the epoch past it.
     if get(store.data_mut()).process.interruption().is_killed() {
@@ -184,6 +215,14 @@ impl GuestBuilder {
         self.map(|process| process.env(name, value))
     }
 
+    /// More variables.
+    pub fn envs<N: Into<Vec<u8>>, V: Into<Vec<u8>>>(
+        self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
     /// Standard input from any stream.
     pub fn stdin(self, stream: Arc<dyn Stream>) -> Self {
         self.map(|process| process.stdin(stream))
@@ -279,12 +318,25 @@ impl GuestBuilder {
         self.map(|process| process.observer(observer))
     }
 
-    /// The guest, for a module.
+    /// The guest, for a module: its calls find its memory a little faster than by name.
     ///
     /// # Errors
     /// The first thing that can't be: a mount, a preopen (`ENOENT`, `ENOTDIR`), an argument or a variable
     /// (`EINVAL`: it holds a NUL byte).
     pub fn build(self, module: &Module) -> Result<Guest, SetupError> {
+        let memory = module.get_export_index("memory").map_or(Finder::Name, Finder::Export);
+        self.finish(module.engine(), memory)
+    }
+
+    /// The guest, for whichever modules of an engine.
+    ///
+    /// # Errors
+    /// As [`GuestBuilder::build`].
+    pub fn build_for(self, engine: &wasmtime::Engine) -> Result<Guest, SetupError> {
+        self.finish(engine, Finder::Name)
+    }
+
+    fn finish(self, engine: &wasmtime::Engine, memory: Finder) -> Result<Guest, SetupError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
@@ -307,10 +359,10 @@ impl GuestBuilder {
         })?;
         Ok(Guest {
             process: Arc::new(process),
-            memory: module.get_export_index("memory").map_or(Finder::Name, Finder::Export),
+            memory,
             limiter: Limiter::new(&self.limits),
             limits: self.limits,
-            engine: module.engine().clone(),
+            engine: engine.clone(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! An instance whose exported functions the embedder calls as he likes: a plugin, a library, a test.
 
 use vnode_core::Errno;
-use wasmtime::{Memory, Store, WasmParams, WasmResults};
+use wasmtime::{Memory, Store, TypedFunc, WasmParams, WasmResults};
 
 use crate::engine::Program;
 use crate::guest::{self, Guest};
@@ -55,6 +55,21 @@ impl Program {
         let memory = instance.get_memory(&mut store, "memory");
         Ok(Instance { store, instance, memory })
     }
+
+    /// As [`Program::instantiate`], for calls by [`Instance::call_async`] on an executor.
+    ///
+    /// # Errors
+    /// As [`Program::instantiate`].
+    pub async fn instantiate_async(&self, guest: Guest) -> Result<Instance, StartError> {
+        let failed = |error| StartError::Instance(format!("{error:#}"));
+        self.check_shared_memory(&guest)?;
+        let mut store = Store::new(self.module.engine(), guest);
+        guest::attach_async(&mut store, |guest| guest);
+        let instance =
+            self.pre_async().map_err(failed)?.instantiate_async(&mut store).await.map_err(failed)?;
+        let memory = instance.get_memory(&mut store, "memory");
+        Ok(Instance { store, instance, memory })
+    }
 }
 
 impl Instance {
@@ -66,19 +81,38 @@ impl Instance {
     /// Calls an exported function: `instance.call::<(i32, i64), i32>("f", (1, 2))`.
     ///
     /// # Errors
-    /// The function is not there or has another type; the guest ended, now or before.
+    /// The function is not there or has another type; the guest ended, now or before. An instance that was made by
+    /// [`Program::instantiate_async`] is called by [`Instance::call_async`] only.
     pub fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, params: P) -> Result<R, CallError> {
+        let function = self.function::<P, R>(name)?;
+        let result = function.call(&mut self.store, params);
+        result.map_err(|error| CallError::Ended(outcome(self.store.data(), Err(error))))
+    }
+
+    /// As [`Instance::call`], on an executor. A guest whose call is dropped before it is done can be called again only
+    /// if its code bears that.
+    ///
+    /// # Errors
+    /// As [`Instance::call`].
+    pub async fn call_async<P, R>(&mut self, name: &str, params: P) -> Result<R, CallError>
+    where
+        P: WasmParams + Sync,
+        R: WasmResults + Sync,
+    {
+        let function = self.function::<P, R>(name)?;
+        let result = function.call_async(&mut self.store, params).await;
+        result.map_err(|error| CallError::Ended(outcome(self.store.data(), Err(error))))
+    }
+
+    fn function<P: WasmParams, R: WasmResults>(&mut self, name: &str) -> Result<TypedFunc<P, R>, CallError> {
         if self.guest().process().exit().is_some() {
             return Err(CallError::Over);
         }
         let function = self.instance.get_func(&mut self.store, name);
         let function = function.ok_or_else(|| CallError::Missing(name.to_owned()))?;
-        let function = function
-            .typed::<P, R>(&self.store)
-            .map_err(|error| CallError::OtherType { name: name.to_owned(), why: format!("{error:#}") })?;
         function
-            .call(&mut self.store, params)
-            .map_err(|error| CallError::Ended(outcome(self.store.data(), Err(error))))
+            .typed::<P, R>(&self.store)
+            .map_err(|error| CallError::OtherType { name: name.to_owned(), why: format!("{error:#}") })
     }
 
     /// Copies bytes out of the exported memory `memory`.

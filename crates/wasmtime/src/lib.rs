@@ -99,6 +99,7 @@
 //!
 //! None of its own. A host function holds no lock of the kernel's when it returns to the guest.
 mod engine;
+mod executor;
 mod guest;
 mod instance;
 mod kind;
@@ -106,14 +107,16 @@ mod limits;
 mod link;
 mod memory;
 mod run;
+mod workers;
 
 pub use engine::{Engine, EngineError, EngineOptions, Program, WASM_STACK};
 pub use engine::{config, default_cache_directory, inspect};
-pub use guest::{Guest, GuestBuilder, Killer, Policy, SetupError, attach};
+pub use guest::{Guest, GuestBuilder, Killer, Policy, SetupError, attach, attach_async};
 pub use instance::{CallError, Instance};
 pub use kind::{ImportName, Known, MissingImport, Shape, Unrunnable, check, shape};
 pub use limits::Limits;
-pub use link::{Ended, HostPanic, add_to_linker};
+pub use link::add_to_linker_sync as add_to_linker;
+pub use link::{Ended, HostPanic, add_to_linker_async, add_to_linker_sync};
 pub use run::{Outcome, StartError, Trap, outcome};
 pub use vnode_kernel::stream;
 pub use wasmtime::{WasmParams, WasmResults};

@@ -7,6 +7,7 @@ use vnode_kernel::{Exit, Process};
 use vnode_wasi::{Answer, GuestMemory, Outcome};
 use wasmtime::{Caller, Engine, FuncType, Linker, ValType};
 
+use crate::executor;
 use crate::guest::Guest;
 use crate::memory;
 
@@ -28,12 +29,15 @@ pub struct HostPanic {
 /// Gives a linker the functions of `wasi_snapshot_preview1` and `wasi_unstable`, for stores of any data: `get` finds
 /// the guest in it.
 ///
-/// Each call finds the memory of the instance that calls, so a store may hold several instances that share one
-/// guest's files.
+/// Each call finds the memory of the instance that calls, its export `memory`, so a store may hold several instances
+/// that share one guest's files. The engine's configuration is the embedder's: nothing here needs anything of it. What
+/// [`attach`](crate::attach) does needs interruption by epochs.
+///
+/// A call that waits or blocks holds its thread; for an executor's threads there is [`add_to_linker_async`].
 ///
 /// # Errors
 /// The linker has one of these names already.
-pub fn add_to_linker<T: 'static>(
+pub fn add_to_linker_sync<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut Guest + Copy + Send + Sync + 'static,
 ) -> wasmtime::Result<()> {
@@ -55,20 +59,77 @@ pub fn add_to_linker<T: 'static>(
     Ok(())
 }
 
-/// One call of a guest. What panics in it ends this guest; the process's locks don't poison.
+/// As [`add_to_linker_sync`], for guests that run on an executor's threads, by `instantiate_async` and `call_async`: no
+/// call of a guest blocks such a thread. Any executor will do.
+///
+/// A call is made at once, on the thread that it is on. If it has to wait - for a stream, for a time - its future is
+/// pending until what it waits for comes, and no thread is used for that. If it may block - in a filesystem with
+/// [`Caps::BLOCKING`](vnode_core::fs::Caps::BLOCKING), in the embedder's own `Write` - another thread makes it, with
+/// copies of what it needs of the guest's memory, and reads and writes go by pieces of 64 KiB. There are up to
+/// 512 such threads, for all guests together; they end when they have nothing to do for ten seconds.
+///
+/// The future of a guest's call may be dropped at any time. What waits then ends; what another thread does is done to
+/// its end, and nobody gets the result.
+///
+/// # Errors
+/// The linker has one of these names already.
+pub fn add_to_linker_async<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    get: impl Fn(&mut T) -> &mut Guest + Copy + Send + Sync + 'static,
+) -> wasmtime::Result<()> {
+    macro_rules! define {
+        ([$module:literal] $(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $path:path;)*) => {
+            $(
+                match vnode_wasi::may_wait(stringify!($name)) {
+                    true => linker.func_wrap_async(
+                        $module,
+                        stringify!($name),
+                        move |caller: Caller<'_, T>, ($($arg,)*): ($($type,)*)| {
+                            executor::call::<T, $result>(caller, get, stringify!($name), move |process, memory| {
+                                $path(process, memory, $($arg),*)
+                            })
+                        },
+                    )?,
+                    false => linker.func_wrap(
+                        $module,
+                        stringify!($name),
+                        move |mut caller: Caller<'_, T>, $($arg: $type),*| -> wasmtime::Result<$result> {
+                            call(&mut caller, get, stringify!($name), |process, memory| {
+                                $path(process, memory, $($arg),*)
+                            })
+                        },
+                    )?,
+                };
+            )*
+        };
+    }
+    vnode_wasi::for_each_preview1!(define "wasi_snapshot_preview1");
+    vnode_wasi::for_each_unstable!(define "wasi_unstable");
+    Ok(())
+}
+
+/// One call of a guest, on the thread that it is on.
 fn call<T: 'static, R: Answer>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut Guest,
     name: &'static str,
     function: impl FnOnce(&Process, &GuestMemory<'_>) -> Outcome,
 ) -> wasmtime::Result<R> {
-    let outcome = memory::with(caller, get, |process, memory| {
-        catch_unwind(AssertUnwindSafe(|| function(process, memory)))
-    });
+    answer(memory::with(caller, get, |process, memory| guarded(name, || function(process, memory))))
+}
+
+/// Makes a call. What panics in it ends this guest; the process's locks don't poison.
+pub(crate) fn guarded(name: &'static str, call: impl FnOnce() -> Outcome) -> Result<Outcome, HostPanic> {
+    catch_unwind(AssertUnwindSafe(call))
+        .map_err(|panic| HostPanic { call: name, message: message_of(&*panic) })
+}
+
+/// What the guest is answered.
+pub(crate) fn answer<R: Answer>(outcome: Result<Outcome, HostPanic>) -> wasmtime::Result<R> {
     match outcome {
         Ok(Ok(errno)) => Ok(R::of(errno)),
         Ok(Err(exit)) => Err(Ended(exit).into()),
-        Err(panic) => Err(HostPanic { call: name, message: message_of(&*panic) }.into()),
+        Err(panic) => Err(panic.into()),
     }
 }
 

@@ -1,13 +1,16 @@
 //! Running a guest whole: on a thread of its own, watched, to its end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use vnode_kernel::Exit;
+use vnode_kernel::{Alarm, Exit};
 use wasmtime::{Store, ThrownException, WasmBacktrace};
 
 use crate::engine::Program;
-use crate::guest::{self, Guest};
+use crate::guest::{self, Guest, Killer};
 use crate::link::{Ended, HostPanic};
 
 /// What host functions have below the guest's own stack.
@@ -129,6 +132,39 @@ impl Program {
         Ok(outcome(store.data(), result))
     }
 
+    /// Runs a guest to its end on the threads of whatever executor polls this: no call of the guest's blocks them
+    /// ([`add_to_linker_async`](crate::add_to_linker_async)). What it computes holds such a thread, unless the embedder
+    /// increments the engine's epoch now and then ([`attach_async`](crate::attach_async)).
+    ///
+    /// Dropping the future ends the guest.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub async fn run_async(&self, guest: Guest) -> Result<Outcome, StartError> {
+        self.check_shared_memory(&guest)?;
+        let timeout = Timeout::start(&guest)?;
+        let mut store = Store::new(self.module.engine(), guest);
+        guest::attach_async(&mut store, |guest| guest);
+        let pre = self.pre_async().map_err(|error| StartError::Instance(format!("{error:#}")))?;
+        let result = match pre.instantiate_async(&mut store).await {
+            Ok(instance) => {
+                if let Some(memory) = instance.get_memory(&mut store, "memory") {
+                    store.data_mut().has_only(memory);
+                }
+                match instance.get_typed_func::<(), ()>(&mut store, "_start") {
+                    Ok(start) => start.call_async(&mut store, ()).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) if is_of_guest(&error) => Err(error),
+            Err(error) => return Err(StartError::Instance(format!("{error:#}"))),
+        };
+        Ok(match outcome(store.data(), result) {
+            Outcome::Killed if timeout.is_over() => Outcome::TimedOut,
+            outcome => outcome,
+        })
+    }
+
     /// A shared memory doesn't ask the limiter when it grows.
     pub(crate) fn check_shared_memory(&self, guest: &Guest) -> Result<(), StartError> {
         let maximum = self.shape.shared_pages.map(|pages| pages.saturating_mul(64 << 10));
@@ -138,6 +174,35 @@ impl Program {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Kills a guest when its time is over; dropped, it doesn't.
+struct Timeout(Option<(Arc<KillLate>, Alarm)>);
+
+struct KillLate {
+    killer: Killer,
+    over: AtomicBool,
+}
+
+impl Wake for KillLate {
+    fn wake(self: Arc<Self>) {
+        self.over.store(true, Ordering::SeqCst);
+        self.killer.kill();
+    }
+}
+
+impl Timeout {
+    fn start(guest: &Guest) -> Result<Timeout, StartError> {
+        let Some(limit) = guest.limits().time else { return Ok(Timeout(None)) };
+        let late = Arc::new(KillLate { killer: guest.killer(), over: AtomicBool::new(false) });
+        let alarm = Alarm::after(limit, &Waker::from(Arc::clone(&late)))
+            .map_err(|errno| StartError::Instance(format!("no timer: {errno}")))?;
+        Ok(Timeout(Some((late, alarm))))
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.as_ref().is_some_and(|(late, _)| late.over.load(Ordering::SeqCst))
     }
 }
 

@@ -42,6 +42,7 @@ const CLOSED: u32 = 900;
 /// A process that makes its calls as a guest of preview 1.
 pub struct Preview1 {
     abi: Abi,
+    thread: Thread,
     program: Program,
     /// The process that does what the ABI can't say.
     beside: Vnode,
@@ -59,6 +60,13 @@ pub struct Preview1 {
     wrong: Option<String>,
 }
 
+/// Whose threads the guest runs on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    Own,
+    Executors,
+}
+
 /// A guest with the credentials and the umask that it was made for.
 struct Calling {
     trampolines: Trampolines,
@@ -72,13 +80,26 @@ impl Preview1 {
     /// # Errors
     /// The text of what went wrong: the engine or the guest's module can't be had here.
     pub fn new(abi: Abi) -> std::result::Result<Self, String> {
+        Preview1::on(abi, Thread::Own, Runs::Taken)
+    }
+
+    /// The same on an executor, with memory filesystems that count as ones that may block: each call that concerns
+    /// one is made by another thread, with copies of what it needs of the guest's memory.
+    ///
+    /// # Errors
+    /// As [`Preview1::new`].
+    pub fn on_an_executor(abi: Abi) -> std::result::Result<Self, String> {
+        Preview1::on(abi, Thread::Executors, Runs::Blocking)
+    }
+
+    fn on(abi: Abi, thread: Thread, runs: Runs) -> std::result::Result<Self, String> {
         let engine = Engine::new(&EngineOptions::default()).map_err(|error| error.to_string())?;
         let program =
             engine.compile(trampolines::module(abi).as_bytes()).map_err(|error| error.to_string())?;
-        let beside =
-            memory::subject(Layout::Root, Runs::Taken).map_err(|errno| format!("a tree: {errno:?}"))?;
+        let beside = memory::subject(Layout::Root, runs).map_err(|errno| format!("a tree: {errno:?}"))?;
         Ok(Preview1 {
             abi,
+            thread,
             program,
             beside,
             guest: None,
@@ -124,7 +145,11 @@ impl Preview1 {
             .clocks(self.beside.clocks())
             .build(self.program.module())
             .map_err(|error| error.to_string())?;
-        let started = self.program.instantiate(guest).map(|instance| Trampolines::new(instance, self.abi));
+        let instance = match self.thread {
+            Thread::Own => self.program.instantiate(guest),
+            Thread::Executors => pollster::block_on(self.program.instantiate_async(guest)),
+        };
+        let started = instance.map(|instance| Trampolines::new(instance, self.abi, self.thread));
         started.map_err(|error| error.to_string())
     }
 

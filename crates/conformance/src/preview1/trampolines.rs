@@ -5,6 +5,7 @@ use vnode_core::{Errno, Result};
 use vnode_wasi::errno::from_wasi;
 use vnode_wasmtime::{Guest, Instance, WasmParams};
 
+use super::Thread;
 use super::wire::{Abi, Filestat};
 
 /// The guest's module.
@@ -35,6 +36,7 @@ const LISTED: u32 = 1003;
 /// The guest and where its next path goes.
 pub(super) struct Trampolines {
     instance: Instance,
+    thread: Thread,
     abi: Abi,
     next_path: u32,
     /// What ended the guest or can't be, the first time.
@@ -45,17 +47,21 @@ pub(super) struct Trampolines {
 type Text = (u32, u32);
 
 impl Trampolines {
-    pub(super) fn new(instance: Instance, abi: Abi) -> Self {
-        Trampolines { instance, abi, next_path: PATHS, broken: None }
+    pub(super) fn new(instance: Instance, abi: Abi, thread: Thread) -> Self {
+        Trampolines { instance, abi, thread, next_path: PATHS, broken: None }
     }
 
     pub(super) fn guest(&self) -> &Guest {
         self.instance.guest()
     }
 
-    fn call<P: WasmParams>(&mut self, name: &str, params: P) -> Result<()> {
+    fn call<P: WasmParams + Sync>(&mut self, name: &str, params: P) -> Result<()> {
         self.next_path = PATHS;
-        match self.instance.call::<P, i32>(name, params) {
+        let called = match self.thread {
+            Thread::Own => self.instance.call::<P, i32>(name, params),
+            Thread::Executors => pollster::block_on(self.instance.call_async::<P, i32>(name, params)),
+        };
+        match called {
             Ok(0) => Ok(()),
             Ok(number) => match u16::try_from(number).ok().and_then(from_wasi) {
                 Some(errno) => Err(errno),

@@ -5,6 +5,7 @@
 
 mod process;
 mod resolve;
+#[cfg(feature = "engine")]
 mod shared;
 mod subject;
 

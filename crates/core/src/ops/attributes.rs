@@ -142,7 +142,7 @@ impl Caller<'_> {
             FileType::Directory => return Err(Errno::ISDIR),
             _ => return Err(Errno::INVAL),
         }
-        access::check(self.cx, &at.attr(self.cx)?, May::WRITE)?;
+        at.check(self.cx, May::WRITE)?;
         at.mount.want_write()?;
         let mode = self.mode_after_write(&at)?;
         self.setattr(&at, &SetAttr { mode, size: Some(len), ..SetAttr::default() })
@@ -157,9 +157,8 @@ impl Caller<'_> {
         if may.is_empty() {
             return Ok(());
         }
-        access::check(self.cx, &at.attr(self.cx)?, may)?;
-        let on_medium = matches!(at.kind(), FileType::Regular | FileType::Directory | FileType::Symlink);
-        if may.contains(May::WRITE) && on_medium { at.mount.want_write() } else { Ok(()) }
+        at.check(self.cx, may)?;
+        if may.contains(May::WRITE) && at.is_on_medium() { at.mount.want_write() } else { Ok(()) }
     }
 
     /// What the filesystem of a path has and has left (`statvfs(3)`).

@@ -137,7 +137,7 @@ impl Caller<'_> {
         may.set(May::READ, how.access.contains(Access::READ));
         may.set(May::WRITE, writes);
         if !may.is_empty() {
-            access::check(self.cx, &place.attr(self.cx)?, may)?;
+            place.check(self.cx, may)?;
         }
         if how.access.contains(Access::WRITE) && regular {
             place.mount.want_write()?;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use vnode_core::fs::Access;
-use vnode_core::{Errno, Result};
+use vnode_core::{Errno, Result, blocking};
 
+use crate::attempt::{self, Kept};
 use crate::clock::{ClockId, Clocks};
 use crate::fd_table::Fd;
 use crate::open_file::{OpenFile, What};
@@ -65,35 +66,45 @@ enum Waited {
     Stream(Arc<OpenFile>, Interest),
 }
 
+impl Waited {
+    fn deadline(&self) -> Option<u64> {
+        match self {
+            Waited::Deadline { at, .. } => Some(*at),
+            Waited::Known(_) | Waited::Stream(..) => None,
+        }
+    }
+}
+
 impl Process {
     /// Waits until at least one of `list` has come, and answers all that have.
     ///
     /// # Errors
     /// `EINTR`: the process is to end. `ENFILE`, `ENOMEM`: the host has no means left to sleep.
     pub fn poll(&self, list: &[Poll]) -> Result<SmallVec<[PollEvent; 8]>> {
-        let waited: SmallVec<[Waited; 8]> = list.iter().map(|poll| self.look_up(poll)).collect();
-        let watches: SmallVec<[Watch<'_>; 8]> = waited
-            .iter()
-            .filter_map(|waited| match waited {
-                Waited::Stream(file, interest) => match &file.what {
-                    What::Stream(stream) => Some(stream.watch(*interest)),
-                    _ => None,
-                },
-                _ => None,
-            })
-            .collect();
-        Wait::blocking(self.interruption()).until(&watches, || look(&*self.clocks, &waited))
+        let kept = attempt::kept().deadlines;
+        let deadline = |index: usize| kept.get(index).copied().flatten();
+        let list = list.iter().enumerate();
+        let waited: SmallVec<[Waited; 8]> =
+            list.map(|(index, poll)| self.look_up(poll, deadline(index))).collect();
+        let watches = watches(&waited);
+        let come = Wait::blocking(self.interruption()).until(&watches, || look(&*self.clocks, &waited));
+        if come.is_err() {
+            // What is relative to the first try stays so.
+            let deadlines = waited.iter().map(Waited::deadline).collect();
+            attempt::keep(Kept { deadlines, ..Kept::default() });
+        }
+        come
     }
 
-    fn look_up(&self, poll: &Poll) -> Waited {
+    fn look_up(&self, poll: &Poll, kept: Option<u64>) -> Waited {
         let result = match *poll {
-            Poll::Clock { clock, timeout, absolute } => self.deadline(clock, timeout, absolute),
+            Poll::Clock { clock, timeout, absolute } => self.deadline(clock, timeout, absolute, kept),
             Poll::Fd { fd, interest } => self.waited_fd(fd, interest),
         };
         result.unwrap_or_else(|errno| Waited::Known(Err(errno)))
     }
 
-    fn deadline(&self, clock: ClockId, timeout: u64, absolute: bool) -> Result<Waited> {
+    fn deadline(&self, clock: ClockId, timeout: u64, absolute: bool, kept: Option<u64>) -> Result<Waited> {
         let slice = match clock {
             // A thread that sleeps has no processor time (`clock_nanosleep(2)`).
             ClockId::ThreadCpu => return Err(Errno::INVAL),
@@ -104,7 +115,7 @@ impl Process {
         // What is relative to the time of day is not changed when that is set.
         let clock = if clock == ClockId::Realtime && !absolute { ClockId::Monotonic } else { clock };
         let now = self.clocks.time(clock)?;
-        let at = if absolute { timeout } else { now.saturating_add(timeout) };
+        let at = if absolute { timeout } else { kept.unwrap_or_else(|| now.saturating_add(timeout)) };
         Ok(Waited::Deadline { clock, at, slice })
     }
 
@@ -119,7 +130,7 @@ impl Process {
                 let bytes = match interest {
                     Interest::Read => {
                         let size = self.call(|caller| place.attr(caller.cx))?.size;
-                        size.saturating_sub(*file.position.lock())
+                        size.saturating_sub(*blocking::lock(&file.position)?)
                     }
                     Interest::Write => 0,
                 };
@@ -127,6 +138,23 @@ impl Process {
             }
         }
     }
+}
+
+/// What to watch. However often a guest names a stream, it costs the host one place in a queue or one descriptor;
+/// different streams are few, for a guest can't open any.
+fn watches(waited: &[Waited]) -> SmallVec<[Watch<'_>; 8]> {
+    let mut watches = SmallVec::<[Watch<'_>; 8]>::new();
+    for waited in waited {
+        if let Waited::Stream(file, interest) = waited
+            && let What::Stream(stream) = &file.what
+        {
+            let watch = stream.watch(*interest);
+            if !watches.iter().any(|known| known.is(&watch)) {
+                watches.push(watch);
+            }
+        }
+    }
+    watches
 }
 
 /// What has come, or how long nothing will.

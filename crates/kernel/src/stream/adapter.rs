@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use vnode_core::fs::Access;
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Errno, FileType, Result};
+use vnode_core::{Errno, FileType, Result, blocking};
 
 use crate::stream::{Interest, Readiness, Stream};
 use crate::wait::{Look, Wait, WaitQueue, Watch};
@@ -139,7 +139,8 @@ impl Stream for Reader {
     }
 }
 
-/// A stream that writes to any `Write`, in the guest's own thread: a writer that blocks can't be interrupted.
+/// A stream that writes to any `Write`, in the guest's own thread: a writer that blocks can't be interrupted. On an
+/// executor's thread it is never called; a thread that may block does it.
 pub struct Writer {
     writer: Mutex<Box<dyn Write + Send>>,
 }
@@ -161,6 +162,7 @@ impl Stream for Writer {
     }
 
     fn write(&self, _: Wait<'_>, from: &mut Source<'_>) -> Result<usize> {
+        blocking::check()?;
         let mut writer = self.writer.lock();
         let mut piece = [0; 8192];
         let mut done = 0;

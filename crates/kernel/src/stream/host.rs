@@ -6,8 +6,9 @@ use rustix::event::PollFlags;
 use rustix::fs::FileType as HostType;
 use vnode_core::fs::Access;
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Errno, FileType, Result};
+use vnode_core::{Errno, FileType, Result, blocking};
 
+use crate::attempt::{self, Kept};
 use crate::stream::{Interest, Readiness, Stream};
 use crate::wait::{Look, Wait, Watch, host_ready};
 
@@ -106,13 +107,18 @@ impl HostStream {
     }
 
     fn transfer(&self, wait: Wait<'_>, piece: &mut [u8], from: &mut Source<'_>) -> Result<usize> {
-        let mut done = 0;
+        let mut done = attempt::kept().written;
+        from.advance(done);
         while from.remaining() > 0 {
             let taken = from.take(piece);
             let mut written = 0;
             while let Some(rest) = piece.get(written..taken).filter(|rest| !rest.is_empty()) {
                 match self.write_piece(wait, rest) {
                     Ok(count) => written += count,
+                    Err(error) if blocking::was_met() => {
+                        attempt::keep(Kept { written: done + written, ..Kept::default() });
+                        return Err(error);
+                    }
                     Err(_) if done + written > 0 => return Ok(done + written),
                     Err(error) => return Err(error),
                 }
@@ -145,11 +151,18 @@ impl Stream for HostStream {
                 &mut large[..]
             }
         };
+        if !self.may_block {
+            blocking::check()?;
+        }
         let count = self.read_piece(wait, piece)?;
         Ok(into.put(&piece[..count]))
     }
 
     fn write(&self, wait: Wait<'_>, from: &mut Source<'_>) -> Result<usize> {
+        if !self.may_block {
+            // A file, which is always ready, and may be on a slow disk.
+            blocking::check()?;
+        }
         if self.may_block || from.remaining() <= PIECE {
             return self.transfer(wait, &mut [0; PIECE], from);
         }

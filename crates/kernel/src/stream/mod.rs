@@ -38,6 +38,9 @@ pub struct Readiness {
 }
 
 /// A stream of bytes without offset.
+///
+/// A call that has to wait does so by [`Wait::until`], before it has any effect. One that may block the thread otherwise
+/// asks [`blocking::check`](vnode_core::blocking::check) first.
 pub trait Stream: Send + Sync {
     /// [`FileType::CharDevice`] for a terminal, else [`FileType::Fifo`].
     fn kind(&self) -> FileType;

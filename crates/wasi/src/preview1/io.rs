@@ -2,7 +2,7 @@
 
 use core::ops::ControlFlow;
 
-use vnode_core::Result;
+use vnode_core::{FileType, Result};
 use vnode_kernel::{Process, Whence};
 
 use crate::decode;
@@ -19,9 +19,16 @@ struct Transfer {
     iovs_len: u32,
     offset: Option<u64>,
     count: u32,
+    writes: bool,
 }
 
 impl Transfer {
+    /// Whether a piece that was moved whole is followed by another one: a read of a stream gives what is there.
+    fn may_go_on(&self, process: &Process) -> bool {
+        let kind = process.fd_state(self.fd).map(|(file, _)| file.kind());
+        self.writes || kind == Ok(FileType::Regular)
+    }
+
     /// Moves bytes by `work`.
     fn run(
         self,
@@ -32,8 +39,13 @@ impl Transfer {
     ) -> Outcome {
         let run = || {
             let (segments, slot) = (memory.segments(self.iovs, self.iovs_len)?, memory.slot(self.count)?);
-            let count = work(&segments)?;
-            slot.put((count as u32).to_le_bytes());
+            let count = match work(&segments) {
+                // What earlier pieces moved is moved.
+                Err(_) if memory.skipped() > 0 => 0,
+                result => result?,
+            };
+            let all = memory.moved(count, || self.may_go_on(process));
+            slot.put((all as u32).to_le_bytes());
             Ok(Gave::Bytes(count))
         };
         observed(process, memory, name, run, |show| {
@@ -55,7 +67,7 @@ pub fn fd_read(
     iovs_len: u32,
     nread: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nread };
+    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nread, writes: false };
     transfer.run(process, memory, "fd_read", |segments| process.read(fd, &mut segments.sink()))
 }
 
@@ -69,7 +81,8 @@ pub fn fd_pread(
     offset: u64,
     nread: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nread };
+    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nread, writes: false };
+    let offset = offset.saturating_add(memory.skipped() as u64);
     transfer.run(process, memory, "fd_pread", |segments| process.pread(fd, offset, &mut segments.sink()))
 }
 
@@ -82,7 +95,7 @@ pub fn fd_write(
     iovs_len: u32,
     nwritten: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nwritten };
+    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nwritten, writes: true };
     transfer.run(process, memory, "fd_write", |segments| process.write(fd, &mut segments.source()))
 }
 
@@ -96,7 +109,8 @@ pub fn fd_pwrite(
     offset: u64,
     nwritten: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nwritten };
+    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nwritten, writes: true };
+    let offset = offset.saturating_add(memory.skipped() as u64);
     transfer.run(process, memory, "fd_pwrite", |segments| process.pwrite(fd, offset, &mut segments.source()))
 }
 

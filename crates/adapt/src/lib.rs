@@ -1,0 +1,14 @@
+//! Filesystems made from a filesystem.
+mod call;
+mod events;
+mod faults;
+mod forward;
+mod hook;
+mod quota;
+mod read_only;
+
+pub use call::{Op, OpSet};
+pub use events::Events;
+pub use faults::{Fault, FaultControl, Faults};
+pub use quota::{Exceeded, Quota, QuotaBuilder, QuotaNode, QuotaUsage};
+pub use read_only::ReadOnly;

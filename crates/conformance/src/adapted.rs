@@ -1,0 +1,134 @@
+//! Decorated memory filesystems as subjects, composed at run time: each decorator is put over a filesystem of a type
+//! that it doesn't know.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vnode_adapt::{Events, FaultControl, Faults, Quota};
+use vnode_core::{FilesystemRef, Mode, Result};
+use vnode_memory::Memory;
+
+use crate::vnode::{Layout, Make, Vnode};
+
+/// A decorator that changes nothing until it is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// A [`Quota`], with the limits that a mount asks for.
+    Quota,
+    /// [`Events`].
+    Events,
+    /// [`Faults`], none of them armed.
+    Faults,
+}
+
+/// What is kept of the filesystems that a subject was given, to look at later.
+#[derive(Clone, Default)]
+pub struct Books(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    accounts: Vec<Account>,
+    controls: Vec<FaultControl>,
+    findings: Vec<String>,
+}
+
+/// A quota, and the memory filesystem below, which counts for itself.
+struct Account {
+    quota: Arc<Quota<FilesystemRef>>,
+    memory: Arc<Memory>,
+}
+
+impl Account {
+    fn finding(&self) -> Option<String> {
+        let (quota, memory) = (self.quota.usage(), self.memory.usage());
+        let same = (quota.bytes, quota.inodes) == (memory.bytes, memory.inodes);
+        (!same).then(|| format!("the quota counts {quota:?}, the filesystem below {memory:?}"))
+    }
+}
+
+impl fmt::Debug for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Books").field("findings", &self.findings()).finish_non_exhaustive()
+    }
+}
+
+impl Books {
+    fn with<T>(&self, work: impl FnOnce(&mut Kept) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Compares every quota with the filesystem below, and lets go of both.
+    fn settle(&self) {
+        self.with(|kept| {
+            let wrong: Vec<_> = kept.accounts.drain(..).filter_map(|account| account.finding()).collect();
+            kept.findings.extend(wrong);
+        });
+    }
+
+    /// Where a quota counted other than the filesystem below, until now.
+    pub fn findings(&self) -> Vec<String> {
+        self.settle();
+        self.with(|kept| kept.findings.clone())
+    }
+
+    /// The controls of all [`Faults`] that were made.
+    pub fn controls(&self) -> Vec<FaultControl> {
+        self.with(|kept| kept.controls.clone())
+    }
+}
+
+/// A process on memory filesystems under `layers`, the innermost first.
+///
+/// # Errors
+/// Those of [`Vnode::new`].
+pub fn subject(layout: Layout, layers: &[Layer]) -> Result<(Vnode, Books)> {
+    let books = Books::default();
+    let names: Vec<_> = layers.iter().rev().map(|layer| format!("{layer:?} over ")).collect();
+    let subject = Vnode::new(&format!("{}memory", names.concat()), layout, maker(layers, &books))?;
+    Ok((subject, books))
+}
+
+fn maker(layers: &[Layer], books: &Books) -> Make {
+    let (layers, books) = (layers.to_vec(), books.clone());
+    Box::new(move |size, inodes| {
+        // The filesystems of the last case are done with; those of this one may be several.
+        if size == 0 && inodes == 0 {
+            books.settle();
+        }
+        made(&layers, &books, size, inodes)
+    })
+}
+
+fn made(layers: &[Layer], books: &Books, size: u64, inodes: u64) -> FilesystemRef {
+    let limited = layers.contains(&Layer::Quota);
+    let builder = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0);
+    let builder = if limited { builder } else { builder.max_bytes(size).max_inodes(inodes) };
+    let memory = Arc::new(builder.build());
+    let mut fs = FilesystemRef::new::<Memory>(memory.clone());
+    for layer in layers {
+        fs = match layer {
+            Layer::Quota => {
+                let builder = Quota::<FilesystemRef>::builder().max_bytes(size).max_inodes(inodes);
+                match builder.build(fs.clone()) {
+                    Ok(quota) => {
+                        let quota = Arc::new(quota);
+                        let memory = memory.clone();
+                        books.with(|kept| kept.accounts.push(Account { quota: quota.clone(), memory }));
+                        FilesystemRef::new::<Quota<FilesystemRef>>(quota)
+                    }
+                    Err(errno) => {
+                        books.with(|kept| kept.findings.push(format!("no quota could be made: {errno:?}")));
+                        fs
+                    }
+                }
+            }
+            Layer::Events => FilesystemRef::new::<Events<FilesystemRef>>(Events::new(fs)),
+            Layer::Faults => {
+                let faults = Faults::new(fs);
+                books.with(|kept| kept.controls.push(faults.control()));
+                FilesystemRef::new::<Faults<FilesystemRef>>(faults)
+            }
+        };
+    }
+    fs
+}
