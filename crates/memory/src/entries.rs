@@ -44,7 +44,7 @@ pub(crate) struct Entries {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position(usize);
 
-fn hash_of(hasher: &ahash::RandomState, name: &[u8]) -> u32 {
+pub(crate) fn hash_of(hasher: &ahash::RandomState, name: &[u8]) -> u32 {
     let mut state = hasher.build_hasher();
     state.write(name);
     state.finish() as u32
