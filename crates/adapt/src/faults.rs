@@ -94,7 +94,12 @@ pub struct Faults<F> {
 impl<F: Filesystem> Faults<F> {
     /// A filesystem with no fault armed.
     pub fn new(fs: F) -> Self {
-        Faults { fs, hook: FaultControl::default() }
+        Faults::controlled_by(fs, &FaultControl::default())
+    }
+
+    /// A filesystem whose calls count with those of others under the same control, and suffer its faults.
+    pub fn controlled_by(fs: F, control: &FaultControl) -> Self {
+        Faults { fs, hook: control.clone() }
     }
 
     /// What arms faults and counts calls, for as long as one likes.

@@ -4,9 +4,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vnode_adapt::{Events, FaultControl, Faults, Quota};
+use vnode_adapt::{Events, FaultControl, Faults, Quota, QuotaUsage};
 use vnode_core::{FilesystemRef, Mode, Result};
-use vnode_memory::Memory;
+use vnode_memory::{Memory, Usage};
 
 use crate::vnode::{Layout, Make, Vnode};
 
@@ -28,8 +28,9 @@ pub struct Books(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     accounts: Vec<Account>,
-    controls: Vec<FaultControl>,
+    control: FaultControl,
     findings: Vec<String>,
+    unmade: usize,
 }
 
 /// A quota, and the memory filesystem below, which counts for itself.
@@ -71,9 +72,20 @@ impl Books {
         self.with(|kept| kept.findings.clone())
     }
 
-    /// The controls of all [`Faults`] that were made.
-    pub fn controls(&self) -> Vec<FaultControl> {
-        self.with(|kept| kept.controls.clone())
+    /// What each quota, and the filesystem below it, count now.
+    pub fn usages(&self) -> Vec<(QuotaUsage, Usage)> {
+        let usage = |account: &Account| (account.quota.usage(), account.memory.usage());
+        self.with(|kept| kept.accounts.iter().map(usage).collect())
+    }
+
+    /// How many quotas could not be made, for their filesystem failed.
+    pub fn unmade(&self) -> usize {
+        self.with(|kept| kept.unmade)
+    }
+
+    /// The control of all [`Faults`] that were made.
+    pub fn control(&self) -> FaultControl {
+        self.with(|kept| kept.control.clone())
     }
 }
 
@@ -116,16 +128,16 @@ fn made(layers: &[Layer], books: &Books, size: u64, inodes: u64) -> FilesystemRe
                         books.with(|kept| kept.accounts.push(Account { quota: quota.clone(), memory }));
                         FilesystemRef::new::<Quota<FilesystemRef>>(quota)
                     }
-                    Err(errno) => {
-                        books.with(|kept| kept.findings.push(format!("no quota could be made: {errno:?}")));
+                    // A fault below it. Making filesystems is no operation of theirs: there is just none.
+                    Err(_) => {
+                        books.with(|kept| kept.unmade += 1);
                         fs
                     }
                 }
             }
             Layer::Events => FilesystemRef::new::<Events<FilesystemRef>>(Events::new(fs)),
             Layer::Faults => {
-                let faults = Faults::new(fs);
-                books.with(|kept| kept.controls.push(faults.control()));
+                let faults = Faults::controlled_by(fs, &books.control());
                 FilesystemRef::new::<Faults<FilesystemRef>>(faults)
             }
         };

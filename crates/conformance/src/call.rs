@@ -2,7 +2,7 @@
 //!
 //! The same lines make up the conformance cases, the differential tester's sequences and its kept traces.
 //! `%h` is an open handle, `%h:path` a path from it; `$n` is a number or attributes that `as n` kept.
-//! The table of verbs is [`run`]'s `match`.
+//! The table of verbs is `VERBS`.
 
 use std::collections::BTreeMap;
 
@@ -200,9 +200,82 @@ fn read_number(text: &str) -> Option<i64> {
 }
 
 impl Env {
+    /// Every open handle that has a name.
+    pub fn handles(&self) -> impl Iterator<Item = (&[u8], Handle)> {
+        self.handles.iter().map(|(name, handle)| (name.as_slice(), *handle))
+    }
+
     fn handle(&self, name: &[u8]) -> Handle {
         self.handles.get(name).copied().unwrap_or(Handle::NONE)
     }
+}
+
+/// Which function carries a verb out.
+#[derive(Clone, Copy)]
+enum Family {
+    Open,
+    Io,
+    Content,
+    Names,
+    Inspect,
+    Change,
+    Xattr,
+    Process,
+}
+
+/// Every verb of the language.
+const VERBS: &[(&str, Family)] = &[
+    ("open", Family::Open),
+    ("close", Family::Io),
+    ("read", Family::Io),
+    ("write", Family::Io),
+    ("pread", Family::Io),
+    ("pwrite", Family::Io),
+    ("lseek", Family::Io),
+    ("fsync", Family::Io),
+    ("ftruncate", Family::Io),
+    ("fallocate", Family::Io),
+    ("file", Family::Content),
+    ("cat", Family::Content),
+    ("ls", Family::Content),
+    ("readdir", Family::Content),
+    ("mkdir", Family::Names),
+    ("mknod", Family::Names),
+    ("symlink", Family::Names),
+    ("link", Family::Names),
+    ("unlink", Family::Names),
+    ("rmdir", Family::Names),
+    ("rename", Family::Names),
+    ("readlink", Family::Names),
+    ("stat", Family::Inspect),
+    ("lstat", Family::Inspect),
+    ("fstat", Family::Inspect),
+    ("same", Family::Inspect),
+    ("touched", Family::Inspect),
+    ("statfs", Family::Inspect),
+    ("access", Family::Inspect),
+    ("utimens", Family::Change),
+    ("chmod", Family::Change),
+    ("chown", Family::Change),
+    ("truncate", Family::Change),
+    ("setxattr", Family::Xattr),
+    ("getxattr", Family::Xattr),
+    ("listxattr", Family::Xattr),
+    ("removexattr", Family::Xattr),
+    ("chdir", Family::Process),
+    ("fchdir", Family::Process),
+    ("getcwd", Family::Process),
+    ("umask", Family::Process),
+    ("user", Family::Process),
+    ("mount", Family::Process),
+    ("umount", Family::Process),
+    ("tick", Family::Process),
+    ("freeze", Family::Process),
+];
+
+/// Every verb of the language.
+pub fn verbs() -> impl Iterator<Item = &'static str> {
+    VERBS.iter().map(|(verb, _)| *verb)
 }
 
 /// How often a call that ended in `ELOOP` is made again on a subject that miscounts links.
@@ -228,24 +301,18 @@ fn attempt(subject: &mut dyn Subject, env: &mut Env, line: &[Vec<u8>]) -> Result
     let words = &mut words;
     let verb = line.first().map_or(&b""[..], Vec::as_slice);
     let Ok(verb) = std::str::from_utf8(verb) else { return words.bad("no verb") };
-    let outcome = match verb {
-        "open" => open(subject, env, words)?,
-        "close" | "read" | "write" | "pread" | "pwrite" | "lseek" | "fsync" | "ftruncate" | "fallocate" => {
-            io(subject, env, words, verb)?
-        }
-        "file" | "cat" | "ls" | "readdir" => content(subject, env, words, verb)?,
-        "mkdir" | "mknod" | "symlink" | "link" | "unlink" | "rmdir" | "rename" | "readlink" => {
-            names(subject, env, words, verb)?
-        }
-        "stat" | "lstat" | "fstat" | "same" | "touched" | "statfs" | "access" => {
-            inspect(subject, env, words, verb)?
-        }
-        "utimens" | "chmod" | "chown" | "truncate" => change(subject, env, words, verb)?,
-        "setxattr" | "getxattr" | "listxattr" | "removexattr" => xattr(subject, env, words, verb)?,
-        "chdir" | "fchdir" | "getcwd" | "umask" | "user" | "mount" | "umount" | "tick" => {
-            process(subject, env, words, verb)?
-        }
-        _ => return words.bad("unknown verb"),
+    let Some((_, family)) = VERBS.iter().find(|(known, _)| *known == verb) else {
+        return words.bad("unknown verb");
+    };
+    let outcome = match family {
+        Family::Open => open(subject, env, words)?,
+        Family::Io => io(subject, env, words, verb)?,
+        Family::Content => content(subject, env, words, verb)?,
+        Family::Names => names(subject, env, words, verb)?,
+        Family::Inspect => inspect(subject, env, words, verb)?,
+        Family::Change => change(subject, env, words, verb)?,
+        Family::Xattr => xattr(subject, env, words, verb)?,
+        Family::Process => process(subject, env, words, verb)?,
     };
     words.end()?;
     Ok(outcome)
@@ -489,32 +556,19 @@ fn inspect(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
             attributes(env, result)
         }
         "same" => {
-            let mut pair = [None, None];
-            for attr in &mut pair {
-                let result = if words.is_handle() {
-                    subject.fstat(words.handle(env)?)
-                } else {
-                    subject.fstatat(words.path(env)?, Follow::No)
-                };
-                match result {
-                    Ok(got) => *attr = Some((got.dev, got.ino)),
-                    Err(errno) => return Ok(Err(errno)),
-                }
-            }
-            Ok(Value::Number(i64::from(pair[0] == pair[1])))
+            let (one, other) = (words.target(env)?, words.target(env)?);
+            let mut identity = |of| status(subject, of).map(|attr| (attr.dev, attr.ino));
+            identity(one).and_then(|one| Ok(Value::Number(i64::from(one == identity(other)?))))
         }
         "touched" => {
-            let attr = if words.is_handle() {
-                subject.fstat(words.handle(env)?)
-            } else {
-                subject.fstatat(words.path(env)?, Follow::No)
+            let attr = status(subject, words.target(env)?);
+            let Some(name) = words.text()?.strip_prefix('$') else {
+                return words.bad("not the name of kept attributes");
             };
-            let name = words.text()?;
-            let Some(old) = name.strip_prefix('$').and_then(|name| env.attributes.get(name.as_bytes()))
-            else {
-                return words.bad("no attributes kept under this name");
-            };
-            attr.map(|new| Value::Bytes(touched(old, &new).into_bytes()))
+            // The call that should have kept them may have failed.
+            let old = env.attributes.get(name.as_bytes());
+            let letters = |new| old.map_or_else(|| "?".into(), |old| touched(old, &new));
+            attr.map(|new| Value::Bytes(letters(new).into_bytes()))
         }
         "statfs" => subject.statfs(words.plain_path()?).map(|space| Value::Space(Box::new(space))),
         _ => {
@@ -533,6 +587,14 @@ fn inspect(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
             unit(subject.faccessat(at, access, follow))
         }
     })
+}
+
+/// The attributes of what a handle or a path means, a final link not followed.
+fn status(subject: &mut dyn Subject, of: Target<'_>) -> vnode_core::Result<Attr> {
+    match of {
+        Target::Open(handle) => subject.fstat(handle),
+        Target::Path(at, _) => subject.fstatat(at, Follow::No),
+    }
 }
 
 /// Which timestamps differ, as letters of `amc`.
@@ -637,6 +699,10 @@ fn process(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
         }
         "mount" => mount(subject, words)?,
         "umount" => unit(subject.umount(words.plain_path()?)),
+        "freeze" => {
+            *env = Env::default();
+            unit(subject.freeze())
+        }
         _ => {
             subject.tick();
             Ok(Value::Done)

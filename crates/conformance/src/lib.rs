@@ -7,6 +7,7 @@
 //! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
+//! * [`frozen`]: the cases on a read-only filesystem. [`faulty`]: operations in which one call after the other fails.
 //! * [`tree`]: a picture of a whole tree.
 //! * [`differ`]: random paths and sequences on vnode and on the kernel, from a seed ([`random`]).
 //!
@@ -20,6 +21,8 @@
 pub mod adapted;
 pub mod call;
 pub mod differ;
+pub mod faulty;
+pub mod frozen;
 pub mod kernel;
 pub mod memory;
 #[cfg(feature = "engine")]

@@ -4,7 +4,7 @@
 //! handles, and every operation is a system call's `*at` form. Errors are raw Linux numbers.
 
 use bitflags::bitflags;
-use vnode_core::{Attr, Result, SetTime, StatFs};
+use vnode_core::{Attr, Errno, Result, SetTime, StatFs};
 
 /// An open file or directory of a subject, as a file descriptor is one of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -265,6 +265,11 @@ pub trait Subject {
     fn step(&mut self) {}
     /// Lets time pass until a new timestamp differs from every one given so far.
     fn tick(&mut self);
+    /// Makes the root's filesystem read-only as a whole, whatever the mount, until the next [`Subject::reset`]. What
+    /// is open is closed first; root's credentials, umask 022 and cwd `/` are taken again. Nothing may be mounted.
+    fn freeze(&mut self) -> Result<()> {
+        Err(Errno::OPNOTSUPP)
+    }
     /// Opens the test's top directory, whatever the cwd and the credentials are.
     fn open_top(&mut self) -> Result<Handle> {
         self.openat(At::cwd(b"/"), OpenFlags::READ | OpenFlags::DIRECTORY, 0)

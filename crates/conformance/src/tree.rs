@@ -26,12 +26,15 @@ struct Inode {
     content: Vec<u8>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     times: Option<(Timespec, Timespec)>,
+    /// Size and blocks, with the times: each filesystem counts its own.
+    room: Option<(u64, u64)>,
 }
 
-/// Whether a picture holds `mtime` and `ctime`, which only one subject can agree on with itself.
+/// Whether a picture holds `mtime`, `ctime`, sizes of directories and blocks, which only one subject can agree on with
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
-    /// With `mtime` and `ctime`.
+    /// With them.
     Kept,
     /// Without.
     Left,
@@ -123,6 +126,9 @@ impl Inode {
         if self.xattrs != other.xattrs {
             let _ = write!(out, "xattrs {:?} <> {:?}; ", self.xattrs, other.xattrs);
         }
+        if self.room != other.room {
+            let _ = write!(out, "size, blocks {:?} <> {:?}; ", self.room, other.room);
+        }
         if self.times != other.times {
             let _ = write!(out, "mtime, ctime {:?} <> {:?}; ", self.times, other.times);
         }
@@ -151,7 +157,8 @@ impl Walk {
             }
         }
         let times = (self.times == Times::Kept).then_some((attr.mtime, attr.ctime));
-        self.tree.0.insert(path.to_vec(), Inode { attributes, identity, content, xattrs, times });
+        let room = (self.times == Times::Kept).then_some((attr.size, attr.blocks));
+        self.tree.0.insert(path.to_vec(), Inode { attributes, identity, content, xattrs, times, room });
     }
 
     fn directory(&mut self, subject: &mut dyn Subject, dir: Handle, prefix: &[u8]) -> Result<()> {

@@ -80,9 +80,10 @@ fn check(layout: Layout, layers: &[Layer]) {
     assert!(report.skipped.len() <= 1, "{} cases skipped", report.skipped.len());
     let findings = books.findings();
     assert!(findings.is_empty(), "{} findings, the first: {:?}", findings.len(), findings.first());
+    assert_eq!(books.unmade(), 0);
     let events = counted.0.load(Ordering::Relaxed);
     if layers.ends_with(&[Layer::Faults, Layer::Events]) {
-        let calls: u64 = books.controls().iter().map(|control| control.calls()).sum();
+        let calls = books.control().calls();
         assert_eq!(events, calls, "one event for each call");
     }
     assert_eq!(events > 0, layers.contains(&Layer::Events));

@@ -238,6 +238,11 @@ impl<'a> Wait<'a> {
         Wait { interruption, blocking: false }
     }
 
+    /// Whether the process is to end: a call that moves much without waiting stops then.
+    pub fn is_over(&self) -> bool {
+        self.interruption.is_killed() || attempt::behalf().is_some_and(|other| other.is_killed())
+    }
+
     /// Waits until `look` finds something.
     ///
     /// # Errors

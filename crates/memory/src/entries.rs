@@ -229,6 +229,12 @@ impl Entries {
         slots.iter().rev().filter_map(|slot| Some((slot.number, &slot.name[..], slot.node.as_ref()?)))
     }
 
+    /// The hash of a name, if there is an index.
+    #[cfg(test)]
+    pub(crate) fn hash_of(&self, name: &[u8]) -> Option<u32> {
+        self.index.as_ref().map(|index| index.hash_of(name))
+    }
+
     /// The names in the index, if there is one.
     #[cfg(test)]
     pub(crate) fn index_len(&self) -> Option<usize> {

@@ -27,6 +27,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "vnode-conformance",
         &["core", "memory", "host", "overlay", "archive", "adapt", "kernel", "wasi", "wasmtime"],
     ),
+    ("vnode-fuzz", &["core", "memory", "kernel", "wasi", "cli", "conformance"]),
+    ("vnode-fuzzers", &["fuzz"]),
     ("xtask", &[]),
 ];
 

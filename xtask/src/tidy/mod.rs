@@ -1,6 +1,7 @@
 //! The rules that no compiler checks: who may call and name what, how large things may get, what sources
 //! look like, and that every guest is tested. Each finding says where and what to do.
 
+mod attacks;
 mod budgets;
 mod dependencies;
 mod documents;
@@ -48,6 +49,7 @@ pub(crate) fn run() -> Result<()> {
     documents::check_links(&root, &files, &mut findings)?;
     budgets::check_exceptions(&files, &mut findings);
     check_guests(&root, &files, &mut findings)?;
+    attacks::check(&root, &files, &mut findings)?;
     findings.sort();
     for finding in &findings {
         println!("{finding}");

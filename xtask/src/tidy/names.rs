@@ -66,6 +66,20 @@ const RULES: &[Rule] = &[
                  the file there with the reason in its head",
     },
     Rule {
+        words: &[
+            "DefaultHasher::new",
+            "BuildHasherDefault",
+            "with_seeds",
+            "with_seed",
+            "FxHash",
+            "fxhash",
+            "fnv",
+        ],
+        allowed: &[],
+        advice: "a guest's bytes are hashed with a key that no guest knows: ahash::RandomState::new, or what std \
+                 takes by itself",
+    },
+    Rule {
         words: &["wasmtime::", "tokio::"],
         allowed: &["crates/wasmtime/"],
         advice: "the engine is named in crates/wasmtime only",

@@ -53,6 +53,15 @@ pub enum Stamps {
     Ignored,
 }
 
+/// What a sequence's filesystem goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// It may be changed to the end.
+    Open,
+    /// It is made read-only in the middle.
+    Frozen,
+}
+
 /// Compares random sequences for `time`, or until the first difference, which is shrunk.
 ///
 /// # Errors
@@ -63,13 +72,36 @@ pub fn run(
     seed: u64,
     time: Duration,
 ) -> Result<SequenceReport, String> {
+    run_course(subject, kernel, seed, time, Course::Open)
+}
+
+/// The same, with the filesystem made read-only in the middle of each sequence ([`Subject::freeze`]).
+///
+/// # Errors
+/// As [`run`].
+pub fn run_frozen(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    seed: u64,
+    time: Duration,
+) -> Result<SequenceReport, String> {
+    run_course(subject, kernel, seed, time, Course::Frozen)
+}
+
+fn run_course(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    seed: u64,
+    time: Duration,
+    course: Course,
+) -> Result<SequenceReport, String> {
     let mut seeds = Random::new(seed);
     let mut report = SequenceReport::default();
     let start = Instant::now();
     while start.elapsed() < time {
         let sequence_seed = seeds.bits();
         let stamps = if seeds.percent(1) { Stamps::Compared } else { Stamps::Ignored };
-        match sequence(subject, kernel, sequence_seed, stamps, &mut report.tally)? {
+        match sequence(subject, kernel, sequence_seed, (course, stamps), &mut report.tally)? {
             None => {
                 report.clean += 1;
                 report.timed += u64::from(stamps == Stamps::Compared);
@@ -96,12 +128,17 @@ fn sequence(
     subject: &mut dyn Subject,
     kernel: &mut dyn Subject,
     seed: u64,
-    stamps: Stamps,
+    (course, stamps): (Course, Stamps),
     tally: &mut Tally,
 ) -> Result<Option<Vec<Line>>, String> {
     let mut random = Random::new(seed);
-    let theme = random.of([Theme::Plain, Theme::Plain, Theme::Users, Theme::Mounts]);
+    let theme = match course {
+        Course::Open => random.of([Theme::Plain, Theme::Plain, Theme::Users, Theme::Mounts]),
+        // What is mounted can't be frozen.
+        Course::Frozen => random.of([Theme::Plain, Theme::Users]),
+    };
     let calls = 8 + random.below(32);
+    let freeze_at = if course == Course::Frozen { Some(random.below(calls / 2)) } else { None };
     let mut pair = Pair::new(subject, kernel, stamps)?;
     let mut lines = Vec::new();
     for line in theme.prelude() {
@@ -113,8 +150,9 @@ fn sequence(
     }
     let mut generator = Generator::new(&mut random, theme);
     let mut known = pair.known()?;
-    for _ in 0..calls {
-        let line = generator.next(&known);
+    for call in 0..calls {
+        let freezes = Some(call) == freeze_at;
+        let line = if freezes { vec![b"freeze".to_vec()] } else { generator.next(&known) };
         lines.push(line.clone());
         let step = pair.step(&line)?;
         let verb = line.first().map(|verb| String::from_utf8_lossy(verb).into_owned()).unwrap_or_default();

@@ -15,10 +15,10 @@ mod resolve;
 mod syscalls;
 mod system;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use vnode_core::Result;
+use vnode_core::{Errno, Result};
 
 use crate::subject::{Handle, Needs};
 
@@ -89,12 +89,29 @@ impl Kernel {
         matches!(self.place, Place::Chroot { .. })
     }
 
-    fn fresh_root(&mut self) -> Result<()> {
+    fn close_all(&mut self) {
         for handle in std::mem::take(&mut self.open) {
             // The script may have closed it already.
             let _ = system::close(handle);
         }
         system::set_umask(0o022);
+    }
+
+    /// Remounts the tmpfs read-only: the filesystem, not only the mount.
+    fn read_only_root(&mut self) -> Result<()> {
+        self.close_all();
+        match &self.place {
+            Place::Chroot { .. } => {
+                system::set_root_user()?;
+                system::enter_directory(Path::new("/"))?;
+                system::remount_read_only(Path::new("/"))
+            }
+            Place::Directory(_) => Err(Errno::OPNOTSUPP),
+        }
+    }
+
+    fn fresh_root(&mut self) -> Result<()> {
+        self.close_all();
         match &mut self.place {
             Place::Chroot { outside, point, mounted } => {
                 system::set_root_user()?;

@@ -31,6 +31,10 @@ impl Subject for Kernel {
         self.fresh_root()
     }
 
+    fn freeze(&mut self) -> Result<()> {
+        self.read_only_root()
+    }
+
     fn tick(&mut self) {
         let start = SystemTime::now();
         let mut coarse = libc::timespec { tv_sec: 0, tv_nsec: 0 };

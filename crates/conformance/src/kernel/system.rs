@@ -101,6 +101,11 @@ pub(super) fn mount_tmpfs(point: &Path, options: &str) -> Result<()> {
     mount(c"tmpfs", &c_path(point)?, Some(c"tmpfs"), 0, Some(&c_text(options.as_bytes())?))
 }
 
+/// Makes the filesystem that is mounted at `point` read-only, and with it all its mounts.
+pub(super) fn remount_read_only(point: &Path) -> Result<()> {
+    mount(c"none", &c_path(point)?, None, libc::MS_REMOUNT | libc::MS_RDONLY, None)
+}
+
 /// `mount(2)`.
 pub(super) fn mount(
     source: &CStr,

@@ -1,12 +1,14 @@
 //! [`Subject`] over the core's operations.
 
 use core::ops::ControlFlow;
+use std::sync::Arc;
 
+use vnode_adapt::ReadOnly;
 use vnode_core::fs::{self, Access as Use, NewKind, Rename, SeekFor, SetXattr};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{
-    Attr, Caller, Credentials, Cx, Errno, Follow as WalkFollow, OpenFlags as WalkFlags, OpenHow, OpenNode,
-    Result, SetTime, StatFs, Timespec,
+    Attr, Caller, Credentials, Cx, Errno, FilesystemRef, Follow as WalkFollow, Namespace,
+    OpenFlags as WalkFlags, OpenHow, OpenNode, Result, SetTime, StatFs, Timespec,
 };
 
 use super::process::{area, may, moved, walk_to_parent};
@@ -41,6 +43,17 @@ impl Subject for Vnode {
         self.root = root;
         self.credentials = Credentials::root();
         self.umask = 0o022;
+        Ok(())
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.open.clear();
+        self.credentials = Credentials::root();
+        self.umask = 0o022;
+        let fs = ReadOnly::new(self.root.mount().filesystem().clone());
+        self.ns = Arc::new(Namespace::new(FilesystemRef::new::<ReadOnly<FilesystemRef>>(fs)));
+        self.root = self.ns.root().clone();
+        self.cwd = self.root.clone();
         Ok(())
     }
 

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use vnode_core::access::{self, May};
 use vnode_core::fs::{Access, Rename};
 use vnode_core::{
-    Attr, Caller, Errno, Follow, Mode, OpenFlags, OpenHow, OpenNode, Opened, Place, Result, SetTime, VPath,
+    Attr, Caller, Errno, Follow, Mode, OpenFlags, OpenHow, OpenNode, Opened, PATH_MAX, Place, Result,
+    SetTime, VPath,
 };
 
 use crate::fd_table::{Fd, FdEntry};
 use crate::open_file::{OpenFile, What};
 use crate::process::{Process, directory_rights};
 use crate::rights::{FdFlags, Rights};
+
+/// Stands for the beginning of a path that is too long to be shown.
+const ELLIPSIS: &[u8] = b"...";
 
 /// How a path is to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -200,13 +204,18 @@ fn open_file(caller: &Caller<'_>, opened: Opened, access: Access, status: FdFlag
     }
 }
 
-/// What the trace shows for a path below a directory.
+/// What the trace shows for a path below a directory: its last 4095 bytes, or each descriptor in a tree that a guest
+/// makes ever deeper would hold ever more.
 fn shown_below(dir: &OpenFile, path: &[u8]) -> Vec<u8> {
-    match dir.shown() {
+    let mut shown = match dir.shown() {
         Some(dir) if !path.starts_with(b"/") => {
             let separator: &[u8] = if dir.ends_with(b"/") { b"" } else { b"/" };
             [dir, separator, path].concat()
         }
         _ => path.to_vec(),
+    };
+    if let Some(excess) = shown.len().checked_sub(PATH_MAX).filter(|&excess| excess > 0) {
+        shown.splice(..excess + ELLIPSIS.len(), ELLIPSIS.iter().copied());
     }
+    shown
 }

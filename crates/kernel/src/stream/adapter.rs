@@ -161,7 +161,7 @@ impl Stream for Writer {
         Access::WRITE
     }
 
-    fn write(&self, _: Wait<'_>, from: &mut Source<'_>) -> Result<usize> {
+    fn write(&self, wait: Wait<'_>, from: &mut Source<'_>) -> Result<usize> {
         blocking::check()?;
         let mut writer = self.writer.lock();
         let mut piece = [0; 8192];
@@ -172,6 +172,9 @@ impl Stream for Writer {
                 Ok(()) => done += count,
                 Err(_) if done > 0 => break,
                 Err(error) => return Err(errno(&error)),
+            }
+            if wait.is_over() {
+                break;
             }
         }
         match writer.flush() {

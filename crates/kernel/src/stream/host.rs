@@ -124,6 +124,9 @@ impl HostStream {
                 }
             }
             done += written;
+            if wait.is_over() {
+                break;
+            }
         }
         Ok(done)
     }

@@ -1,6 +1,7 @@
 //! Tests of the filesystem as a whole, through its trait.
 
 mod data;
+mod hashing;
 mod kernel;
 mod limits;
 mod loads;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use vnode_core::FilesystemRef;
 use vnode_core::fs::Access;
-use vnode_kernel::{ClockId, Clocks, HostClocks};
+use vnode_kernel::{ClockId, Clocks, Event, HostClocks, Observer};
 use vnode_memory::{Memory, Usage};
 use vnode_wasmtime::stream::{Bytes as Input, HostStream};
 use vnode_wasmtime::{Engine, EngineOptions, Guest};
@@ -403,4 +403,66 @@ fn streams_take_no_memory_by_the_length_that_is_asked_for() {
         assert!(bytes.peak < 64 << 10, "{name} {fd}: {bytes:?}");
     }
     assert_eq!(output.contents().len(), 1000);
+}
+
+/// Writes a little of what it is given, slowly.
+struct Slow;
+
+impl std::io::Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(5));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_write_of_gigabytes_to_a_slow_stream_ends_with_the_guest() {
+    let (_, fs) = bounded(0, 10);
+    let mut guest = Puppet::with_pages(Guest::builder(&fs).stdout_writer(Slow), 1024);
+    guest.vectors(&[(0, 64 << 20); 32]);
+    let killer = guest.killer();
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        killer.kill();
+        Instant::now()
+    });
+    // What was written is told, and the guest ends when it goes on.
+    let told = guest.try_call("fd_write", &[1, VECTORS, 32, RESULT]);
+    let took = thread.join().unwrap().elapsed();
+    assert!(matches!(told, None | Some(SUCCESS)), "{told:?}");
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert_eq!(guest.try_call("sched_yield", &[]), None);
+}
+
+/// Wants to see the arguments of each call, as `--trace` does.
+struct Tracer;
+
+impl Observer for Tracer {
+    fn wants_text(&self) -> bool {
+        true
+    }
+
+    fn called(&self, _: &Event<'_>) {}
+}
+
+/// Each descriptor has the path that the trace shows; a path of descriptors made one from the other has no end.
+#[test]
+fn descriptors_in_a_deep_tree_cost_a_trace_little() {
+    let (_, fs) = bounded(0, 0);
+    let builder = Guest::builder(&fs).preopen("/", "/").observer(Arc::new(Tracer));
+    let mut guest = Puppet::of(builder);
+    let name = "n".repeat(255);
+    let ((), bytes) = measured(|| {
+        let mut dir = ROOT;
+        for _ in 0..1000 {
+            guest.mkdir(dir, &name).unwrap();
+            dir = guest.open_dir(dir, &name).unwrap();
+        }
+    });
+    println!("{bytes:?}");
+    assert!(bytes.kept < 1000 * 8192, "{bytes:?}");
 }

@@ -1,0 +1,140 @@
+//! An inode as it is on the medium.
+
+use core::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use vnode_core::fs::{Access, At, Filesystem, InodeId, LinkTarget, NewKind, SeekFor};
+use vnode_core::io::Sink;
+use vnode_core::{Attr, Cx, Errno, FileType, Name, Result};
+
+/// Names in a directory, and the inodes that they stand for.
+pub(super) type Names = BTreeMap<Box<[u8]>, InodeId>;
+
+/// The pieces of a file that are data, each with its offset.
+pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
+
+/// What an inode is besides its attributes.
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    File(Arc<Pieces>),
+    Directory(Names),
+    Symlink(Arc<[u8]>),
+    Special,
+}
+
+/// An inode as it is on the medium. It holds the inode, so that its identity stays its own.
+pub(super) struct Record<I: ?Sized> {
+    pub(super) inode: Arc<I>,
+    pub(super) attr: Attr,
+    pub(super) body: Body,
+    pub(super) xattrs: Vec<(Box<[u8]>, Arc<[u8]>)>,
+}
+
+impl<I: ?Sized> Record<I> {
+    /// A new inode: empty, with the attributes that it was made with.
+    pub(super) fn new(inode: Arc<I>, attr: Attr, kind: &NewKind<'_>) -> Self {
+        let body = match kind {
+            NewKind::Regular => Body::File(Arc::default()),
+            NewKind::Directory => Body::Directory(Names::new()),
+            NewKind::Symlink(target) => Body::Symlink((*target).into()),
+            _ => Body::Special,
+        };
+        Record { inode, attr: Attr { size: 0, ..attr }, body, xattrs: Vec::new() }
+    }
+
+    /// The names, of a directory.
+    pub(super) fn names(&self) -> Option<&Names> {
+        if let Body::Directory(names) = &self.body { Some(names) } else { None }
+    }
+}
+
+/// Takes an inode's present state. A directory's names are left out.
+///
+/// # Errors
+/// Those of looking at it.
+pub(super) fn taken<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -> Result<Record<F::Inode>> {
+    let cx = &cx.keeping_atime();
+    let attr = fs.getattr(cx, inode)?;
+    let body = match attr.kind {
+        FileType::Regular => Body::File(Arc::new(pieces(cx, fs, inode, attr.size)?)),
+        FileType::Directory => Body::Directory(Names::new()),
+        FileType::Symlink => match fs.readlink(cx, inode)? {
+            LinkTarget::Text(text) => Body::Symlink(text),
+            LinkTarget::Jump(_) => return Err(Errno::OPNOTSUPP),
+        },
+        _ => Body::Special,
+    };
+    Ok(Record { inode: inode.clone(), attr, body, xattrs: xattrs(cx, fs, inode)? })
+}
+
+/// The names in a directory and their inodes.
+///
+/// # Errors
+/// Those of listing it.
+pub(super) fn children<F: Filesystem>(
+    cx: &Cx<'_>,
+    fs: &F,
+    dir: &Arc<F::Inode>,
+) -> Result<Vec<(Box<[u8]>, Arc<F::Inode>)>> {
+    let mut names: Vec<Box<[u8]>> = Vec::new();
+    fs.open_dir(cx, dir)?.list(&cx.keeping_atime(), 0, &mut |entry| {
+        names.push(entry.name.into());
+        ControlFlow::Continue(())
+    })?;
+    let mut children = Vec::new();
+    for name in names {
+        let child = fs.lookup(cx, At { dir, name: Name::new(&name)? })?;
+        children.push((name, child));
+    }
+    Ok(children)
+}
+
+type Xattrs = Vec<(Box<[u8]>, Arc<[u8]>)>;
+
+fn xattrs<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -> Result<Xattrs> {
+    let mut names: Vec<Box<[u8]>> = Vec::new();
+    match fs.list_xattr(cx, inode, &mut |name| names.push(name.into())) {
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        listed => listed?,
+    }
+    let mut all = Vec::new();
+    for name in names {
+        let value = fs.get_xattr(cx, inode, &name)?;
+        all.push((name, value));
+    }
+    Ok(all)
+}
+
+/// The data of a file; the whole of it where the filesystem can't tell holes.
+fn pieces<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>, size: u64) -> Result<Pieces> {
+    let file = fs.open(cx, inode, Access::READ)?;
+    let mut pieces = Pieces::new();
+    let mut at = 0;
+    while at < size {
+        let start = match file.seek_data_or_hole(cx, SeekFor::Data, at) {
+            Err(Errno::NXIO) => break,
+            Err(Errno::OPNOTSUPP | Errno::INVAL) => at,
+            start => start?,
+        };
+        let end = match file.seek_data_or_hole(cx, SeekFor::Hole, start) {
+            Err(Errno::OPNOTSUPP | Errno::INVAL) => size,
+            end => end?.clamp(start + 1, size),
+        };
+        let len = usize::try_from(end - start).map_err(|_| Errno::FBIG)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
+        bytes.resize(len, 0);
+        let mut sink = Sink::from_slice(&mut bytes);
+        let mut done = 0;
+        while done < len {
+            match file.read_at(cx, start + done as u64, &mut sink)? {
+                0 => break,
+                more => done += more,
+            }
+        }
+        pieces.push((start, bytes));
+        at = end;
+    }
+    Ok(pieces)
+}

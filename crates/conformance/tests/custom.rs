@@ -1,0 +1,71 @@
+//! The example of a filesystem that an embedder writes (`crates/wasmtime/examples/custom_filesystem`): it is as short as
+//! the book says, and passes the whole suite, random paths and random sequences.
+
+#![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "helpers of tests")]
+
+#[allow(dead_code, unreachable_pub, reason = "an example's file")]
+#[path = "../../wasmtime/examples/custom_filesystem/stored.rs"]
+mod stored;
+
+use std::time::Duration;
+
+use stored::Stored;
+use vnode_adapt::Quota;
+use vnode_conformance::differ::{paths, sequences};
+use vnode_conformance::kernel::Kernel;
+use vnode_conformance::subject::{Needs, Subject};
+use vnode_conformance::suite;
+use vnode_conformance::vnode::{Layout, Vnode};
+use vnode_core::FilesystemRef;
+
+/// What is compared at random takes so long.
+const TIME: Duration = Duration::from_secs(3);
+
+/// What the example leaves out, and says so by its `Caps` and errors.
+const LACKS: Needs = Needs::XATTR.union(Needs::HOLES);
+
+fn subject(layout: Layout) -> Vnode {
+    let make = Box::new(|size, inodes| match (size, inodes) {
+        (0, 0) => FilesystemRef::new(Stored::default()),
+        // Limits are an adapter's, over any filesystem.
+        _ => FilesystemRef::new(Quota::new(Stored::default(), size, inodes)),
+    });
+    Vnode::new("an embedder's own", layout, make).expect("a subject").lacking(LACKS)
+}
+
+fn check(layout: Layout) {
+    let mut cases = suite::cases().expect("case files");
+    cases.extend(suite::own_cases().expect("case file"));
+    let run = |kernel: &mut Kernel| {
+        let mut subject = subject(layout);
+        let report = suite::run(&mut subject, Some(kernel as &mut dyn Subject), &cases);
+        if kernel.is_privileged() {
+            let paths = paths::run(&mut subject, kernel, 1, TIME / 3).expect("a run");
+            assert_eq!(paths.difference, None);
+            let sequences = sequences::run(&mut subject, kernel, 1, TIME).expect("a run");
+            println!("{} lookups, {} sequences", paths.lookups, sequences.clean);
+            assert_eq!(sequences.difference, None);
+        }
+        report
+    };
+    let report = Kernel::on_thread(run).expect("an oracle");
+    println!("{report}");
+    assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
+    assert!(report.skipped.iter().all(|(_, lacks)| (LACKS | Needs::BUSY_MOUNTS).contains(*lacks)));
+}
+
+#[test]
+fn at_the_root() {
+    check(Layout::Root);
+}
+
+#[test]
+fn at_a_sub_mount() {
+    check(Layout::SubMount);
+}
+
+#[test]
+fn it_is_short() {
+    let lines = include_str!("../../wasmtime/examples/custom_filesystem/stored.rs").lines().count();
+    assert!(lines < 150, "{lines} lines");
+}
