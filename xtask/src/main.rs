@@ -5,16 +5,20 @@
 //! | [`guests`] | builds the C programs of `guests/` that tests and demonstrations run |
 //! | [`tidy`] | the rules of the architecture that no compiler checks |
 //! | [`real`] | programs that others wrote, compared with themselves on the kernel |
+//! | [`fuzz`], [`mutants`] | what takes longer: fuzzers, and broken rules that tests must notice |
 //! | [`ci`] | everything that has to pass, in order |
-//! | [`process`] | starting other programs |
+//! | [`process`], [`tools`] | starting other programs, installing those that developers need |
 
 #![allow(clippy::print_stdout, reason = "these commands talk to a developer on a terminal")]
 
 mod ci;
+mod fuzz;
 mod guests;
+mod mutants;
 mod process;
 mod real;
 mod tidy;
+mod tools;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -27,6 +31,10 @@ cargo xtask tidy               Check the rules of the architecture, the sources 
 cargo xtask real [--release] [python] [esbuild] [sqlite]
                                Run programs that others wrote on vnode and compare them with the kernel.
 cargo xtask diff [--minutes N] Apply random operations to vnode and to the kernel; compare.
+cargo xtask fuzz [--build] [--seconds N] [TARGET...]
+                               Run the fuzzers, 60 seconds each; --build only builds them.
+cargo xtask mutants [--kernel] [ARGUMENTS OF cargo mutants...]
+                               Break the walker, the mounts and renames one by one; tests must notice.
 cargo xtask ci                 Everything that has to pass before a change is merged.
 ";
 
@@ -51,6 +59,8 @@ fn run(arguments: &[String]) -> Result<()> {
         "tidy" => tidy::run(),
         "real" => real::run(rest),
         "diff" => ci::diff(rest),
+        "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
