@@ -7,20 +7,23 @@
 //! | [`real`] | programs that others wrote, compared with themselves on the kernel |
 //! | [`bench`] | what calls cost a guest, as ratios to a native program's |
 //! | [`instructions`] | how many instructions calls take, kept from growing |
+//! | [`fuzz`], [`mutants`] | what takes longer: fuzzers, and broken rules that tests must notice |
 //! | [`ci`] | everything that has to pass, in order |
-//! | [`debian`] | installing Debian's packages |
-//! | [`process`] | starting other programs |
+//! | [`process`], [`tools`], [`debian`] | starting other programs, installing those that developers need |
 
 #![allow(clippy::print_stdout, reason = "these commands talk to a developer on a terminal")]
 
 mod bench;
 mod ci;
 mod debian;
+mod fuzz;
 mod guests;
 mod instructions;
+mod mutants;
 mod process;
 mod real;
 mod tidy;
+mod tools;
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
@@ -37,6 +40,10 @@ cargo xtask bench [--check] [--json] [OPERATION...]
                                Measure what calls cost a guest, against the same program on the kernel's tmpfs.
 cargo xtask instructions [--check] [--bless] [OPERATION...]
                                Count the instructions of calls under callgrind; compare with benches/instructions.txt.
+cargo xtask fuzz [--build] [--seconds N] [TARGET...]
+                               Run the fuzzers, 60 seconds each; --build only builds them.
+cargo xtask mutants [--kernel] [ARGUMENTS OF cargo mutants...]
+                               Break the walker, the mounts and renames one by one; tests must notice.
 cargo xtask ci                 Everything that has to pass before a change is merged.
 ";
 
@@ -63,6 +70,8 @@ fn run(arguments: &[String]) -> Result<()> {
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),
         "diff" => ci::diff(rest),
+        "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

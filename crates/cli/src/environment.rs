@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::failure::{Failure, shown};
+use vnode_cli::text::shown;
+
+use crate::failure::Failure;
 use crate::options::{Run, Variable};
 
 /// The variables to set, in order; a later one goes over an earlier one.

@@ -1,8 +1,9 @@
 //! What vnode says when it can't do what it was asked, and the exit code that goes with it.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::process::ExitCode;
+
+use vnode_cli::text::without_controls;
 
 /// Exit codes of the command's own failures, as `env(1)` and container runners have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,35 +61,4 @@ pub(crate) fn say(message: impl fmt::Display) {
     use std::io::Write as _;
     let message = without_controls(&message.to_string());
     let _ = writeln!(std::io::stderr().lock(), "vnode: {message}");
-}
-
-/// A text of several lines with its control characters escaped, but for the ends of lines.
-fn without_controls(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() && c != '\n' {
-            out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
-        out
-    })
-}
-
-/// A name from outside, on one line.
-pub(crate) fn shown(name: &OsStr) -> String {
-    without_controls(&name.display().to_string()).replace('\n', "\\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::ffi::OsStrExt as _;
-
-    use super::*;
-
-    #[test]
-    fn nothing_drives_the_terminal() {
-        let text = "a\x1b[31m\r\n\tb\u{9b}\u{7f}\u{e9}";
-        assert_eq!(without_controls(text), "a\\u{1b}[31m\\r\n\\tb\\u{9b}\\u{7f}\u{e9}");
-        assert_eq!(shown(OsStr::from_bytes(b"a\nvnode: \x1b\xff")), "a\\nvnode: \\u{1b}\u{fffd}");
-    }
 }

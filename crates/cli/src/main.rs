@@ -2,7 +2,8 @@
 //!
 //! * `options` parses the command line and holds the help; `mounts` is the table of the mount options, and
 //!   `quantity` the sizes and times in them.
-//! * `run` runs a guest, with `tree` (its mounts, filled by `load`), `environment`, `trace` and `stats`.
+//! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `environment`, `trace` and
+//!   `stats`.
 //! * `failure` is what is said, and the exit code, when a guest can't be started.
 //!
 //! Nothing goes to stdout that the guest didn't write, but for help, version and completions. What vnode says
@@ -10,7 +11,6 @@
 
 mod environment;
 mod failure;
-mod load;
 mod mounts;
 mod options;
 mod quantity;

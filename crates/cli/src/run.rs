@@ -101,7 +101,7 @@ fn read_module(name: &OsStr) -> Result<Vec<u8>, Failure> {
 }
 
 fn shown(module: &OsStr) -> String {
-    if module == "-" { "the module from stdin".to_owned() } else { failure::shown(module) }
+    if module == "-" { "the module from stdin".to_owned() } else { vnode_cli::text::shown(module) }
 }
 
 fn unrunnable(module: &OsStr, error: &Unrunnable) -> Failure {

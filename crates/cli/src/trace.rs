@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vnode_kernel::{Event, Observer};
 
-use crate::failure::shown;
+use vnode_cli::text::shown;
 
 /// How long a call may take before it is shown as one that waits, and how often is looked.
 const PATIENCE: Duration = Duration::from_millis(250);

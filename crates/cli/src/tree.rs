@@ -8,10 +8,10 @@ use vnode_core::{FilesystemRef, Mode, MountFlags, Namespace};
 use vnode_memory::Memory;
 
 use crate::failure::Failure;
-use crate::load::{self, Owner};
 use crate::mounts::{GuestPath, Kind, Mount};
 use crate::options::{Preopen, Run, User};
 use crate::stats::{Measured, Mounted};
+use vnode_cli::load::{self, Owner};
 
 /// What a tmpfs has as its root's permissions unless told, as tmpfs(5).
 const TMPFS_MODE: u32 = 0o1777;

@@ -4,8 +4,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vnode_adapt::{Events, FaultControl, Faults, Quota, QuotaUsage};
-use vnode_core::{FilesystemRef, Mode, Result};
+use vnode_adapt::{Crash, Events, FaultControl, Faults, Quota, QuotaUsage};
+use vnode_core::fs::Filesystem;
+use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Result, Timespec};
 use vnode_memory::{Memory, Usage};
 
 use crate::vnode::{Layout, Make, Vnode};
@@ -19,6 +20,17 @@ pub enum Layer {
     Events,
     /// [`Faults`], none of them armed.
     Faults,
+    /// [`Crash`], with power.
+    Crash,
+}
+
+/// The clock of calls that set no time.
+struct Epoch;
+
+impl Clock for Epoch {
+    fn now(&self) -> Timespec {
+        Timespec::EPOCH
+    }
 }
 
 /// What is kept of the filesystems that a subject was given, to look at later.
@@ -29,6 +41,7 @@ pub struct Books(Arc<Mutex<Kept>>);
 struct Kept {
     accounts: Vec<Account>,
     control: FaultControl,
+    crashes: Vec<Arc<Crash<FilesystemRef>>>,
     findings: Vec<String>,
     unmade: usize,
 }
@@ -63,7 +76,29 @@ impl Books {
         self.with(|kept| {
             let wrong: Vec<_> = kept.accounts.drain(..).filter_map(|account| account.finding()).collect();
             kept.findings.extend(wrong);
+            kept.crashes.clear();
         });
+    }
+
+    /// A filesystem over `below`, noted by `note`; `below` itself if there was a fault. Making filesystems is no
+    /// operation of theirs, so that is only counted.
+    fn or_unmade<F: Filesystem>(
+        &self,
+        made: Result<F>,
+        below: FilesystemRef,
+        note: impl FnOnce(&Arc<F>),
+    ) -> FilesystemRef {
+        match made {
+            Ok(made) => {
+                let made = Arc::new(made);
+                note(&made);
+                FilesystemRef::new::<F>(made)
+            }
+            Err(_) => {
+                self.with(|kept| kept.unmade += 1);
+                below
+            }
+        }
     }
 
     /// Where a quota counted other than the filesystem below, until now.
@@ -78,7 +113,12 @@ impl Books {
         self.with(|kept| kept.accounts.iter().map(usage).collect())
     }
 
-    /// How many quotas could not be made, for their filesystem failed.
+    /// The [`Crash`] of the subject's root.
+    pub fn crash(&self) -> Option<Arc<Crash<FilesystemRef>>> {
+        self.with(|kept| kept.crashes.first().cloned())
+    }
+
+    /// How many filesystems could not be made, for the one below failed.
     pub fn unmade(&self) -> usize {
         self.with(|kept| kept.unmade)
     }
@@ -98,6 +138,18 @@ pub fn subject(layout: Layout, layers: &[Layer]) -> Result<(Vnode, Books)> {
     let names: Vec<_> = layers.iter().rev().map(|layer| format!("{layer:?} over ")).collect();
     let subject = Vnode::new(&format!("{}memory", names.concat()), layout, maker(layers, &books))?;
     Ok((subject, books))
+}
+
+/// A process on a memory filesystem that holds what survived the crash of another's.
+///
+/// # Errors
+/// Those of making it.
+pub fn survivor(crash: &Crash<FilesystemRef>) -> Result<Vnode> {
+    let who = Credentials::root();
+    let memory = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0).build();
+    crash.recovered().write_into(&Cx::new(&who, &Epoch), &memory)?;
+    let memory = FilesystemRef::new::<Memory>(memory);
+    Vnode::new("what survived", Layout::Root, Box::new(move |_, _| memory.clone()))
 }
 
 fn maker(layers: &[Layer], books: &Books) -> Make {
@@ -121,19 +173,15 @@ fn made(layers: &[Layer], books: &Books, size: u64, inodes: u64) -> FilesystemRe
         fs = match layer {
             Layer::Quota => {
                 let builder = Quota::<FilesystemRef>::builder().max_bytes(size).max_inodes(inodes);
-                match builder.build(fs.clone()) {
-                    Ok(quota) => {
-                        let quota = Arc::new(quota);
-                        let memory = memory.clone();
-                        books.with(|kept| kept.accounts.push(Account { quota: quota.clone(), memory }));
-                        FilesystemRef::new::<Quota<FilesystemRef>>(quota)
-                    }
-                    // A fault below it. Making filesystems is no operation of theirs: there is just none.
-                    Err(_) => {
-                        books.with(|kept| kept.unmade += 1);
-                        fs
-                    }
-                }
+                books.or_unmade(builder.build(fs.clone()), fs, |quota| {
+                    let memory = memory.clone();
+                    books.with(|kept| kept.accounts.push(Account { quota: quota.clone(), memory }));
+                })
+            }
+            Layer::Crash => {
+                let who = Credentials::root();
+                let crash = Crash::new(&Cx::new(&who, &Epoch), fs.clone());
+                books.or_unmade(crash, fs, |crash| books.with(|kept| kept.crashes.push(crash.clone())))
             }
             Layer::Events => FilesystemRef::new::<Events<FilesystemRef>>(Events::new(fs)),
             Layer::Faults => {

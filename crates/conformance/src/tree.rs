@@ -98,6 +98,12 @@ impl Tree {
         changed
     }
 
+    /// The content of each regular file, with its path.
+    pub fn contents(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let files = self.0.iter().filter(|(_, inode)| inode.attributes.starts_with("file "));
+        files.map(|(path, inode)| (path.as_slice(), inode.content.as_slice()))
+    }
+
     /// How many names it has.
     pub fn len(&self) -> usize {
         self.0.len()

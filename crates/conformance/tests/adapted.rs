@@ -18,7 +18,7 @@ use vnode_conformance::suite;
 use vnode_conformance::vnode::Layout;
 
 /// What is compared at random takes so long, for each stack.
-const TIME: Duration = Duration::from_secs(3);
+const TIME: Duration = Duration::from_secs(2);
 
 /// Counts the events of filesystems. An event without an operation's name counts as none.
 #[derive(Clone, Default)]
@@ -97,6 +97,11 @@ fn a_quota_without_limits() {
 #[test]
 fn faults_that_are_not_armed_and_an_event_for_each_call() {
     check(Layout::Bind, &[Layer::Faults, Layer::Events]);
+}
+
+#[test]
+fn a_medium_that_has_power() {
+    check(Layout::Bind, &[Layer::Crash]);
 }
 
 #[test]

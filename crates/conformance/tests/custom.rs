@@ -28,7 +28,10 @@ fn subject(layout: Layout) -> Vnode {
     let make = Box::new(|size, inodes| match (size, inodes) {
         (0, 0) => FilesystemRef::new(Stored::default()),
         // Limits are an adapter's, over any filesystem.
-        _ => FilesystemRef::new(Quota::new(Stored::default(), size, inodes)),
+        _ => {
+            let quota = Quota::<Stored>::builder().max_bytes(size).max_inodes(inodes);
+            FilesystemRef::new(quota.build(Stored::default()).expect("an empty filesystem"))
+        }
     });
     Vnode::new("an embedder's own", layout, make).expect("a subject").lacking(LACKS)
 }

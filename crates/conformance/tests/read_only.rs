@@ -11,7 +11,7 @@ use vnode_conformance::kernel::Kernel;
 use vnode_conformance::suite;
 use vnode_conformance::vnode::Layout;
 
-const TIME: Duration = Duration::from_secs(3);
+const TIME: Duration = Duration::from_secs(2);
 
 fn check(layers: &[Layer], filling: Filling) {
     let cases = suite::cases().expect("case files");

@@ -111,6 +111,16 @@ impl<I: Inode + ?Sized> Journal<I> {
         self.pending = left;
     }
 
+    /// The links and special files in a directory, on the medium and by changes that are not there yet.
+    pub(super) fn unopenable_in(&self, dir: InodeId) -> Vec<Arc<I>> {
+        let names = self.record(dir).and_then(Record::names).into_iter().flat_map(BTreeMap::values);
+        let slots = self.pending.iter().flat_map(|change| &change.slots);
+        let coming = slots.filter(|(into, ..)| *into == dir).filter_map(|(_, _, inode)| inode.as_ref());
+        let records = names.chain(coming).filter_map(|id| self.record(*id));
+        let unopenable = records.filter(|record| matches!(record.body, Body::Symlink(_) | Body::Special));
+        unopenable.map(|record| record.inode.clone()).collect()
+    }
+
     /// Brings all names to the medium.
     pub(super) fn commit_all(&mut self) {
         for change in core::mem::take(&mut self.pending) {

@@ -38,6 +38,7 @@ use crate::hook::{Hook, HookedFile};
 /// | a name in a directory | when the directory was synced after it was made: syncing the file is not enough |
 /// | a name's removal or move | when the directory was synced after it |
 /// | a link's target, a device's number | with its name |
+/// | mode, owner, times of what can't be opened to be synced: links, FIFOs, devices | as at the last sync of a directory that it is in |
 /// | an unlinked file, what no name on the medium leads to | gone |
 ///
 /// * A change is there whole or not at all: a rename is in both directories or in neither, a sync has each write whole.
@@ -309,12 +310,16 @@ fn saved<F: Filesystem>(
 ) -> Result<()> {
     let record = image::taken(cx, fs, inode)?;
     if inode.kind().is_dir() {
+        let unopenable = journal.unopenable_in(inode.id());
+        let taken: Result<Vec<_>> = unopenable.iter().map(|inode| image::taken(cx, fs, inode)).collect();
+        let taken = taken?;
         journal.commit(inode.id());
-    }
-    if data_only && !inode.kind().is_dir() {
-        journal.save_content(record)
+        taken.into_iter().for_each(|record| journal.save(record));
+        journal.save(record);
+    } else if data_only {
+        journal.save_content(record);
     } else {
-        journal.save(record)
+        journal.save(record);
     }
     Ok(())
 }

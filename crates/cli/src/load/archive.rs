@@ -20,19 +20,19 @@ const BLOCK: usize = 512;
 const MAX_HEADERS: u64 = 4 << 20;
 
 /// An archive.
-pub(crate) struct Members {
-    archive: Archive<Metered>,
+pub(crate) struct Members<R: Read> {
+    archive: Archive<Metered<R>>,
     allowance: Rc<Cell<u64>>,
 }
 
 /// A file of which no more is read than is allowed at the time.
-struct Metered {
-    file: BufReader<File>,
+struct Metered<R> {
+    file: BufReader<R>,
     position: u64,
     allowance: Rc<Cell<u64>>,
 }
 
-impl Read for Metered {
+impl<R: Read> Read for Metered<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let allowed = self.allowance.get();
         let len = usize::try_from(allowed).map_or(into.len(), |allowed| allowed.min(into.len()));
@@ -51,7 +51,7 @@ impl Read for Metered {
     }
 }
 
-impl Seek for Metered {
+impl<R: Read + Seek> Seek for Metered<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.position = match to {
             // What is in the buffer is kept.
@@ -69,8 +69,15 @@ impl Seek for Metered {
 ///
 /// # Errors
 /// A sentence that says what else it is.
-pub(crate) fn open(path: &Path) -> Result<Members, String> {
-    let mut file = File::open(path).map_err(|error| error.to_string())?;
+pub(crate) fn open(path: &Path) -> Result<Members<File>, String> {
+    members(File::open(path).map_err(|error| error.to_string())?)
+}
+
+/// Makes sure that what a file holds is a tar archive.
+///
+/// # Errors
+/// A sentence that says what else it is.
+pub(crate) fn members<R: Read + Seek>(mut file: R) -> Result<Members<R>, String> {
     let mut start = Vec::new();
     file.by_ref().take(BLOCK as u64).read_to_end(&mut start).map_err(|error| error.to_string())?;
     recognize(&start)?;
@@ -117,8 +124,8 @@ fn checksum_fits(block: &[u8; BLOCK]) -> bool {
 ///
 /// # Errors
 /// The archive can't be read.
-pub(crate) fn entries<'a>(
-    members: &'a mut Members,
+pub(crate) fn entries<'a, R: Read + Seek>(
+    members: &'a mut Members<R>,
     room: u64,
     progress: &'a Progress,
 ) -> io::Result<impl Iterator<Item = io::Result<Entry<'a>>>> {

@@ -9,30 +9,32 @@ mod progress;
 mod sparse;
 mod tree;
 
-use std::io;
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use vnode_core::fs::Filesystem as _;
 use vnode_core::{Clock, Credentials, Cx, Timespec};
 use vnode_memory::{Entry, LoadError, Memory};
 
-use crate::failure::shown;
+use crate::text::shown;
 use progress::Progress;
 
 const MORE_ROOM: &str = "size= and inodes=, or --max-fs-bytes and --max-fs-inodes, allow more";
 
 /// Owners that everything gets in place of its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Owner {
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
+pub struct Owner {
+    /// User.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
 }
 
 /// Loads the directory or the tar archive at `source`.
 ///
 /// # Errors
 /// A sentence that says what is wrong with what.
-pub(crate) fn load(memory: &Memory, source: &Path, owner: Owner, quiet: bool) -> Result<(), String> {
+pub fn load(memory: &Memory, source: &Path, owner: Owner, quiet: bool) -> Result<(), String> {
     let progress = Progress::new(source, quiet);
     let result = read(memory, source, owner, &progress);
     progress.clear();
@@ -47,9 +49,26 @@ fn read(memory: &Memory, source: &Path, owner: Owner, progress: &Progress) -> Re
     if !metadata.is_file() {
         return Err("it is neither a directory nor a tar archive".to_owned());
     }
-    let mut archive = archive::open(source)?;
+    fill_from_archive(memory, archive::open(source)?, owner, progress)
+}
+
+/// Loads the tar archive that `reader` reads, as [`load`] does one of the host.
+///
+/// # Errors
+/// A sentence that says what is wrong with what.
+pub fn load_archive(memory: &Memory, reader: impl Read + Seek) -> Result<(), String> {
+    let progress = Progress::new(Path::new("archive"), true);
+    fill_from_archive(memory, archive::members(reader)?, Owner::default(), &progress)
+}
+
+fn fill_from_archive<R: Read + Seek>(
+    memory: &Memory,
+    mut members: archive::Members<R>,
+    owner: Owner,
+    progress: &Progress,
+) -> Result<(), String> {
     let entries =
-        archive::entries(&mut archive, room(memory), progress).map_err(|error| error.to_string())?;
+        archive::entries(&mut members, room(memory), progress).map_err(|error| error.to_string())?;
     fill(memory, entries, owner)
 }
 

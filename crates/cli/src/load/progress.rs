@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::failure::shown;
+use crate::text::shown;
 
 /// Shorter loads show nothing.
 const PATIENCE: Duration = Duration::from_millis(500);

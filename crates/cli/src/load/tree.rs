@@ -15,7 +15,7 @@ use vnode_memory::{Data, Entry, EntryKind};
 
 use super::holes::Holes;
 use super::progress::Progress;
-use crate::failure::shown;
+use crate::text::shown;
 
 /// The entries of the tree at `root`: each directory before what is in it, names in their order.
 pub(crate) fn entries<'a>(

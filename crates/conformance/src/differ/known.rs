@@ -148,6 +148,16 @@ impl Known {
         Ok(())
     }
 
+    /// The paths of the directories.
+    pub fn directories(&self) -> impl Iterator<Item = &[u8]> {
+        self.dirs.iter().map(Vec::as_slice)
+    }
+
+    /// The paths of the regular files.
+    pub fn regular_files(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(Vec::as_slice)
+    }
+
     /// The paths of `all` that can be moved and removed.
     pub(super) fn loose(all: &[Vec<u8>], theme: Theme) -> Vec<Vec<u8>> {
         all.iter().filter(|path| !theme.is_fixed(path)).cloned().collect()

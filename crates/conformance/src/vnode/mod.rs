@@ -20,6 +20,8 @@ use vnode_core::{
 
 use std::sync::Arc;
 
+use crate::subject::Needs;
+
 /// Makes an empty filesystem that holds so many bytes and inodes; 0 is no limit.
 pub type Make = Box<dyn Fn(u64, u64) -> FilesystemRef + Send>;
 
@@ -43,6 +45,7 @@ pub struct Vnode {
     root: Place,
     cwd: Place,
     policy: Policy,
+    lacks: Needs,
     credentials: Credentials,
     umask: u32,
     clock: Ticking,
@@ -98,12 +101,19 @@ impl Vnode {
             cwd: root.clone(),
             root,
             policy: Policy::Posix,
+            lacks: Needs::empty(),
             credentials: Credentials::root(),
             umask: 0o022,
             clock,
             open: BTreeMap::new(),
             next: 3,
         })
+    }
+
+    /// The same, over a filesystem that lacks something.
+    pub fn lacking(mut self, lacks: Needs) -> Self {
+        self.lacks = lacks;
+        self
     }
 
     /// The same, resolving paths by another policy.

@@ -32,7 +32,7 @@ impl Subject for Vnode {
 
     fn provides(&self) -> Needs {
         // Mounts are the embedder's: taking one off detaches it, and nobody is told that it is busy.
-        Needs::all() - Needs::BUSY_MOUNTS
+        Needs::all() - Needs::BUSY_MOUNTS - self.lacks
     }
 
     fn reset(&mut self) -> Result<()> {
