@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::attr::Attr;
+use crate::fs::LinkTarget;
 use crate::path::{Component, Name, next_component};
 
 /// What a walk wants of its last name.
@@ -26,23 +27,19 @@ pub enum RunEnd<I: ?Sized> {
     At(Arc<I>),
     /// To the end: the last name was taken, and its attributes were given to [`Run::answer`].
     Answered,
-    /// To a symbolic link that is the next name, and is the walker's to follow.
-    Link {
-        /// Where the names taken lead, if any were.
-        dir: Option<Arc<I>>,
-        /// The link.
-        link: Arc<I>,
-    },
+    /// To a symbolic link that is the next name and the walker's to follow, by the names taken, which lead to this
+    /// inode if there are any. Where the link leads was given to [`Run::leads_to`].
+    Link(Option<Arc<I>>),
 }
 
 impl<I: ?Sized> RunEnd<I> {
     /// The same with inodes of another type.
-    pub fn map<J: ?Sized>(self, mut inode: impl FnMut(Arc<I>) -> Arc<J>) -> RunEnd<J> {
+    pub fn map<J: ?Sized>(self, inode: impl FnOnce(Arc<I>) -> Arc<J>) -> RunEnd<J> {
         match self {
             RunEnd::Untaken => RunEnd::Untaken,
             RunEnd::At(at) => RunEnd::At(inode(at)),
             RunEnd::Answered => RunEnd::Answered,
-            RunEnd::Link { dir, link } => RunEnd::Link { dir: dir.map(&mut inode), link: inode(link) },
+            RunEnd::Link(dir) => RunEnd::Link(dir.map(inode)),
         }
     }
 }
@@ -58,7 +55,7 @@ impl<I: ?Sized> RunEnd<I> {
 /// * A name that is not the last is only taken if it is a directory.
 /// * The last name is not taken if it is a symbolic link and [`Run::follows`], or if it is no directory and
 ///   [`Run::must_be_dir`].
-/// * Where a symbolic link is not taken, the end is best [`RunEnd::Link`]; the walker finds it again otherwise.
+/// * Where a symbolic link is not taken, the end is best [`RunEnd::Link`]; the walker reads it itself otherwise.
 /// * Names of mount points, `.` and `..` never come up.
 pub struct Run<'a> {
     text: &'a [u8],
@@ -68,10 +65,19 @@ pub struct Run<'a> {
     want: Want,
     follows: bool,
     must_be_dir: bool,
+    reads_links: bool,
     /// Whether a run ends before a name; nothing if before none.
     cut: Option<&'a dyn Fn(&[u8]) -> bool>,
-    answer: &'a mut Option<Attr>,
+    found: &'a mut Answer,
     took_last: bool,
+}
+
+/// What a filesystem has to say of the end of a run. It stands with the walk: attributes and targets are large to
+/// be handed on from each layer to the next.
+#[derive(Default)]
+pub(crate) struct Answer {
+    pub(crate) attr: Option<Attr>,
+    pub(crate) target: Option<LinkTarget>,
 }
 
 impl<'a> Run<'a> {
@@ -82,12 +88,24 @@ impl<'a> Run<'a> {
         want: Want,
         follows: bool,
         must_be_dir: bool,
+        reads_links: bool,
         cut: Option<&'a dyn Fn(&[u8]) -> bool>,
-        answer: &'a mut Option<Attr>,
+        found: &'a mut Answer,
     ) -> Self {
-        let took_last = false;
-        let mut run =
-            Run { text, at, next: None, last_of_walk, want, follows, must_be_dir, cut, answer, took_last };
+        let (next, took_last) = (None, false);
+        let mut run = Run {
+            text,
+            at,
+            next,
+            last_of_walk,
+            want,
+            follows,
+            must_be_dir,
+            reads_links,
+            cut,
+            found,
+            took_last,
+        };
         run.next = run.read();
         run
     }
@@ -121,13 +139,27 @@ impl<'a> Run<'a> {
     /// Answers the last name, which was taken, with its attributes; the end is [`RunEnd::Answered`].
     #[inline]
     pub fn answer(&mut self, attr: Attr) {
-        *self.answer = Some(attr);
+        self.found.attr = Some(attr);
+    }
+
+    /// Tells where the next name leads, which is a symbolic link and not taken; the end is [`RunEnd::Link`]. That
+    /// counts as a read of it, as [`Filesystem::readlink`](crate::fs::Filesystem::readlink) does. Only if
+    /// [`Run::reads_links`].
+    #[inline]
+    pub fn leads_to(&mut self, target: LinkTarget) {
+        self.found.target = Some(target);
     }
 
     /// Whether a symbolic link as the last name is to be followed, by the walker.
     #[inline]
     pub fn follows(&self) -> bool {
         self.follows
+    }
+
+    /// Whether the walk may follow another link.
+    #[inline]
+    pub fn reads_links(&self) -> bool {
+        self.reads_links
     }
 
     /// Whether the last name must be a directory.
@@ -157,9 +189,9 @@ mod tests {
     use super::*;
 
     fn names(text: &[u8], last_of_walk: bool, want: Want) -> Vec<(String, bool)> {
-        let mut answer = None;
+        let mut found = Answer::default();
         let cut = |name: &[u8]| name == b"mnt";
-        let mut run = Run::new(text, 0, last_of_walk, want, true, false, Some(&cut), &mut answer);
+        let mut run = Run::new(text, 0, last_of_walk, want, true, false, true, Some(&cut), &mut found);
         let mut names = Vec::new();
         while let Some((name, last)) = run.peek() {
             names.push((name.to_string(), last));

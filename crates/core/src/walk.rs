@@ -15,13 +15,13 @@ use smallvec::SmallVec;
 use crate::access;
 use crate::attr::Attr;
 use crate::caller::{Caller, Follow, Policy};
-use crate::cx::Capabilities;
+use crate::cx::{Capabilities, Cx};
 use crate::erase::Node;
 use crate::errno::{Errno, Result};
 use crate::fs::{Caps, LinkTarget};
-use crate::mount::{Mount, MountTable, Place};
+use crate::mount::{MountTable, Place};
 use crate::path::{Component, Name, NameBuf, VPath, next_component};
-use crate::run::{Run, RunEnd, Want};
+use crate::run::{Answer, Run, RunEnd, Want};
 
 /// Symbolic links that one walk follows; the next is `ELOOP` (`MAXSYMLINKS`).
 const MAX_LINKS: u32 = 40;
@@ -98,7 +98,7 @@ pub(crate) fn attributes(caller: &Caller<'_>, base: &Place, path: VPath<'_>, fol
     let table = caller.ns.table();
     unraced(caller, base, path, &table, |walk| {
         walk.find(Want::Attr, follow)?;
-        match &walk.answer {
+        match &walk.found.attr {
             Some(attr) => Ok(*attr),
             None => walk.here().attr(caller.cx),
         }
@@ -121,7 +121,7 @@ pub(crate) fn resolve_parent<'p>(
             }
             Reached::Last(Last::Dot) => Last::Dot,
             Reached::Last(Last::DotDot) => Last::DotDot,
-            Reached::Last(Last::Root) | Reached::Here | Reached::Link(_) => Last::Root,
+            Reached::Last(Last::Root) | Reached::Here => Last::Root,
         };
         let dir = walk.moved.take().map_or(Cow::Borrowed(walk.start), Cow::Owned);
         Ok((dir, last, walk.must_be_dir))
@@ -147,11 +147,7 @@ pub(crate) fn resolve_or_slot(
                 Reached::Last(Last::Name(last)) => last,
                 Reached::Last(Last::DotDot) => return walk.parent().map(Slot::Found),
                 // A name with a slash behind it, as below.
-                Reached::Here | Reached::Link(_) if walk.must_be_dir => return Err(Errno::ISDIR),
-                Reached::Link(link) => {
-                    walk.follow_here(&link)?;
-                    continue;
-                }
+                Reached::Here if walk.must_be_dir => return Err(Errno::ISDIR),
                 Reached::Here | Reached::Last(Last::Dot | Last::Root) => {
                     return Ok(Slot::Found(walk.take_here()));
                 }
@@ -248,22 +244,17 @@ enum Reached<'a> {
     Last(Last<'a>),
     /// At the end: the walk's place is what was looked for, or its answer is given.
     Here,
-    /// Behind this link, which is the last component and is to be followed.
-    Link(Node),
 }
 
 /// What a filesystem took of the names to come.
 enum Taken {
     /// None.
     None,
-    /// Some; the directory that was reached is checked like any other before its next name is looked up.
+    /// Some; the directory that was reached is checked like any other before its next name is looked up. A link that
+    /// came next was followed.
     Some,
     /// All, and what was wanted of the last.
     All,
-    /// All up to this link, which is not the last and is behind the walk.
-    Link(Node),
-    /// All up to this link, which is the last and is to be followed.
-    LastLink(Node),
 }
 
 /// The state of one walk.
@@ -281,8 +272,8 @@ struct Walk<'a, 't> {
     links: u32,
     /// A slash followed the last component: it must be a directory, and is followed if it is a link.
     must_be_dir: bool,
-    /// The attributes looked for, where the filesystem gave them at once.
-    answer: Option<Attr>,
+    /// What the filesystem said at the end of a run: the attributes looked for, or where a link leads.
+    found: Answer,
     sequence: u64,
     held: Option<RwLockReadGuard<'a, ()>>,
 }
@@ -305,7 +296,7 @@ impl<'a, 't> Walk<'a, 't> {
             outer: SmallVec::new(),
             links: 0,
             must_be_dir: false,
-            answer: None,
+            found: Answer::default(),
             sequence: caller.ns.renames.sequence(),
             held: None,
         })
@@ -319,7 +310,7 @@ impl<'a, 't> Walk<'a, 't> {
         self.outer.clear();
         self.links = 0;
         self.must_be_dir = false;
-        self.answer = None;
+        self.found = Answer::default();
         self.sequence = self.caller.ns.renames.sequence();
     }
 
@@ -345,10 +336,6 @@ impl<'a, 't> Walk<'a, 't> {
         loop {
             let child = match self.reach_last(want, follow == Follow::Yes)? {
                 Reached::Here => return Ok(()),
-                Reached::Link(link) => {
-                    self.follow_here(&link)?;
-                    continue;
-                }
                 Reached::Last(Last::Name(last)) => self.child(last.name_in(self.caller, self.here())?)?,
                 Reached::Last(Last::DotDot) => self.parent()?,
                 Reached::Last(Last::Dot | Last::Root) => self.take_here(),
@@ -381,11 +368,6 @@ impl<'a, 't> Walk<'a, 't> {
                     Taken::None => {}
                     Taken::Some => continue,
                     Taken::All => return Ok(Reached::Here),
-                    Taken::LastLink(link) => return Ok(Reached::Link(link)),
-                    Taken::Link(link) => {
-                        self.follow_here(&link)?;
-                        continue;
-                    }
                 }
             }
             self.check_search()?;
@@ -439,12 +421,14 @@ impl<'a, 't> Walk<'a, 't> {
         let table = self.table;
         let names_a_point = |name: &[u8]| table.names_a_point(name);
         let cut = (!table.is_empty()).then_some(&names_a_point as &dyn Fn(&[u8]) -> bool);
-        let (answer, follows) = (&mut self.answer, follows || must_be_dir);
-        let mut run = Run::new(text, self.text.at, only, want, follows, must_be_dir, cut, answer);
+        let (found, follows) = (&mut self.found, follows || must_be_dir);
+        let reads_links = self.links < MAX_LINKS;
+        let mut run = Run::new(text, self.text.at, only, want, follows, must_be_dir, reads_links, cut, found);
         if run.peek().is_none() {
             return Ok(Taken::None);
         }
-        let end = fs.any().resolve_run(self.caller.cx, &here.node, &mut run, want)?;
+        let end =
+            self.caller.reading(&here.mount, |cx| fs.any().resolve_run(cx, &here.node, &mut run, want))?;
         let (position, took_last, next_end) = (run.position(), run.took_last(), run.next_end());
         match end {
             RunEnd::Untaken => return Ok(Taken::None),
@@ -455,15 +439,21 @@ impl<'a, 't> Walk<'a, 't> {
                     return Ok(Taken::Some);
                 }
             }
-            RunEnd::Answered => self.answer.iter_mut().for_each(|attr| fs.fill_dev(attr)),
-            RunEnd::Link { dir, link } => {
-                let Some((end, last)) = next_end else { return Err(Errno::IO) };
+            RunEnd::Answered => self.found.attr.iter_mut().for_each(|attr| fs.fill_dev(attr)),
+            RunEnd::Link(dir) => {
+                let (Some((end, last)), Some(target)) = (next_end, self.found.target.take()) else {
+                    return Err(Errno::IO);
+                };
                 self.text.at = end;
                 if let Some(dir) = dir {
                     self.go(dir);
                 }
                 self.must_be_dir |= last && must_be_dir;
-                return Ok(if last { Taken::LastLink(link) } else { Taken::Link(link) });
+                if want == Want::Slot && self.must_be_dir {
+                    return Err(Errno::ISDIR);
+                }
+                self.go_on_with(target)?;
+                return Ok(Taken::Some);
             }
         }
         self.must_be_dir = must_be_dir;
@@ -533,25 +523,16 @@ impl<'a, 't> Walk<'a, 't> {
         Ok(true)
     }
 
-    /// Goes on with the target of a symbolic link.
+    /// Follows a symbolic link.
     fn follow(&mut self, link: &Place) -> Result<()> {
-        let target = self.target_of(&link.mount, &link.node)?;
-        self.go_on_with(target)
-    }
-
-    /// The same for a link of the mount that the walk stands in.
-    fn follow_here(&mut self, link: &Node) -> Result<()> {
-        let target = self.target_of(&self.here().mount, link)?;
-        self.go_on_with(target)
-    }
-
-    fn target_of(&self, mount: &Mount, link: &Node) -> Result<LinkTarget> {
         if self.links >= MAX_LINKS {
             return Err(Errno::LOOP);
         }
-        self.caller.reading(mount, |cx| mount.filesystem().any().readlink(cx, link))
+        let read = |cx: &Cx<'_>| link.mount.filesystem().any().readlink(cx, &link.node);
+        self.go_on_with(self.caller.reading(&link.mount, read)?)
     }
 
+    /// Goes on with the target of a symbolic link.
     fn go_on_with(&mut self, target: LinkTarget) -> Result<()> {
         self.links += 1;
         let text = match target {

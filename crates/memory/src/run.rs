@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use vnode_core::fs::{Inode, Run, RunEnd, Want};
+use vnode_core::fs::{LinkTarget, Run, RunEnd, Want};
 use vnode_core::{Capabilities, Cx, Errno, Mode, Result, access};
 
-use crate::node::Node;
+use crate::node::{Body, Node};
 
 /// How many directories are held locked at once on the way down.
 const HELD: usize = 12;
@@ -59,13 +59,17 @@ impl Way<'_, '_, '_> {
         let Some(node) = entries.get(name.as_bytes()) else {
             return if last && self.want == Want::Slot { Ok(self.end_in(dir)) } else { Err(Errno::NOENT) };
         };
-        let kind = node.kind();
-        if kind.is_symlink() && (!last || self.run.follows()) {
-            let dir = self.taken.then(|| dir.clone());
-            return Ok(Step::End(RunEnd::Link { dir, link: node.clone() }));
-        }
-        if !kind.is_dir() && (!last || self.run.must_be_dir()) {
-            return Ok(self.end_in(dir));
+        let follows = !last || self.run.follows();
+        match &node.body {
+            Body::Symlink(target) if follows && self.run.reads_links() => {
+                node.meta.accessed(self.cx);
+                self.run.leads_to(LinkTarget::Text(target.clone()));
+                return Ok(Step::End(RunEnd::Link(self.taken.then(|| dir.clone()))));
+            }
+            Body::Symlink(_) if follows => return Ok(self.end_in(dir)),
+            Body::Directory(_) => {}
+            _ if !last || self.run.must_be_dir() => return Ok(self.end_in(dir)),
+            _ => {}
         }
         self.run.take();
         self.taken = true;
