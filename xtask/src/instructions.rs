@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// How much more than the agreed number passes: hash keys are random, and a probe more is no fault.
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let has = |flag: &str| flags.iter().any(|word| *word == flag);
     debian::ensure("what counts instructions", &["valgrind"], &[VALGRIND])?;
-    let calls = build()?;
+    let calls = process::built_calls()?;
     let known = operations(&calls)?;
     if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
         bail!("there is no operation {unknown:?}; there are {}", known.join(", "));
@@ -59,11 +59,6 @@ const VALGRIND: &str = "/usr/bin/valgrind";
 /// Whether instructions can be counted here, if need be after an installation.
 pub(crate) fn possible() -> bool {
     debian::has(&[VALGRIND]) || debian::can_install()
-}
-
-fn build() -> Result<PathBuf> {
-    process::check(process::cargo().args(["build", "--quiet", "--release", "--package", "vnode-benches"]))?;
-    Ok(process::target().join("release/vnode-calls"))
 }
 
 fn operations(calls: &Path) -> Result<Vec<String>> {

@@ -22,6 +22,12 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// `vnode-calls`, guest calls without an engine, built as what is released.
+pub(crate) fn built_calls() -> Result<PathBuf> {
+    check(cargo().args(["build", "--quiet", "--release", "--package", "vnode-benches"]))?;
+    Ok(target().join("release/vnode-calls"))
+}
+
 /// Runs `command` with the terminal's streams; fails unless it ends with 0.
 pub(crate) fn check(command: &mut Command) -> Result<()> {
     let shown = show(command);

@@ -174,6 +174,7 @@ macro_rules! self_checks {
 }
 
 twins! {
+    bench: guest!("bench"),
     clocks: guest!("clocks"),
     directories: guest!("directories"),
     fdtable: guest!("fdtable"),

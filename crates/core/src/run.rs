@@ -44,6 +44,9 @@ impl<I: ?Sized> RunEnd<I> {
     }
 }
 
+/// Whether a run ends before a name.
+pub(crate) type Cut<'a> = dyn Fn(&[u8]) -> bool + 'a;
+
 /// A run of plain names for [`Filesystem::resolve_run`](crate::fs::Filesystem::resolve_run).
 ///
 /// The filesystem looks at the next name with [`Run::peek`], finds it, and takes it with [`Run::take`]. The
@@ -66,8 +69,8 @@ pub struct Run<'a> {
     follows: bool,
     must_be_dir: bool,
     reads_links: bool,
-    /// Whether a run ends before a name; nothing if before none.
-    cut: Option<&'a dyn Fn(&[u8]) -> bool>,
+    /// Nothing if it ends before no name.
+    cut: Option<&'a Cut<'a>>,
     found: &'a mut Answer,
     took_last: bool,
 }
@@ -89,7 +92,7 @@ impl<'a> Run<'a> {
         follows: bool,
         must_be_dir: bool,
         reads_links: bool,
-        cut: Option<&'a dyn Fn(&[u8]) -> bool>,
+        cut: Option<&'a Cut<'a>>,
         found: &'a mut Answer,
     ) -> Self {
         let (next, took_last) = (None, false);

@@ -21,7 +21,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::{Caps, LinkTarget};
 use crate::mount::{MountTable, Place};
 use crate::path::{Component, Name, NameBuf, VPath, next_component};
-use crate::run::{Answer, Run, RunEnd, Want};
+use crate::run::{Answer, Cut, Run, RunEnd, Want};
 
 /// Symbolic links that one walk follows; the next is `ELOOP` (`MAXSYMLINKS`).
 const MAX_LINKS: u32 = 40;
@@ -420,7 +420,7 @@ impl<'a, 't> Walk<'a, 't> {
         let must_be_dir = self.must_be_dir || (only && text.last() == Some(&b'/'));
         let table = self.table;
         let names_a_point = |name: &[u8]| table.names_a_point(name);
-        let cut = (!table.is_empty()).then_some(&names_a_point as &dyn Fn(&[u8]) -> bool);
+        let cut = (!table.is_empty()).then_some(&names_a_point as &Cut<'_>);
         let (found, follows) = (&mut self.found, follows || must_be_dir);
         let reads_links = self.links < MAX_LINKS;
         let mut run = Run::new(text, self.text.at, only, want, follows, must_be_dir, reads_links, cut, found);

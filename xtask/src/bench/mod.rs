@@ -4,9 +4,12 @@
 //! works on the kernel's tmpfs. Both are run for each operation in turn, round after round, so that whatever else
 //! the machine does meets both. An operation's ratio is the median of its rounds' ratios. What the calls gave must
 //! be the same everywhere, or there is no result.
+//!
+//! Besides, two threads in directories of their own are compared with one ([`threads`]).
 
 mod report;
 mod runners;
+mod threads;
 
 use crate::process;
 use anyhow::{Context, Result, bail};
@@ -33,6 +36,9 @@ impl Kind {
 
 /// What the geometric mean of all operations stays under.
 pub(crate) const MEAN_TARGET: f64 = 0.35;
+
+/// How many times the operations of one thread two make, at least, in directories of their own.
+pub(crate) const THREADS_TARGET: f64 = 1.8;
 
 /// The operations of `guests/src/bench.c`.
 pub(crate) const OPERATIONS: &[(&str, Kind)] = &[
@@ -116,7 +122,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     };
     let scratch = runners::Scratch::new()?;
     let runners = runners::all(&vnode, &scratch)?;
-    let report = measure(&runners, &options)?;
+    let mut report = measure(&runners, &options)?;
+    if options.only.is_empty() {
+        report.two_threads = threads::gain(options.rounds)?;
+    }
     if options.json {
         println!("{}", report.json()?);
     } else {

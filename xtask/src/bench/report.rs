@@ -1,6 +1,6 @@
 //! What was measured, and how it is shown.
 
-use super::{Kind, MEAN_TARGET};
+use super::{Kind, MEAN_TARGET, THREADS_TARGET};
 use anyhow::Result;
 use std::fmt::Write;
 
@@ -16,6 +16,8 @@ pub(super) struct Report {
     runners: Vec<String>,
     rows: Vec<Row>,
     failures: Vec<String>,
+    /// How many times the operations of one thread two make, on a machine with two processors.
+    pub(super) two_threads: Option<f64>,
 }
 
 /// The median and the quartiles of the ratios to the first runner, each with its sample of the same round.
@@ -34,7 +36,7 @@ impl Report {
             samples: vec![Vec::new(); runners.len()],
         };
         let rows = operations.iter().map(row).collect();
-        Report { runners, rows, failures: Vec::new() }
+        Report { runners, rows, failures: Vec::new(), two_threads: None }
     }
 
     pub(super) fn add(&mut self, row: usize, column: usize, nanoseconds: f64) {
@@ -83,6 +85,9 @@ impl Report {
         if let Some(mean) = self.mean(1).filter(|&mean| mean >= MEAN_TARGET) {
             missed.push(format!("geometric mean {mean:.2} (target {MEAN_TARGET})"));
         }
+        if let Some(gain) = self.two_threads.filter(|&gain| gain < THREADS_TARGET) {
+            missed.push(format!("two threads {gain:.2} (target {THREADS_TARGET})"));
+        }
         missed
     }
 
@@ -119,6 +124,9 @@ impl Report {
             };
         }
         text.push_str("\nratios to native: median (quartiles)\n");
+        if let Some(gain) = self.two_threads {
+            let _ = writeln!(text, "two threads in directories of their own: {gain:.2} times one");
+        }
         for failure in &self.failures {
             let _ = writeln!(text, "{failure}");
         }
@@ -152,6 +160,7 @@ impl Report {
             "operations": rows.collect::<Vec<_>>(),
             "geometric_mean": means.collect::<serde_json::Map<_, _>>(),
             "mean_target": MEAN_TARGET,
+            "two_threads": self.two_threads,
             "missed": self.missed(),
             "failures": self.failures,
         }))?)
@@ -165,7 +174,7 @@ fn median(samples: &[f64]) -> f64 {
 }
 
 /// A quantile of sorted values, between two of them where it falls there.
-fn quantile(sorted: &[f64], part: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], part: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
     let position = part * last as f64;
     let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
