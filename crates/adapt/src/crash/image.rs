@@ -4,12 +4,16 @@ use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, At, Filesystem, InodeId, LinkTarget, NewKind, SeekFor};
+use vnode_core::fs::{Access, At, Filesystem, LinkTarget, NewKind, SeekFor};
 use vnode_core::io::Sink;
 use vnode_core::{Attr, Cx, Errno, FileType, Name, Result};
 
+/// Which record is meant: one for each inode that there ever was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key(pub(super) u64);
+
 /// Names in a directory, and the inodes that they stand for.
-pub(super) type Names = BTreeMap<Box<[u8]>, InodeId>;
+pub(super) type Names = BTreeMap<Box<[u8]>, Key>;
 
 /// The pieces of a file that are data, each with its offset.
 pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
@@ -23,9 +27,10 @@ pub(super) enum Body {
     Special,
 }
 
-/// An inode as it is on the medium. It holds the inode, so that its identity stays its own.
+/// An inode as it is on the medium.
 pub(super) struct Record<I: ?Sized> {
-    pub(super) inode: Arc<I>,
+    /// Held as long as it has a name, so that its identity stays its own.
+    pub(super) inode: Option<Arc<I>>,
     pub(super) attr: Attr,
     pub(super) body: Body,
     pub(super) xattrs: Vec<(Box<[u8]>, Arc<[u8]>)>,
@@ -40,7 +45,7 @@ impl<I: ?Sized> Record<I> {
             NewKind::Symlink(target) => Body::Symlink((*target).into()),
             _ => Body::Special,
         };
-        Record { inode, attr: Attr { size: 0, ..attr }, body, xattrs: Vec::new() }
+        Record { inode: Some(inode), attr: Attr { size: 0, ..attr }, body, xattrs: Vec::new() }
     }
 
     /// The names, of a directory.
@@ -65,7 +70,7 @@ pub(super) fn taken<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -
         },
         _ => Body::Special,
     };
-    Ok(Record { inode: inode.clone(), attr, body, xattrs: xattrs(cx, fs, inode)? })
+    Ok(Record { inode: Some(inode.clone()), attr, body, xattrs: xattrs(cx, fs, inode)? })
 }
 
 /// The names in a directory and their inodes.

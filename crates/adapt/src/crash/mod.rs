@@ -13,13 +13,13 @@ use vnode_core::fs::{
     Access, Allocate, At, File, Filesystem, Inode, InodeId, NewInode, OpenedNew, Remove, Rename, SeekFor,
 };
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, Errno, Result};
+use vnode_core::{Attr, Cx, Errno, Result};
 
 pub use control::CrashControl;
 pub use recovered::Recovered;
 
 use image::Record;
-use journal::{Change, Journal, Slot, Token};
+use journal::Journal;
 
 use crate::call::{Call, Op};
 use crate::forward::forward;
@@ -159,7 +159,7 @@ impl<F: Filesystem> Crash<F> {
         self.hook.alone(Op::Sync, |journal| {
             journal.commit_all();
             for inode in journal.inodes() {
-                journal.save(image::taken(cx, &*self.fs, &inode)?);
+                journal.save(inode.id(), image::taken(cx, &*self.fs, &inode)?);
             }
             Ok(())
         })
@@ -185,27 +185,32 @@ impl<F: Filesystem> Crash<F> {
             let inode = inode(&made);
             // It is there now, whatever becomes of this.
             let attr = self.fs.getattr(cx, inode).unwrap_or(bare(inode.id(), &new));
-            journal.born(Record::new(inode.clone(), attr, &new.kind));
-            journal.changed(Change { slots: vec![slot(at, Some(inode.id()))], touches: Vec::new() });
+            journal.made(at, inode.id(), Record::new(inode.clone(), attr, &new.kind));
             Ok(made)
         })
+    }
+
+    fn found(&self, cx: &Cx<'_>, at: At<'_, F::Inode>) -> Result<Option<Arc<F::Inode>>> {
+        match self.fs.lookup(cx, at) {
+            Ok(inode) => Ok(Some(inode)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// An inode lost a name.
+    fn unnamed(&self, cx: &Cx<'_>, journal: &mut Journal<F::Inode>, inode: &Arc<F::Inode>) {
+        let nameless = inode.kind().is_dir() || self.fs.getattr(cx, inode).is_ok_and(|attr| attr.nlink == 0);
+        if nameless {
+            journal.nameless(inode);
+        }
     }
 }
 
 /// The attributes of what was just made, where they can't be had.
-fn bare(id: InodeId, new: &NewInode<'_>) -> vnode_core::Attr {
-    let attr = vnode_core::Attr::bare(id.0, new.kind.file_type(), new.mode);
-    vnode_core::Attr { uid: new.uid, gid: new.gid, ..attr }
-}
-
-fn slot<I: Inode + ?Sized>(at: At<'_, I>, inode: Option<InodeId>) -> Slot {
-    (at.dir.id(), at.name.as_bytes().into(), inode)
-}
-
-/// What a name's loss touches: a directory's own names, too.
-fn loses<I: Inode + ?Sized>(inode: &Arc<I>) -> impl Iterator<Item = Token> {
-    let names = inode.kind().is_dir().then(|| Token::Names(inode.id()));
-    core::iter::once(Token::Node(inode.id())).chain(names)
+fn bare(id: InodeId, new: &NewInode<'_>) -> Attr {
+    let attr = Attr::bare(id.0, new.kind.file_type(), new.mode);
+    Attr { uid: new.uid, gid: new.gid, ..attr }
 }
 
 impl<F: Filesystem> Filesystem for Crash<F> {
@@ -234,8 +239,7 @@ impl<F: Filesystem> Filesystem for Crash<F> {
     fn link(&self, cx: &Cx<'_>, at: At<'_, F::Inode>, target: &Arc<F::Inode>) -> Result<()> {
         self.hook.alone(Op::Link, |journal| {
             self.fs.link(cx, at, target)?;
-            let touches = vec![Token::Node(target.id())];
-            journal.changed(Change { slots: vec![slot(at, Some(target.id()))], touches });
+            journal.linked(at, target);
             Ok(())
         })
     }
@@ -244,8 +248,10 @@ impl<F: Filesystem> Filesystem for Crash<F> {
         self.hook.alone(Op::Remove, |journal| {
             let victim = self.found(cx, at)?;
             self.fs.remove(cx, at, what)?;
-            let touches = victim.iter().flat_map(loses).collect();
-            journal.changed(Change { slots: vec![slot(at, None)], touches });
+            if let Some(victim) = &victim {
+                journal.removed(at, victim);
+                self.unnamed(cx, journal, victim);
+            }
             Ok(())
         })
     }
@@ -259,20 +265,10 @@ impl<F: Filesystem> Filesystem for Crash<F> {
                 // Two names of one inode: nothing happened.
                 return Ok(());
             }
-            let back = if how == Rename::Exchange { new.as_ref().map(|new| new.id()) } else { None };
-            let slots = vec![slot(from, back), slot(to, Some(old.id()))];
-            let mut touches = vec![Token::Node(old.id())];
-            let moved = [Some(&old), new.as_ref()];
-            if how == Rename::Exchange {
-                touches.extend(new.iter().map(|new| Token::Node(new.id())));
-            } else {
-                touches.extend(new.iter().flat_map(loses));
+            journal.renamed((from, to), &old, new.as_deref(), how == Rename::Exchange);
+            if let Some(replaced) = new.filter(|_| how != Rename::Exchange) {
+                self.unnamed(cx, journal, &replaced);
             }
-            if from.dir.id() != to.dir.id() && moved.into_iter().flatten().any(|inode| inode.kind().is_dir())
-            {
-                touches.push(Token::Shape);
-            }
-            journal.changed(Change { slots, touches });
             Ok(())
         })
     }
@@ -290,16 +286,6 @@ impl<F: Filesystem> Filesystem for Crash<F> {
     }
 }
 
-impl<F: Filesystem> Crash<F> {
-    fn found(&self, cx: &Cx<'_>, at: At<'_, F::Inode>) -> Result<Option<Arc<F::Inode>>> {
-        match self.fs.lookup(cx, at) {
-            Ok(inode) => Ok(Some(inode)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-}
-
 /// Brings an inode to the medium.
 fn saved<F: Filesystem>(
     cx: &Cx<'_>,
@@ -309,17 +295,19 @@ fn saved<F: Filesystem>(
     data_only: bool,
 ) -> Result<()> {
     let record = image::taken(cx, fs, inode)?;
+    let id = inode.id();
     if inode.kind().is_dir() {
-        let unopenable = journal.unopenable_in(inode.id());
-        let taken: Result<Vec<_>> = unopenable.iter().map(|inode| image::taken(cx, fs, inode)).collect();
+        let unopenable = journal.unopenable_in(id);
+        let take = |inode: &Arc<F::Inode>| Ok((inode.id(), image::taken(cx, fs, inode)?));
+        let taken: Result<Vec<_>> = unopenable.iter().map(take).collect();
         let taken = taken?;
-        journal.commit(inode.id());
-        taken.into_iter().for_each(|record| journal.save(record));
-        journal.save(record);
+        journal.commit(id);
+        taken.into_iter().for_each(|(id, record)| journal.save(id, record));
+        journal.save(id, record);
     } else if data_only {
-        journal.save_content(record);
+        journal.save_content(id, record);
     } else {
-        journal.save(record);
+        journal.save(id, record);
     }
     Ok(())
 }
