@@ -4,9 +4,9 @@ use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, At, Filesystem, LinkTarget, NewKind, SeekFor};
+use vnode_core::fs::{Access, At, Filesystem, LinkTarget, NewInode, NewKind, SeekFor};
 use vnode_core::io::Sink;
-use vnode_core::{Attr, Cx, Errno, FileType, Name, Result};
+use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, Timespec};
 
 /// Which record is meant: one for each inode that there ever was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +19,7 @@ pub(super) type Names = BTreeMap<Box<[u8]>, Key>;
 pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
 
 /// What an inode is besides its attributes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
     File(Arc<Pieces>),
     Directory(Names),
@@ -37,15 +37,18 @@ pub(super) struct Record<I: ?Sized> {
 }
 
 impl<I: ?Sized> Record<I> {
-    /// A new inode: empty, with the attributes that it was made with.
-    pub(super) fn new(inode: Arc<I>, attr: Attr, kind: &NewKind<'_>) -> Self {
-        let body = match kind {
-            NewKind::Regular => Body::File(Arc::default()),
-            NewKind::Directory => Body::Directory(Names::new()),
-            NewKind::Symlink(target) => Body::Symlink((*target).into()),
-            _ => Body::Special,
+    /// A new inode: empty, with the attributes that it is made with, and of no size.
+    pub(super) fn new(inode: Arc<I>, now: Timespec, new: &NewInode<'_>) -> Self {
+        let (body, rdev) = match new.kind {
+            NewKind::Regular => (Body::File(Arc::default()), 0),
+            NewKind::Directory => (Body::Directory(Names::new()), 0),
+            NewKind::Symlink(target) => (Body::Symlink(target.into()), 0),
+            NewKind::CharDevice(rdev) | NewKind::BlockDevice(rdev) => (Body::Special, rdev),
+            NewKind::Fifo | NewKind::Socket => (Body::Special, 0),
         };
-        Record { inode: Some(inode), attr: Attr { size: 0, ..attr }, body, xattrs: Vec::new() }
+        let bare = Attr::bare(0, new.kind.file_type(), new.mode);
+        let attr = Attr { uid: new.uid, gid: new.gid, rdev, atime: now, mtime: now, ctime: now, ..bare };
+        Record { inode: Some(inode), attr, body, xattrs: Vec::new() }
     }
 
     /// The names, of a directory.

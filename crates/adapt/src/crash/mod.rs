@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use vnode_core::fs::{
-    Access, Allocate, At, File, Filesystem, Inode, InodeId, NewInode, OpenedNew, Remove, Rename, SeekFor,
+    Access, Allocate, At, File, Filesystem, Inode, NewInode, OpenedNew, Remove, Rename, SeekFor,
 };
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Attr, Cx, Errno, Result};
+use vnode_core::{Cx, Errno, Result};
 
 pub use control::CrashControl;
 pub use recovered::Recovered;
@@ -183,9 +183,7 @@ impl<F: Filesystem> Crash<F> {
         self.hook.alone(op, |journal| {
             let made = make()?;
             let inode = inode(&made);
-            // It is there now, whatever becomes of this.
-            let attr = self.fs.getattr(cx, inode).unwrap_or(bare(inode.id(), &new));
-            journal.made(at, inode.id(), Record::new(inode.clone(), attr, &new.kind));
+            journal.made(at, inode.id(), Record::new(inode.clone(), cx.now(), &new));
             Ok(made)
         })
     }
@@ -198,19 +196,26 @@ impl<F: Filesystem> Crash<F> {
         }
     }
 
-    /// An inode lost a name.
-    fn unnamed(&self, cx: &Cx<'_>, journal: &mut Journal<F::Inode>, inode: &Arc<F::Inode>) {
-        let nameless = inode.kind().is_dir() || self.fs.getattr(cx, inode).is_ok_and(|attr| attr.nlink == 0);
-        if nameless {
-            journal.nameless(inode);
-        }
+    /// What a name stands for that is to go, and whether its inode goes with it. Everything that may fail is done here.
+    fn victim(&self, cx: &Cx<'_>, at: At<'_, F::Inode>) -> Result<Option<Victim<F>>> {
+        let Some(inode) = self.found(cx, at)? else { return Ok(None) };
+        let last = inode.kind().is_dir() || self.fs.getattr(cx, &inode)?.nlink <= 1;
+        Ok(Some(Victim { inode, last }))
     }
 }
 
-/// The attributes of what was just made, where they can't be had.
-fn bare(id: InodeId, new: &NewInode<'_>) -> Attr {
-    let attr = Attr::bare(id.0, new.kind.file_type(), new.mode);
-    Attr { uid: new.uid, gid: new.gid, ..attr }
+/// A name that goes, and whether it is the last of its inode.
+struct Victim<F: Filesystem> {
+    inode: Arc<F::Inode>,
+    last: bool,
+}
+
+impl<F: Filesystem> Victim<F> {
+    fn gone(&self, journal: &mut Journal<F::Inode>) {
+        if self.last {
+            journal.nameless(&self.inode);
+        }
+    }
 }
 
 impl<F: Filesystem> Filesystem for Crash<F> {
@@ -246,11 +251,11 @@ impl<F: Filesystem> Filesystem for Crash<F> {
 
     fn remove(&self, cx: &Cx<'_>, at: At<'_, F::Inode>, what: Remove) -> Result<()> {
         self.hook.alone(Op::Remove, |journal| {
-            let victim = self.found(cx, at)?;
+            let victim = self.victim(cx, at)?;
             self.fs.remove(cx, at, what)?;
             if let Some(victim) = &victim {
-                journal.removed(at, victim);
-                self.unnamed(cx, journal, victim);
+                journal.removed(at, &victim.inode);
+                victim.gone(journal);
             }
             Ok(())
         })
@@ -258,16 +263,17 @@ impl<F: Filesystem> Filesystem for Crash<F> {
 
     fn rename(&self, cx: &Cx<'_>, from: At<'_, F::Inode>, to: At<'_, F::Inode>, how: Rename) -> Result<()> {
         self.hook.alone(Op::Rename, |journal| {
-            let (old, new) = (self.found(cx, from)?, self.found(cx, to)?);
+            let (old, new) = (self.found(cx, from)?, self.victim(cx, to)?);
             self.fs.rename(cx, from, to, how)?;
             let Some(old) = old else { return Ok(()) };
-            if new.as_ref().is_some_and(|new| new.id() == old.id()) {
+            if new.as_ref().is_some_and(|new| new.inode.id() == old.id()) {
                 // Two names of one inode: nothing happened.
                 return Ok(());
             }
-            journal.renamed((from, to), &old, new.as_deref(), how == Rename::Exchange);
+            let other = new.as_ref().map(|new| &*new.inode);
+            journal.renamed((from, to), &old, other, how == Rename::Exchange);
             if let Some(replaced) = new.filter(|_| how != Rename::Exchange) {
-                self.unnamed(cx, journal, &replaced);
+                replaced.gone(journal);
             }
             Ok(())
         })

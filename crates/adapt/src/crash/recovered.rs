@@ -10,6 +10,7 @@ use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime};
 use super::image::{Body, Key, Names, Pieces};
 use super::journal::Journal;
 
+#[derive(PartialEq)]
 struct Survivor {
     key: Key,
     attr: Attr,
@@ -21,6 +22,9 @@ struct Survivor {
 ///
 /// Names, content, extended attributes, modes, owners, access and modification times. The order of a directory's
 /// listing and the numbers of inodes are the new filesystem's own.
+///
+/// Two are equal if the same inodes survived with the same names, content and attributes.
+#[derive(PartialEq)]
 pub struct Recovered {
     /// The root first.
     inodes: Vec<Survivor>,
