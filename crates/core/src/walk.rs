@@ -21,6 +21,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::{Caps, LinkTarget};
 use crate::mount::{Mount, MountTable, Place};
 use crate::path::{Component, Name, NameBuf, VPath, next_component};
+use crate::rename_lock::RenameLock;
 use crate::run::{Run, RunEnd, Want};
 
 /// Symbolic links that one walk follows; the next is `ELOOP` (`MAXSYMLINKS`).
@@ -191,7 +192,7 @@ fn unraced<'a, T>(
         }
         walk.begin(path);
     }
-    walk.held = Some(caller.ns.renames.hold()?);
+    walk.held = Some(base.mount.filesystem().renames().hold()?);
     walk.begin(path);
     run(&mut walk)
 }
@@ -306,7 +307,7 @@ impl<'a, 't> Walk<'a, 't> {
             links: 0,
             must_be_dir: false,
             answer: None,
-            sequence: caller.ns.renames.sequence(),
+            sequence: base.mount.filesystem().renames().sequence(),
             held: None,
         })
     }
@@ -320,7 +321,12 @@ impl<'a, 't> Walk<'a, 't> {
         self.links = 0;
         self.must_be_dir = false;
         self.answer = None;
-        self.sequence = self.caller.ns.renames.sequence();
+        self.sequence = self.renames().sequence();
+    }
+
+    /// What tells of directories that move in the base's filesystem.
+    fn renames(&self) -> &RenameLock {
+        self.base.mount.filesystem().renames()
     }
 
     fn here(&self) -> &Place {
@@ -505,9 +511,10 @@ impl<'a, 't> Walk<'a, 't> {
             }
             above
         };
-        // A directory that moves between two steps could lead around the base.
+        // A directory that moves between two steps could lead around the base. Only in the base's own filesystem:
+        // the way up through another mount ends at its point, which stays where it is.
         let may_have_raced = self.caller.policy != Policy::Posix && self.held.is_none();
-        if may_have_raced && !self.caller.ns.renames.unmoved_since(self.sequence) {
+        if may_have_raced && !self.renames().unmoved_since(self.sequence) {
             return Err(Errno::RACED);
         }
         Ok(above)
