@@ -4,6 +4,8 @@ mod control;
 mod image;
 mod journal;
 mod recovered;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use std::sync::Arc;
@@ -168,7 +170,7 @@ impl<F: Filesystem> Crash<F> {
     fn opened(&self, file: Arc<dyn File>, inode: &Arc<F::Inode>) -> Arc<dyn File> {
         let id = inode.id();
         let file = SyncedFile { file, inode: inode.clone(), fs: self.fs.clone(), hook: self.hook.clone() };
-        HookedFile::new(Arc::new(file), id, &self.hook)
+        HookedFile::opened(Arc::new(file), id, &self.hook)
     }
 
     /// Makes an inode and notes its name.
