@@ -1,6 +1,6 @@
 //! What has to pass before a change is merged, in order, with the time that each step takes.
 
-use crate::{guests, instructions, process, real, tidy};
+use crate::{guests, instructions, process, publish, real, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
@@ -15,6 +15,7 @@ const STEPS: &[Step] = &[
     ("guests", guests_are_built),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("doc", || cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])),
+    ("publish", || publish::packs().map(|()| String::new())),
     ("test", test),
     ("instructions", instructions_did_not_grow),
     // With the command that the tests have just built.

@@ -21,6 +21,7 @@ mod guests;
 mod instructions;
 mod mutants;
 mod process;
+mod publish;
 mod real;
 mod tidy;
 mod tools;
@@ -44,6 +45,8 @@ cargo xtask fuzz [--build] [--seconds N] [TARGET...]
                                Run the fuzzers, 60 seconds each; --build only builds them.
 cargo xtask mutants [--kernel] [ARGUMENTS OF cargo mutants...]
                                Break the walker, the mounts and renames one by one; tests must notice.
+cargo xtask publish --dry-run [--no-verify]
+                               Pack the published crates and build them from what was packed; upload nothing.
 cargo xtask ci                 Everything that has to pass before a change is merged.
 ";
 
@@ -72,6 +75,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "diff" => ci::diff(rest),
         "fuzz" => fuzz::run(rest),
         "mutants" => mutants::run(rest),
+        "publish" => publish::run(rest),
         "ci" => ci::run(),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

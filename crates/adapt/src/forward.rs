@@ -83,7 +83,7 @@ macro_rules! forward {
             let call = $crate::call::Call::at($crate::Op::CreateOpen, at);
             let (inode, file) =
                 self.hook.around(cx, &call, |cx| self.fs.create_open(cx, at, new, access))?;
-            let file = $crate::hook::HookedFile::new(file, inode.id(), &self.hook);
+            let file = $crate::hook::HookedFile::opened(file, inode.id(), &self.hook);
             Ok((inode, file))
         }
     };
@@ -161,7 +161,7 @@ macro_rules! forward {
         ) -> ::vnode_core::Result<::std::sync::Arc<dyn ::vnode_core::fs::File>> {
             let call = $crate::call::Call::of($crate::Op::Open, inode.id());
             let file = self.hook.around(cx, &call, |cx| self.fs.open(cx, inode, access))?;
-            Ok($crate::hook::HookedFile::new(file, inode.id(), &self.hook))
+            Ok($crate::hook::HookedFile::opened(file, inode.id(), &self.hook))
         }
     };
     (@ open_dir) => {
@@ -172,7 +172,7 @@ macro_rules! forward {
         ) -> ::vnode_core::Result<::std::boxed::Box<dyn ::vnode_core::fs::DirStream>> {
             let call = $crate::call::Call::of($crate::Op::OpenDir, dir.id());
             let stream = self.hook.around(cx, &call, |cx| self.fs.open_dir(cx, dir))?;
-            Ok($crate::hook::HookedStream::new(stream, dir.id(), &self.hook))
+            Ok($crate::hook::HookedStream::opened(stream, dir.id(), &self.hook))
         }
     };
     (@ sync) => {

@@ -39,7 +39,7 @@ pub(crate) struct HookedFile<H> {
 }
 
 impl<H: Hook> HookedFile<H> {
-    pub(crate) fn new(file: Arc<dyn File>, inode: InodeId, hook: &H) -> Arc<dyn File> {
+    pub(crate) fn opened(file: Arc<dyn File>, inode: InodeId, hook: &H) -> Arc<dyn File> {
         Arc::new(HookedFile { file, inode, hook: hook.clone() })
     }
 
@@ -98,7 +98,7 @@ pub(crate) struct HookedStream<H> {
 }
 
 impl<H: Hook> HookedStream<H> {
-    pub(crate) fn new(stream: Box<dyn DirStream>, inode: InodeId, hook: &H) -> Box<dyn DirStream> {
+    pub(crate) fn opened(stream: Box<dyn DirStream>, inode: InodeId, hook: &H) -> Box<dyn DirStream> {
         Box::new(HookedStream { stream, inode, hook: hook.clone() })
     }
 }

@@ -1,4 +1,70 @@
-//! Filesystems made from a filesystem.
+//! Filesystems made from a filesystem: decorators over any [`Filesystem`](vnode_core::fs::Filesystem), of a type that
+//! is known or, as a [`FilesystemRef`](vnode_core::FilesystemRef), chosen at run time.
+//!
+//! | decorator | what it makes of a filesystem |
+//! | --- | --- |
+//! | [`ReadOnly`] | one that is never changed, as one that Linux mounts read-only as a whole |
+//! | [`Quota`] | one that holds no more than so many bytes and inodes, exactly, whoever calls at once |
+//! | [`Events`] | one each call of which is a `tracing` event |
+//! | [`Faults`] | one that fails the Nth call, reads and writes short, when told to |
+//! | [`Crash`] | one that loses what wasn't synced when the power goes |
+//!
+//! They stack: each is put over the next, and what is mounted is the outermost.
+//!
+//! ```
+//! use vnode_adapt::{Events, Faults, Quota, ReadOnly};
+//! use vnode_core::FilesystemRef;
+//! use vnode_memory::Memory;
+//!
+//! /// What a configuration asks for, the innermost first.
+//! fn stack(layers: &[&str]) -> vnode_core::Result<FilesystemRef> {
+//!     type Any = FilesystemRef;
+//!     let mut fs = Any::new::<Memory>(Memory::new());
+//!     for layer in layers {
+//!         fs = match *layer {
+//!             "quota" => Any::new::<Quota<Any>>(Quota::<Any>::builder().max_bytes(1 << 20).build(fs)?),
+//!             "faults" => Any::new::<Faults<Any>>(Faults::new(fs)),
+//!             "events" => Any::new::<Events<Any>>(Events::new(fs)),
+//!             _ => Any::new::<ReadOnly<Any>>(ReadOnly::new(fs)),
+//!         };
+//!     }
+//!     Ok(fs)
+//! }
+//!
+//! let mounted = stack(&["faults", "quota", "events"])?;
+//! # assert!(mounted.caps().contains(vnode_core::fs::Caps::SYMLINKS));
+//! # Ok::<(), vnode_core::Errno>(())
+//! ```
+//!
+//! # Map
+//!
+//! * `call` - [`Op`] and [`OpSet`], the calls as values; `hook` - what a decorator does with each, and the open files
+//!   and listings that have it done; `forward` - the methods that go through the hook and on to the filesystem within.
+//! * `read_only`, `events`, `faults` - decorators that are a hook and little else.
+//! * `quota` - [`Quota`]: `counts` - what is used; `node` - its own inode, which sees its last holder go; `table` - one
+//!   node for each inode; `file`, `xattr` - what is counted for them; `survey` - counting what is there.
+//! * `crash` - [`Crash`]: `journal` - the medium, and the changes that are not on it; `image` - an inode on the medium;
+//!   `recovered` - what survived; `control` - when the power goes.
+//!
+//! # Invariants
+//!
+//! * A decorator's inodes are those of the filesystem within, not wrapped: all but [`Quota`]'s, which must see their last
+//!   holder go.
+//! * Every call of the contract goes through, runs of names too; a decorator that has nothing to do changes nothing.
+//! * A call that a decorator refuses isn't made, and a call that fails within changes nothing here.
+//! * What a quota has counted is never over its limit, but for what was there before it.
+//! * What is on a crash's medium is a tree at every moment.
+//!
+//! # Lock order
+//!
+//! Outermost first; the locks of the filesystem within come between, where it says so:
+//!
+//! 1. `Quota`'s names: shared while a name is added, alone while one goes. `Crash`'s journal: shared while content or
+//!    attributes change, alone while names change or something is synced.
+//! 2. `Quota`'s node: one at a time.
+//! 3. The locks of the filesystem within.
+//! 4. Leaves: `Quota`'s table, under which no node is dropped; `Faults`' list of faults; `Crash`'s countdown.
+
 mod call;
 mod crash;
 mod events;

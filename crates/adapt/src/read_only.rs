@@ -96,6 +96,6 @@ impl<F: Filesystem> Filesystem for ReadOnly<F> {
             return Err(Errno::ROFS);
         }
         let file = self.fs.open(&cx.keeping_atime(), inode, access)?;
-        Ok(HookedFile::new(file, inode.id(), &self.hook))
+        Ok(HookedFile::opened(file, inode.id(), &self.hook))
     }
 }

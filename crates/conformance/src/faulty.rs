@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use vnode_adapt::{Fault, FaultControl, OpSet, QuotaUsage};
+use vnode_adapt::{Fault, FaultControl, OpSet, QuotaUsage, Recovered};
 use vnode_core::{Attr, Errno, Timespec};
 use vnode_memory::Usage;
 
@@ -65,6 +65,8 @@ struct Scene {
     open: Vec<(Vec<u8>, Option<Attr>, Option<i64>)>,
     cwd: Result<Vec<u8>, Errno>,
     usages: Vec<(QuotaUsage, Usage)>,
+    /// What a crash would leave.
+    left: Option<Recovered>,
 }
 
 impl Scene {
@@ -75,7 +77,8 @@ impl Scene {
             let attr = subject.fstat(handle).ok().map(|attr| Attr { atime: Timespec::EPOCH, ..attr });
             open.push((name.to_vec(), attr, subject.lseek(handle, 0, Whence::Current).ok()));
         }
-        Ok(Scene { tree, open, cwd: subject.getcwd(), usages: books.usages() })
+        let left = books.crash().map(|crash| crash.recovered());
+        Ok(Scene { tree, open, cwd: subject.getcwd(), usages: books.usages(), left })
     }
 
     fn changes(&self, after: &Scene) -> Option<String> {
@@ -89,6 +92,9 @@ impl Scene {
         lines.extend(changed("open", format!("{:?}", self.open), format!("{:?}", after.open)));
         lines.extend(changed("cwd", format!("{:?}", self.cwd), format!("{:?}", after.cwd)));
         lines.extend(changed("usage", format!("{:?}", self.usages), format!("{:?}", after.usages)));
+        if self.left != after.left {
+            lines.push("a crash would leave something else".into());
+        }
         Some(lines.join("\n    "))
     }
 }

@@ -39,6 +39,14 @@ fn a_quota_is_exact_though_the_filesystem_below_fails() {
 }
 
 #[test]
+fn a_medium_holds_what_it_held_though_the_filesystem_below_fails() {
+    let report = check(&[Layer::Faults, Layer::Crash]);
+    for op in (OpSet::changes() | Op::Sync | Op::Fsync).iter() {
+        assert!(report.failed_on.contains(op), "{op} never failed below the medium");
+    }
+}
+
+#[test]
 fn reads_and_writes_are_short_when_told_so() {
     let (mut subject, books) =
         adapted::subject(Layout::Root, &[Layer::Quota, Layer::Faults]).expect("a subject");

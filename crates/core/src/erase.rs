@@ -19,6 +19,7 @@ use crate::fs::{
 };
 use crate::gate::Gate;
 use crate::path::NameBuf;
+use crate::rename_lock::RenameLock;
 
 /// Any inode.
 pub(crate) type Node = Arc<dyn Inode>;
@@ -238,6 +239,7 @@ pub struct FilesystemRef {
     fs: Arc<dyn AnyFilesystem>,
     caps: Caps,
     dev: u64,
+    renames: Arc<RenameLock>,
 }
 
 static NEXT_DEV: AtomicU64 = AtomicU64::new(1);
@@ -251,14 +253,15 @@ impl FilesystemRef {
             true => Arc::new(Gate(fs)),
             false => fs,
         };
-        FilesystemRef { fs, caps, dev: NEXT_DEV.fetch_add(1, Ordering::Relaxed) }
+        let dev = NEXT_DEV.fetch_add(1, Ordering::Relaxed);
+        FilesystemRef { fs, caps, dev, renames: Arc::new(RenameLock::new()) }
     }
 
     /// The same filesystem, taken for one that may block whatever it says of itself ([`Caps::BLOCKING`]): of an
     /// asynchronous embedder's guests, other threads than the executor's make its calls.
     pub fn that_may_block(self) -> FilesystemRef {
-        let (caps, dev) = (self.caps | Caps::BLOCKING, self.dev);
-        FilesystemRef { fs: Arc::new(Gate(Arc::new(self))), caps, dev }
+        let (caps, dev, renames) = (self.caps | Caps::BLOCKING, self.dev, Arc::clone(&self.renames));
+        FilesystemRef { fs: Arc::new(Gate(Arc::new(self))), caps, dev, renames }
     }
 
     /// What it can do.
@@ -269,6 +272,11 @@ impl FilesystemRef {
     /// The number that its inodes have as `st_dev`, unless it tells another.
     pub fn dev(&self) -> u64 {
         self.dev
+    }
+
+    /// The lock around moves of its directories, in whichever namespace.
+    pub(crate) fn renames(&self) -> &RenameLock {
+        &self.renames
     }
 
     /// Whether both are the same filesystem.

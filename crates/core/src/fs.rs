@@ -15,7 +15,7 @@ pub use crate::erase::Concrete;
 use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
 use crate::mount::Place;
-use crate::path::{Name, NameBuf};
+use crate::path::{NAME_MAX, Name, NameBuf};
 pub use crate::run::{Run, RunEnd, Want};
 
 bitflags::bitflags! {
@@ -226,8 +226,11 @@ pub trait File: Send + Sync {
     /// Reserves, punches or zeroes a range (`fallocate(2)`); `len` is not 0.
     ///
     /// # Errors
-    /// `EFBIG`, `ENOSPC`; `EOPNOTSUPP`: this file can't do that.
-    fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()>;
+    /// `EFBIG`, `ENOSPC`; `EOPNOTSUPP`: this file can't do that, as none can unless it says how.
+    fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
+        let _ = (cx, how, offset, len);
+        Err(Errno::OPNOTSUPP)
+    }
 
     /// Finds the first data or hole at or after `offset` (`lseek(2)`).
     ///
@@ -235,11 +238,15 @@ pub trait File: Send + Sync {
     /// `ENXIO`: `offset` is at or past the end, or no data follows.
     fn seek_data_or_hole(&self, cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64>;
 
-    /// Writes to the medium what was written here (`fsync(2)`, `fdatasync(2)`).
+    /// Writes to the medium what was written here (`fsync(2)`, `fdatasync(2)`). Without a medium there is nothing to do
+    /// (`noop_fsync` in Linux); a filesystem that has one must do it here.
     ///
     /// # Errors
     /// `EIO`.
-    fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()>;
+    fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
+        let _ = (cx, data_only);
+        Ok(())
+    }
 }
 
 /// A file just made, and its content opened.
@@ -298,11 +305,14 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// Its root directory.
     fn root(&self) -> Arc<Self::Inode>;
 
-    /// What it has and has left.
+    /// What it has and has left. Nothing is known of that unless it says (`simple_statfs` in Linux).
     ///
     /// # Errors
     /// `EIO`.
-    fn statfs(&self, cx: &Cx<'_>) -> Result<StatFs>;
+    fn statfs(&self, cx: &Cx<'_>) -> Result<StatFs> {
+        let _ = cx;
+        Ok(StatFs { block_size: 4096, name_max: NAME_MAX as u32, ..StatFs::default() })
+    }
 
     /// The inode that a name stands for; links are not followed (`inode_operations.lookup`).
     ///
@@ -413,11 +423,15 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// `ENOTDIR`: not a directory. `EIO`.
     fn open_dir(&self, cx: &Cx<'_>, dir: &Arc<Self::Inode>) -> Result<Box<dyn DirStream>>;
 
-    /// Writes an inode (a directory, say) to the medium (`fsync(2)`).
+    /// Writes an inode (a directory, say) to the medium (`fsync(2)`). Without a medium there is nothing to do; a
+    /// filesystem that has one must do it here.
     ///
     /// # Errors
     /// `EIO`.
-    fn sync(&self, cx: &Cx<'_>, inode: &Arc<Self::Inode>, data_only: bool) -> Result<()>;
+    fn sync(&self, cx: &Cx<'_>, inode: &Arc<Self::Inode>, data_only: bool) -> Result<()> {
+        let _ = (cx, inode, data_only);
+        Ok(())
+    }
 
     /// Takes as many of the names of `run` as it can at once; see [`Run`] for the rules. An optimisation,
     /// never semantics.

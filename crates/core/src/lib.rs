@@ -34,8 +34,8 @@
 //! # Locks, outermost first
 //!
 //! 1. `Namespace`'s mount writer: held while a new table is made; no filesystem is called under it.
-//! 2. `Namespace`'s rename lock: written for a rename between directories, over the filesystem's call; read by a
-//!    walk that was raced by such renames several times.
+//! 2. A [`FilesystemRef`]'s rename lock, one for all its mounts in all namespaces: written for a rename between
+//!    directories, over the filesystem's call; read by a walk that was raced by such renames several times.
 //! 3. The locks of filesystems; each documents its own order.
 pub mod access;
 pub mod attr;

@@ -18,7 +18,6 @@ use crate::erase::{FilesystemRef, Node};
 use crate::errno::{Errno, Result};
 use crate::fs::{Caps, InodeId};
 use crate::path::{Name, NameBuf};
-use crate::rename_lock::RenameLock;
 
 bitflags::bitflags! {
     /// How a mount restricts what its filesystem would allow (`mount(2)`).
@@ -303,7 +302,6 @@ pub struct Namespace {
     table: ArcSwap<MountTable>,
     writer: Mutex<()>,
     next_id: AtomicU64,
-    pub(crate) renames: RenameLock,
 }
 
 impl Namespace {
@@ -323,7 +321,6 @@ impl Namespace {
             table: ArcSwap::from_pointee(MountTable::default()),
             writer: Mutex::new(()),
             next_id: AtomicU64::new(1),
-            renames: RenameLock::new(),
         }
     }
 

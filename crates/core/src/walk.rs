@@ -21,6 +21,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::{Caps, LinkTarget};
 use crate::mount::{MountTable, Place};
 use crate::path::{Component, Name, NameBuf, VPath, next_component};
+use crate::rename_lock::RenameLock;
 use crate::run::{Answer, Cut, Run, RunEnd, Want};
 
 /// Symbolic links that one walk follows; the next is `ELOOP` (`MAXSYMLINKS`).
@@ -187,7 +188,7 @@ fn unraced<'a, T>(
         }
         walk.begin(path);
     }
-    walk.held = Some(caller.ns.renames.hold()?);
+    walk.held = Some(base.mount.filesystem().renames().hold()?);
     walk.begin(path);
     run(&mut walk)
 }
@@ -297,7 +298,7 @@ impl<'a, 't> Walk<'a, 't> {
             links: 0,
             must_be_dir: false,
             found: Answer::default(),
-            sequence: caller.ns.renames.sequence(),
+            sequence: base.mount.filesystem().renames().sequence(),
             held: None,
         })
     }
@@ -311,7 +312,12 @@ impl<'a, 't> Walk<'a, 't> {
         self.links = 0;
         self.must_be_dir = false;
         self.found = Answer::default();
-        self.sequence = self.caller.ns.renames.sequence();
+        self.sequence = self.renames().sequence();
+    }
+
+    /// What tells of directories that move in the base's filesystem.
+    fn renames(&self) -> &RenameLock {
+        self.base.mount.filesystem().renames()
     }
 
     fn here(&self) -> &Place {
@@ -495,9 +501,10 @@ impl<'a, 't> Walk<'a, 't> {
             }
             above
         };
-        // A directory that moves between two steps could lead around the base.
+        // A directory that moves between two steps could lead around the base. Only in the base's own filesystem:
+        // the way up through another mount ends at its point, which stays where it is.
         let may_have_raced = self.caller.policy != Policy::Posix && self.held.is_none();
-        if may_have_raced && !self.caller.ns.renames.unmoved_since(self.sequence) {
+        if may_have_raced && !self.renames().unmoved_since(self.sequence) {
             return Err(Errno::RACED);
         }
         Ok(above)

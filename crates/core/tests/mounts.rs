@@ -5,8 +5,10 @@
 mod support;
 
 use support::{Process, memory, mount};
+use vnode_adapt::ReadOnly;
 use vnode_core::fs::Access;
-use vnode_core::{Errno, MountFlags, Namespace, OpenFlags, Policy};
+use vnode_core::{Errno, FilesystemRef, MountFlags, Namespace, OpenFlags, Policy};
+use vnode_memory::Memory;
 
 #[test]
 fn a_mount_hides_what_is_below_it_and_gives_it_back() {
@@ -143,4 +145,49 @@ fn mounting_follows_links_and_refuses_what_is_no_absolute_path() {
     assert_eq!(at("/file/x"), Err(Errno::NOTDIR));
     assert_eq!(at("/dangling"), Err(Errno::NOENT));
     assert_eq!(at("/dangling/x"), Err(Errno::NOENT));
+}
+
+#[test]
+fn a_namespace_may_be_read_only_as_a_whole() {
+    let ns = Namespace::with_flags(memory(), MountFlags::READ_ONLY | MountFlags::NO_ATIME);
+    assert_eq!(Process::new(&ns).mkdir("/new"), Err(Errno::ROFS));
+    assert_eq!(ns.root().mount().flags(), MountFlags::READ_ONLY | MountFlags::NO_ATIME);
+}
+
+#[test]
+fn what_is_read_only_stays_so_wherever_it_is_mounted() {
+    let ns = Namespace::new(memory());
+    let process = Process::new(&ns);
+    process.mkdir("/src").unwrap();
+    let source = process.resolve("/src").unwrap();
+    let once = ns.bind_at(b"/once", &source, MountFlags::READ_ONLY).unwrap();
+    for (point, flags) in [("/twice", MountFlags::READ_ONLY), ("/still", MountFlags::empty())] {
+        ns.bind_at(point.as_bytes(), &once, flags).unwrap();
+        assert_eq!(process.mkdir(&format!("{point}/new")), Err(Errno::ROFS), "{point}");
+    }
+}
+
+#[test]
+fn a_filesystem_that_takes_no_changes_is_mounted_read_only() {
+    let read_only = || FilesystemRef::new::<ReadOnly<Memory>>(ReadOnly::new(Memory::new()));
+    for flags in [MountFlags::empty(), MountFlags::READ_ONLY] {
+        let ns = Namespace::with_flags(read_only(), flags);
+        assert_eq!(ns.root().mount().flags(), MountFlags::READ_ONLY);
+        let ns = Namespace::new(memory());
+        let root = ns.mount_at(b"/ro", &read_only(), flags).unwrap();
+        assert_eq!(root.mount().flags(), MountFlags::READ_ONLY);
+        assert_eq!(ns.root().mount().flags(), MountFlags::empty());
+    }
+}
+
+#[test]
+fn made_up_directories_say_so_and_are_as_old_as_their_mount() {
+    let ns = Namespace::new(memory());
+    let process = Process::new(&ns);
+    let root = mount(&ns, "/made/up/point");
+    assert!(ns.is_synthetic(&process.resolve("/made/up").unwrap()));
+    assert!(!ns.is_synthetic(&root) && !ns.is_synthetic(ns.root()));
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let age = since.as_secs().cast_signed() - process.stat("/made").unwrap().mtime.sec;
+    assert!((0..600).contains(&age), "{age} seconds old");
 }

@@ -4,8 +4,11 @@
 
 mod support;
 
-use support::{Process, memory, mount};
-use vnode_core::{Errno, Namespace, Policy};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use support::{Process, memory, mount, vpath};
+use vnode_core::fs::Access;
+use vnode_core::{Caller, Clock, Cx, Errno, Follow, Namespace, OpenFlags, Policy, Timespec};
 
 /// /out/secret, /base/file, /base/sub, and links of every kind in /base.
 fn tree(ns: &Namespace) -> Process<'_> {
@@ -108,4 +111,65 @@ fn a_place_follows_renames_and_survives_removal() {
     assert_eq!(sub.read("../file").as_deref(), Ok("file"));
     assert_eq!(sub.list("."), Err(Errno::NOENT));
     assert_eq!(sub.stat(".").unwrap().nlink, 0);
+}
+
+#[test]
+fn making_a_file_is_no_way_up() {
+    let ns = Namespace::new(memory());
+    let process = tree(&ns);
+    let open = |policy, path: &str| {
+        process.at("/base", policy).open(path, Access::WRITE, OpenFlags::CREATE).map(drop)
+    };
+    for path in ["..", "sub/../.."] {
+        assert_eq!(open(Policy::Posix, path), Err(Errno::ISDIR), "{path}");
+        assert_eq!(open(Policy::Beneath, path), Err(Errno::NOTCAPABLE), "{path}");
+        assert_eq!(open(Policy::Strict, path), Err(Errno::PERM), "{path}");
+    }
+    assert_eq!(open(Policy::Strict, "sub/.."), Err(Errno::ISDIR));
+}
+
+#[test]
+fn an_absolute_path_needs_no_directory_to_start_from() {
+    let ns = Namespace::new(memory());
+    let file = tree(&ns).at("/base/file", Policy::Posix);
+    assert_eq!(file.read("/out/secret").as_deref(), Ok("secret"));
+    assert_eq!(file.write("/new", ""), Ok(()));
+    for path in ["out", ".", ".."] {
+        assert_eq!(file.stat(path), Err(Errno::NOTDIR), "{path}");
+        assert_eq!(file.mkdir(path), Err(Errno::NOTDIR), "{path}");
+    }
+}
+
+/// Moves /base/sub/in to /out when the walk reads the link in it, for that asks for the time.
+struct Mover<'a> {
+    ns: &'a Namespace,
+    moved: AtomicBool,
+}
+
+impl Clock for Mover<'_> {
+    fn now(&self) -> Timespec {
+        if !self.moved.swap(true, Ordering::Relaxed) {
+            Process::new(self.ns).rename("/base/sub/in", "/out/in").unwrap();
+        }
+        Timespec { sec: 1_000_001, nsec: 0 }
+    }
+}
+
+#[test]
+fn a_directory_that_moves_under_a_walk_leads_nowhere_out() {
+    for (policy, found) in
+        [(Policy::Strict, Err(Errno::NOENT)), (Policy::Beneath, Err(Errno::NOENT)), (Policy::Posix, Ok(()))]
+    {
+        let ns = Namespace::new(memory());
+        let process = tree(&ns).at("/base", policy);
+        process.mkdir("sub/in").unwrap();
+        process.symlink(".", "sub/in/link").unwrap();
+        let clock = Mover { ns: &ns, moved: AtomicBool::new(false) };
+        let cx = Cx::new(&process.who, &clock);
+        let caller = Caller { ns: &ns, cx: &cx, root: &process.root, policy };
+        // From the place that it has now, `..` would be /out.
+        let secret = vpath("sub/in/link/../secret").unwrap();
+        assert_eq!(caller.stat(&process.base, secret, Follow::Yes).map(drop), found, "{policy:?}");
+        assert!(clock.moved.load(Ordering::Relaxed));
+    }
 }

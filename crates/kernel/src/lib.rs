@@ -7,6 +7,7 @@
 //! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended. [`Attempt`]: calls on a thread that may
 //!   not sleep; `reactor`: the one thread that sleeps for them.
 //! * [`Observer`]: the trace and the counts.
+//! * [`Files`]: what the embedder reads and writes itself.
 //!
 //! The calls themselves are methods of [`Process`], by descriptor (`calls/by_fd.rs`), by path (`calls/by_path.rs`),
 //! and `poll(2)` (`calls/poll.rs`); what they do with an open file is in `file_io.rs`.
@@ -24,6 +25,7 @@ mod clock;
 mod exit;
 mod fd_table;
 mod file_io;
+mod files;
 mod observe;
 mod open_file;
 mod process;
@@ -39,6 +41,7 @@ pub use calls::{OpenRequest, Poll, PollEvent, Whence};
 pub use clock::{ClockId, Clocks, HostClocks};
 pub use exit::Exit;
 pub use fd_table::{FD_LIMIT_MAX, Fd, FdEntry, FdTable, ReservedFd};
+pub use files::Files;
 pub use observe::{CallCount, Event, Observer, Stats};
 pub use open_file::OpenFile;
 pub use process::{FsContext, Limits, Process, ProcessBuilder};

@@ -1,10 +1,10 @@
 //! Changing attributes (`shmem_setattr` in Linux).
 
-use parking_lot::RwLockWriteGuard;
 use vnode_core::{Cx, Result, SetAttr, SetTime};
 
 use crate::content::Content;
 use crate::node::Node;
+use crate::rank::{CONTENT, WriteGuard};
 
 impl Node {
     /// Changes attributes, all or none.
@@ -35,7 +35,7 @@ impl Node {
 
     /// Sets the size of the content, which stays locked; tells whether that counts as a change. Given the size
     /// that it has, a file with content is changed and one without isn't.
-    fn resize(&self, size: u64) -> Result<(RwLockWriteGuard<'_, Content>, bool)> {
+    fn resize(&self, size: u64) -> Result<(WriteGuard<'_, Content, CONTENT>, bool)> {
         let mut content = self.content()?.write();
         let changed = size != content.size() || content.pages() > 0;
         content.set_size(&self.shared.quota, size)?;

@@ -44,6 +44,8 @@
 //! 4. an inode's attributes: one at a time;
 //! 5. a directory's place: one at a time.
 //!
+//! `rank` has the locks, and checks the order in debug builds.
+//!
 //! No callback is called and no inode is dropped for the last time with a directory's lock held, unless it is
 //! a new one that was never seen.
 
@@ -61,6 +63,7 @@ mod names;
 mod node;
 mod place;
 mod quota;
+mod rank;
 mod rename;
 mod reserved;
 mod run;

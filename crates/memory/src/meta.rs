@@ -3,9 +3,9 @@
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicI64, Ordering};
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use vnode_core::{Cx, Mode, Timespec};
 
+use crate::rank::{META, RankedRwLock, ReadGuard, WriteGuard};
 use crate::xattr::Xattrs;
 
 /// Seconds after which a read updates the access time in any case (`relatime_need_update` in Linux).
@@ -46,7 +46,7 @@ impl Meta {
 
 /// The attributes behind their lock.
 pub(crate) struct MetaLock {
-    meta: RwLock<Meta>,
+    meta: RankedRwLock<Meta, META>,
     /// [`Meta::atime_due`], to be looked at without the lock.
     atime_due: AtomicI64,
 }
@@ -54,10 +54,10 @@ pub(crate) struct MetaLock {
 impl MetaLock {
     pub(crate) fn new(meta: Meta) -> Self {
         let atime_due = AtomicI64::new(meta.atime_due());
-        MetaLock { meta: RwLock::new(meta), atime_due }
+        MetaLock { meta: RankedRwLock::new(meta), atime_due }
     }
 
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Meta> {
+    pub(crate) fn read(&self) -> ReadGuard<'_, Meta, META> {
         self.meta.read()
     }
 
@@ -90,7 +90,7 @@ impl MetaLock {
 
 /// The attributes to be changed.
 pub(crate) struct MetaGuard<'a> {
-    meta: RwLockWriteGuard<'a, Meta>,
+    meta: WriteGuard<'a, Meta, META>,
     atime_due: &'a AtomicI64,
 }
 

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLockWriteGuard;
 use vnode_core::fs::{At, Inode, NewInode, Remove};
 use vnode_core::{Cx, Errno, Result};
 
 use crate::entries::Entries;
 use crate::node::Node;
 use crate::place::{Above, Place};
+use crate::rank::{ENTRIES, WriteGuard};
 
 /// The entries of a directory in which something is to be made, and room for one name more.
-fn entries_for_new<'a>(at: At<'a, Node>, dir: bool) -> Result<RwLockWriteGuard<'a, Entries>> {
+fn entries_for_new<'a>(at: At<'a, Node>, dir: bool) -> Result<WriteGuard<'a, Entries, ENTRIES>> {
     let mut entries = at.dir.directory()?.entries.write();
     if entries.is_removed() {
         return Err(Errno::NOENT);

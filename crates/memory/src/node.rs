@@ -4,7 +4,6 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
 use vnode_core::fs::{Inode, InodeId, NewInode, NewKind};
 use vnode_core::{Attr, Errno, FileType, Mode, Result, Timespec};
 
@@ -13,6 +12,7 @@ use crate::entries::Entries;
 use crate::meta::{Meta, MetaLock};
 use crate::place::{Above, Place};
 use crate::quota::{PAGE, Quota};
+use crate::rank::{CONTENT, ENTRIES, PLACE, RENAME, RankedMutex, RankedRwLock};
 
 /// What Linux's tmpfs counts as the size of a directory entry (`BOGO_DIRENT_SIZE`), `.` and `..` included.
 const DIRENT_SIZE: u64 = 20;
@@ -24,25 +24,25 @@ const LONG_TARGET: usize = 128;
 pub(crate) struct Shared {
     pub(crate) quota: Quota,
     /// Held while something moves between directories.
-    pub(crate) rename: Mutex<()>,
+    pub(crate) rename: RankedMutex<(), RENAME>,
     next_ino: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(quota: Quota) -> Arc<Self> {
-        Arc::new(Shared { quota, rename: Mutex::new(()), next_ino: AtomicU64::new(1) })
+        Arc::new(Shared { quota, rename: RankedMutex::new(()), next_ino: AtomicU64::new(1) })
     }
 }
 
 /// A directory's own.
 pub(crate) struct Directory {
-    pub(crate) entries: RwLock<Entries>,
-    pub(crate) place: Box<RwLock<Place>>,
+    pub(crate) entries: RankedRwLock<Entries, ENTRIES>,
+    pub(crate) place: Box<RankedRwLock<Place, PLACE>>,
 }
 
 /// What an inode is besides its attributes.
 pub(crate) enum Body {
-    Regular(RwLock<Content>),
+    Regular(RankedRwLock<Content, CONTENT>),
     Directory(Directory),
     Symlink(Arc<[u8]>),
     /// A FIFO, a socket, a device with its number.
@@ -114,10 +114,10 @@ impl Node {
     ) -> Arc<Self> {
         let target = if let NewKind::Symlink(target) = new.kind { target } else { &[] };
         let body = match new.kind {
-            NewKind::Regular => Body::Regular(RwLock::new(Content::new())),
+            NewKind::Regular => Body::Regular(RankedRwLock::new(Content::new())),
             NewKind::Directory => {
-                let place = Box::new(RwLock::new(place()));
-                Body::Directory(Directory { entries: RwLock::default(), place })
+                let place = Box::new(RankedRwLock::new(place()));
+                Body::Directory(Directory { entries: RankedRwLock::default(), place })
             }
             NewKind::Symlink(target) => Body::Symlink(target.into()),
             NewKind::Fifo | NewKind::Socket => Body::Special(0),
@@ -160,7 +160,7 @@ impl Node {
     ///
     /// # Errors
     /// `EINVAL`: not a regular file.
-    pub(crate) fn content(&self) -> Result<&RwLock<Content>> {
+    pub(crate) fn content(&self) -> Result<&RankedRwLock<Content, CONTENT>> {
         match &self.body {
             Body::Regular(content) => Ok(content),
             _ => Err(Errno::INVAL),

@@ -133,9 +133,26 @@ impl Engine {
     /// # Errors
     /// Why it can't be run. What its imports and exports tell is told before anything is compiled.
     pub fn compile(&self, bytes: &[u8]) -> Result<Program, Unrunnable> {
+        self.compile_if(bytes, kind::check)
+    }
+
+    /// As [`Engine::compile`], for a module that is no command: a plugin, a library. It is not run but instantiated
+    /// ([`Program::instantiate`]), and its functions are called one by one.
+    ///
+    /// # Errors
+    /// As [`Engine::compile`], but that `_start` may be missing.
+    pub fn compile_library(&self, bytes: &[u8]) -> Result<Program, Unrunnable> {
+        self.compile_if(bytes, kind::check_imports)
+    }
+
+    fn compile_if(
+        &self,
+        bytes: &[u8],
+        check: impl FnOnce(&Shape) -> Result<(), Unrunnable>,
+    ) -> Result<Program, Unrunnable> {
         let wasm = kind::to_binary(bytes)?;
         let shape = kind::shape(&wasm)?;
-        kind::check(&shape)?;
+        check(&shape)?;
         let hits = self.cache_hits();
         let module = Module::from_binary(&self.engine, &wasm).map_err(|error| {
             if kind::has_legacy_exceptions(&wasm) {

@@ -38,7 +38,7 @@ pub enum CallError {
 }
 
 impl Program {
-    /// An instance to call functions of. `_start` is not called.
+    /// An instance to call functions of. `_start` is not called; `_initialize` of a library is.
     ///
     /// Calls run on the caller's thread, whose stack must be deep enough ([`WASM_STACK`](crate::WASM_STACK) for a
     /// guest that recurses as far as it can), and their time is not limited; a [`Killer`](crate::Killer) ends one
@@ -53,7 +53,11 @@ impl Program {
         let instance =
             self.pre.instantiate(&mut store).map_err(|error| StartError::Instance(format!("{error:#}")))?;
         let memory = instance.get_memory(&mut store, "memory");
-        Ok(Instance { store, instance, memory })
+        let mut instance = Instance { store, instance, memory };
+        if self.shape.initialize && !self.shape.start {
+            instance.call::<(), ()>("_initialize", ()).map_err(uninitialized)?;
+        }
+        Ok(instance)
     }
 
     /// As [`Program::instantiate`], for calls by [`Instance::call_async`] on an executor.
@@ -68,8 +72,16 @@ impl Program {
         let instance =
             self.pre_async().map_err(failed)?.instantiate_async(&mut store).await.map_err(failed)?;
         let memory = instance.get_memory(&mut store, "memory");
-        Ok(Instance { store, instance, memory })
+        let mut instance = Instance { store, instance, memory };
+        if self.shape.initialize && !self.shape.start {
+            instance.call_async::<(), ()>("_initialize", ()).await.map_err(uninitialized)?;
+        }
+        Ok(instance)
     }
+}
+
+fn uninitialized(error: CallError) -> StartError {
+    StartError::Instance(format!("_initialize: {error}"))
 }
 
 impl Instance {
@@ -183,6 +195,25 @@ mod tests {
         let ended = instance.call::<(), ()>("exit", ());
         assert!(matches!(ended, Err(CallError::Ended(Outcome::Exited(7)))), "{ended:?}");
         assert!(matches!(instance.call::<i64, i64>("count", 1), Err(CallError::Over)));
+    }
+
+    #[test]
+    fn a_library_is_initialized_before_it_is_called() {
+        let library = |initialize: &str| {
+            let text = format!(
+                r#"(module (memory (export "memory") 1)
+                (func (export "_initialize") {initialize})
+                (func (export "get") (result i32) (i32.load (i32.const 0))))"#
+            );
+            let engine = Engine::new(&EngineOptions::default()).unwrap();
+            assert!(engine.compile(text.as_bytes()).is_err(), "it is no command");
+            let program = engine.compile_library(text.as_bytes()).unwrap();
+            let guest = Guest::builder(&FilesystemRef::new(Memory::new())).build(program.module()).unwrap();
+            program.instantiate(guest)
+        };
+        let mut instance = library("(i32.store (i32.const 0) (i32.const 7))").unwrap();
+        assert_eq!(instance.call::<(), i32>("get", ()).unwrap(), 7);
+        assert!(matches!(library("unreachable").err(), Some(StartError::Instance(_))));
     }
 
     #[test]

@@ -157,6 +157,19 @@ const SERVED: &[(&str, &[&str])] =
 /// # Errors
 /// [`Unrunnable::Wasix`], [`Unrunnable::Imports`], [`Unrunnable::Reactor`], [`Unrunnable::NoStart`].
 pub fn check(shape: &Shape) -> Result<(), Unrunnable> {
+    check_imports(shape)?;
+    match (shape.start, shape.initialize) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Unrunnable::Reactor),
+        (false, false) => Err(Unrunnable::NoStart),
+    }
+}
+
+/// Tells whether all that a module imports is served.
+///
+/// # Errors
+/// What it imports that isn't.
+pub(crate) fn check_imports(shape: &Shape) -> Result<(), Unrunnable> {
     let is_wasix = |import: &&ImportName| matches!(import.module.as_str(), "wasix_32v1" | "wasix_64v1");
     if let Some(import) = shape.functions.iter().find(is_wasix) {
         return Err(Unrunnable::Wasix(import.clone()));
@@ -166,14 +179,7 @@ pub fn check(shape: &Shape) -> Result<(), Unrunnable> {
         .chain(&shape.others)
         .map(|import| MissingImport { import: import.clone(), known: known(import) })
         .collect();
-    if !missing.is_empty() {
-        return Err(Unrunnable::Imports(missing));
-    }
-    match (shape.start, shape.initialize) {
-        (true, _) => Ok(()),
-        (false, true) => Err(Unrunnable::Reactor),
-        (false, false) => Err(Unrunnable::NoStart),
-    }
+    if missing.is_empty() { Ok(()) } else { Err(Unrunnable::Imports(missing)) }
 }
 
 fn is_served(import: &ImportName) -> bool {

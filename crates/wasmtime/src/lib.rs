@@ -118,5 +118,5 @@ pub use limits::Limits;
 pub use link::add_to_linker_sync as add_to_linker;
 pub use link::{Ended, HostPanic, add_to_linker_async, add_to_linker_sync};
 pub use run::{Outcome, StartError, Trap, outcome};
-pub use vnode_kernel::stream;
+pub use vnode_kernel::{Files, stream};
 pub use wasmtime::{WasmParams, WasmResults};

@@ -4,18 +4,22 @@ use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, At, Filesystem, InodeId, LinkTarget, NewKind, SeekFor};
+use vnode_core::fs::{Access, At, Filesystem, LinkTarget, NewInode, NewKind, SeekFor};
 use vnode_core::io::Sink;
-use vnode_core::{Attr, Cx, Errno, FileType, Name, Result};
+use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, Timespec};
+
+/// Which record is meant: one for each inode that there ever was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key(pub(super) u64);
 
 /// Names in a directory, and the inodes that they stand for.
-pub(super) type Names = BTreeMap<Box<[u8]>, InodeId>;
+pub(super) type Names = BTreeMap<Box<[u8]>, Key>;
 
 /// The pieces of a file that are data, each with its offset.
 pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
 
 /// What an inode is besides its attributes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
     File(Arc<Pieces>),
     Directory(Names),
@@ -23,24 +27,28 @@ pub(super) enum Body {
     Special,
 }
 
-/// An inode as it is on the medium. It holds the inode, so that its identity stays its own.
+/// An inode as it is on the medium.
 pub(super) struct Record<I: ?Sized> {
-    pub(super) inode: Arc<I>,
+    /// Held as long as it has a name, so that its identity stays its own.
+    pub(super) inode: Option<Arc<I>>,
     pub(super) attr: Attr,
     pub(super) body: Body,
     pub(super) xattrs: Vec<(Box<[u8]>, Arc<[u8]>)>,
 }
 
 impl<I: ?Sized> Record<I> {
-    /// A new inode: empty, with the attributes that it was made with.
-    pub(super) fn new(inode: Arc<I>, attr: Attr, kind: &NewKind<'_>) -> Self {
-        let body = match kind {
-            NewKind::Regular => Body::File(Arc::default()),
-            NewKind::Directory => Body::Directory(Names::new()),
-            NewKind::Symlink(target) => Body::Symlink((*target).into()),
-            _ => Body::Special,
+    /// A new inode: empty, with the attributes that it is made with, and of no size.
+    pub(super) fn new(inode: Arc<I>, now: Timespec, new: &NewInode<'_>) -> Self {
+        let (body, rdev) = match new.kind {
+            NewKind::Regular => (Body::File(Arc::default()), 0),
+            NewKind::Directory => (Body::Directory(Names::new()), 0),
+            NewKind::Symlink(target) => (Body::Symlink(target.into()), 0),
+            NewKind::CharDevice(rdev) | NewKind::BlockDevice(rdev) => (Body::Special, rdev),
+            NewKind::Fifo | NewKind::Socket => (Body::Special, 0),
         };
-        Record { inode, attr: Attr { size: 0, ..attr }, body, xattrs: Vec::new() }
+        let bare = Attr::bare(0, new.kind.file_type(), new.mode);
+        let attr = Attr { uid: new.uid, gid: new.gid, rdev, atime: now, mtime: now, ctime: now, ..bare };
+        Record { inode: Some(inode), attr, body, xattrs: Vec::new() }
     }
 
     /// The names, of a directory.
@@ -65,7 +73,7 @@ pub(super) fn taken<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -
         },
         _ => Body::Special,
     };
-    Ok(Record { inode: inode.clone(), attr, body, xattrs: xattrs(cx, fs, inode)? })
+    Ok(Record { inode: Some(inode.clone()), attr, body, xattrs: xattrs(cx, fs, inode)? })
 }
 
 /// The names in a directory and their inodes.

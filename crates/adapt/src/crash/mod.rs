@@ -4,13 +4,15 @@ mod control;
 mod image;
 mod journal;
 mod recovered;
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use vnode_core::fs::{
-    Access, Allocate, At, File, Filesystem, Inode, InodeId, NewInode, OpenedNew, Remove, Rename, SeekFor,
+    Access, Allocate, At, File, Filesystem, Inode, NewInode, OpenedNew, Remove, Rename, SeekFor,
 };
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Cx, Errno, Result};
@@ -19,7 +21,7 @@ pub use control::CrashControl;
 pub use recovered::Recovered;
 
 use image::Record;
-use journal::{Change, Journal, Slot, Token};
+use journal::Journal;
 
 use crate::call::{Call, Op};
 use crate::forward::forward;
@@ -159,7 +161,7 @@ impl<F: Filesystem> Crash<F> {
         self.hook.alone(Op::Sync, |journal| {
             journal.commit_all();
             for inode in journal.inodes() {
-                journal.save(image::taken(cx, &*self.fs, &inode)?);
+                journal.save(inode.id(), image::taken(cx, &*self.fs, &inode)?);
             }
             Ok(())
         })
@@ -168,7 +170,7 @@ impl<F: Filesystem> Crash<F> {
     fn opened(&self, file: Arc<dyn File>, inode: &Arc<F::Inode>) -> Arc<dyn File> {
         let id = inode.id();
         let file = SyncedFile { file, inode: inode.clone(), fs: self.fs.clone(), hook: self.hook.clone() };
-        HookedFile::new(Arc::new(file), id, &self.hook)
+        HookedFile::opened(Arc::new(file), id, &self.hook)
     }
 
     /// Makes an inode and notes its name.
@@ -183,29 +185,39 @@ impl<F: Filesystem> Crash<F> {
         self.hook.alone(op, |journal| {
             let made = make()?;
             let inode = inode(&made);
-            // It is there now, whatever becomes of this.
-            let attr = self.fs.getattr(cx, inode).unwrap_or(bare(inode.id(), &new));
-            journal.born(Record::new(inode.clone(), attr, &new.kind));
-            journal.changed(Change { slots: vec![slot(at, Some(inode.id()))], touches: Vec::new() });
+            journal.made(at, inode.id(), Record::new(inode.clone(), cx.now(), &new));
             Ok(made)
         })
     }
+
+    fn found(&self, cx: &Cx<'_>, at: At<'_, F::Inode>) -> Result<Option<Arc<F::Inode>>> {
+        match self.fs.lookup(cx, at) {
+            Ok(inode) => Ok(Some(inode)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// What a name stands for that is to go, and whether its inode goes with it. Everything that may fail is done here.
+    fn victim(&self, cx: &Cx<'_>, at: At<'_, F::Inode>) -> Result<Option<Victim<F>>> {
+        let Some(inode) = self.found(cx, at)? else { return Ok(None) };
+        let last = inode.kind().is_dir() || self.fs.getattr(cx, &inode)?.nlink <= 1;
+        Ok(Some(Victim { inode, last }))
+    }
 }
 
-/// The attributes of what was just made, where they can't be had.
-fn bare(id: InodeId, new: &NewInode<'_>) -> vnode_core::Attr {
-    let attr = vnode_core::Attr::bare(id.0, new.kind.file_type(), new.mode);
-    vnode_core::Attr { uid: new.uid, gid: new.gid, ..attr }
+/// A name that goes, and whether it is the last of its inode.
+struct Victim<F: Filesystem> {
+    inode: Arc<F::Inode>,
+    last: bool,
 }
 
-fn slot<I: Inode + ?Sized>(at: At<'_, I>, inode: Option<InodeId>) -> Slot {
-    (at.dir.id(), at.name.as_bytes().into(), inode)
-}
-
-/// What a name's loss touches: a directory's own names, too.
-fn loses<I: Inode + ?Sized>(inode: &Arc<I>) -> impl Iterator<Item = Token> {
-    let names = inode.kind().is_dir().then(|| Token::Names(inode.id()));
-    core::iter::once(Token::Node(inode.id())).chain(names)
+impl<F: Filesystem> Victim<F> {
+    fn gone(&self, journal: &mut Journal<F::Inode>) {
+        if self.last {
+            journal.nameless(&self.inode);
+        }
+    }
 }
 
 impl<F: Filesystem> Filesystem for Crash<F> {
@@ -234,45 +246,37 @@ impl<F: Filesystem> Filesystem for Crash<F> {
     fn link(&self, cx: &Cx<'_>, at: At<'_, F::Inode>, target: &Arc<F::Inode>) -> Result<()> {
         self.hook.alone(Op::Link, |journal| {
             self.fs.link(cx, at, target)?;
-            let touches = vec![Token::Node(target.id())];
-            journal.changed(Change { slots: vec![slot(at, Some(target.id()))], touches });
+            journal.linked(at, target);
             Ok(())
         })
     }
 
     fn remove(&self, cx: &Cx<'_>, at: At<'_, F::Inode>, what: Remove) -> Result<()> {
         self.hook.alone(Op::Remove, |journal| {
-            let victim = self.found(cx, at)?;
+            let victim = self.victim(cx, at)?;
             self.fs.remove(cx, at, what)?;
-            let touches = victim.iter().flat_map(loses).collect();
-            journal.changed(Change { slots: vec![slot(at, None)], touches });
+            if let Some(victim) = &victim {
+                journal.removed(at, &victim.inode);
+                victim.gone(journal);
+            }
             Ok(())
         })
     }
 
     fn rename(&self, cx: &Cx<'_>, from: At<'_, F::Inode>, to: At<'_, F::Inode>, how: Rename) -> Result<()> {
         self.hook.alone(Op::Rename, |journal| {
-            let (old, new) = (self.found(cx, from)?, self.found(cx, to)?);
+            let (old, new) = (self.found(cx, from)?, self.victim(cx, to)?);
             self.fs.rename(cx, from, to, how)?;
             let Some(old) = old else { return Ok(()) };
-            if new.as_ref().is_some_and(|new| new.id() == old.id()) {
+            if new.as_ref().is_some_and(|new| new.inode.id() == old.id()) {
                 // Two names of one inode: nothing happened.
                 return Ok(());
             }
-            let back = if how == Rename::Exchange { new.as_ref().map(|new| new.id()) } else { None };
-            let slots = vec![slot(from, back), slot(to, Some(old.id()))];
-            let mut touches = vec![Token::Node(old.id())];
-            let moved = [Some(&old), new.as_ref()];
-            if how == Rename::Exchange {
-                touches.extend(new.iter().map(|new| Token::Node(new.id())));
-            } else {
-                touches.extend(new.iter().flat_map(loses));
+            let other = new.as_ref().map(|new| &*new.inode);
+            journal.renamed((from, to), &old, other, how == Rename::Exchange);
+            if let Some(replaced) = new.filter(|_| how != Rename::Exchange) {
+                replaced.gone(journal);
             }
-            if from.dir.id() != to.dir.id() && moved.into_iter().flatten().any(|inode| inode.kind().is_dir())
-            {
-                touches.push(Token::Shape);
-            }
-            journal.changed(Change { slots, touches });
             Ok(())
         })
     }
@@ -290,16 +294,6 @@ impl<F: Filesystem> Filesystem for Crash<F> {
     }
 }
 
-impl<F: Filesystem> Crash<F> {
-    fn found(&self, cx: &Cx<'_>, at: At<'_, F::Inode>) -> Result<Option<Arc<F::Inode>>> {
-        match self.fs.lookup(cx, at) {
-            Ok(inode) => Ok(Some(inode)),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-}
-
 /// Brings an inode to the medium.
 fn saved<F: Filesystem>(
     cx: &Cx<'_>,
@@ -309,17 +303,19 @@ fn saved<F: Filesystem>(
     data_only: bool,
 ) -> Result<()> {
     let record = image::taken(cx, fs, inode)?;
+    let id = inode.id();
     if inode.kind().is_dir() {
-        let unopenable = journal.unopenable_in(inode.id());
-        let taken: Result<Vec<_>> = unopenable.iter().map(|inode| image::taken(cx, fs, inode)).collect();
+        let unopenable = journal.unopenable_in(id);
+        let take = |inode: &Arc<F::Inode>| Ok((inode.id(), image::taken(cx, fs, inode)?));
+        let taken: Result<Vec<_>> = unopenable.iter().map(take).collect();
         let taken = taken?;
-        journal.commit(inode.id());
-        taken.into_iter().for_each(|record| journal.save(record));
-        journal.save(record);
+        journal.commit(id);
+        taken.into_iter().for_each(|(id, record)| journal.save(id, record));
+        journal.save(id, record);
     } else if data_only {
-        journal.save_content(record);
+        journal.save_content(id, record);
     } else {
-        journal.save(record);
+        journal.save(id, record);
     }
     Ok(())
 }

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, At, Filesystem, Inode, InodeId, NewInode, NewKind, SetXattr};
+use vnode_core::fs::{Access, At, Filesystem, Inode, NewInode, NewKind, SetXattr};
 use vnode_core::io::Source;
 use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime};
 
-use super::image::{Body, Names, Pieces, Record};
+use super::image::{Body, Key, Names, Pieces};
 use super::journal::Journal;
 
+#[derive(PartialEq)]
 struct Survivor {
-    id: InodeId,
+    key: Key,
     attr: Attr,
     body: Body,
     xattrs: Vec<(Box<[u8]>, Arc<[u8]>)>,
@@ -21,6 +22,9 @@ struct Survivor {
 ///
 /// Names, content, extended attributes, modes, owners, access and modification times. The order of a directory's
 /// listing and the numbers of inodes are the new filesystem's own.
+///
+/// Two are equal if the same inodes survived with the same names, content and attributes.
+#[derive(PartialEq)]
 pub struct Recovered {
     /// The root first.
     inodes: Vec<Survivor>,
@@ -34,14 +38,12 @@ impl core::fmt::Debug for Recovered {
 
 impl Recovered {
     pub(super) fn of<I: Inode + ?Sized>(journal: &Journal<I>) -> Self {
-        let survivor = |record: &Record<I>| Survivor {
-            id: record.inode.id(),
-            attr: record.attr,
-            body: record.body.clone(),
-            xattrs: record.xattrs.clone(),
+        let survivor = |key: Key| {
+            let record = journal.record(key)?;
+            let (attr, body, xattrs) = (record.attr, record.body.clone(), record.xattrs.clone());
+            Some(Survivor { key, attr, body, xattrs })
         };
-        let reached = journal.reached();
-        Recovered { inodes: reached.iter().filter_map(|id| journal.record(*id)).map(survivor).collect() }
+        Recovered { inodes: journal.reached().into_iter().filter_map(survivor).collect() }
     }
 
     /// How many inodes survived, the root among them.
@@ -54,21 +56,21 @@ impl Recovered {
     /// # Errors
     /// Those of the calls; `fs` holds a part then.
     pub fn write_into<F: Filesystem>(&self, cx: &Cx<'_>, fs: &F) -> Result<()> {
-        let by_id: HashMap<InodeId, &Survivor> = self.inodes.iter().map(|inode| (inode.id, inode)).collect();
-        let mut made: HashMap<InodeId, Arc<F::Inode>> = HashMap::new();
+        let by_key: HashMap<Key, &Survivor> = self.inodes.iter().map(|inode| (inode.key, inode)).collect();
+        let mut made: HashMap<Key, Arc<F::Inode>> = HashMap::new();
         let Some(root) = self.inodes.first() else { return Ok(()) };
-        made.insert(root.id, fs.root());
+        made.insert(root.key, fs.root());
         // Each directory stands before what is in it.
         for survivor in &self.inodes {
-            let (Body::Directory(names), Some(dir)) = (&survivor.body, made.get(&survivor.id).cloned())
+            let (Body::Directory(names), Some(dir)) = (&survivor.body, made.get(&survivor.key).cloned())
             else {
                 continue;
             };
-            fill(cx, fs, &dir, names, &by_id, &mut made)?;
+            fill(cx, fs, &dir, names, &by_key, &mut made)?;
         }
         // Last, for filling a directory changes its times.
         for survivor in self.inodes.iter().rev() {
-            if let Some(inode) = made.get(&survivor.id) {
+            if let Some(inode) = made.get(&survivor.key) {
                 dress(cx, fs, inode, survivor)?;
             }
         }
@@ -82,15 +84,15 @@ fn fill<F: Filesystem>(
     fs: &F,
     dir: &Arc<F::Inode>,
     names: &Names,
-    by_id: &HashMap<InodeId, &Survivor>,
-    made: &mut HashMap<InodeId, Arc<F::Inode>>,
+    by_key: &HashMap<Key, &Survivor>,
+    made: &mut HashMap<Key, Arc<F::Inode>>,
 ) -> Result<()> {
-    for (name, id) in names {
+    for (name, key) in names {
         let at = At { dir, name: Name::new(name)? };
-        if let Some(inode) = made.get(id) {
+        if let Some(inode) = made.get(key) {
             fs.link(cx, at, inode)?;
-        } else if let Some(survivor) = by_id.get(id) {
-            made.insert(*id, make(cx, fs, at, survivor)?);
+        } else if let Some(survivor) = by_key.get(key) {
+            made.insert(*key, make(cx, fs, at, survivor)?);
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ pub(super) struct QuotaFile<F: Filesystem> {
 }
 
 impl<F: Filesystem> QuotaFile<F> {
-    pub(super) fn new(file: Arc<dyn File>, node: Arc<QuotaNode<F>>) -> Arc<dyn File> {
+    pub(super) fn opened(file: Arc<dyn File>, node: Arc<QuotaNode<F>>) -> Arc<dyn File> {
         Arc::new(QuotaFile { file, node })
     }
 

@@ -247,7 +247,7 @@ impl<F: Filesystem> Filesystem for Quota<F> {
     ) -> Result<OpenedNew<QuotaNode<F>>> {
         let (inode, file) = self.making(cx, at, 0, |at| self.shared.fs.create_open(cx, at, new, access))?;
         let node = self.node(inode);
-        Ok((node.clone(), QuotaFile::new(file, node)))
+        Ok((node.clone(), QuotaFile::opened(file, node)))
     }
 
     fn link(&self, cx: &Cx<'_>, at: At<'_, QuotaNode<F>>, target: &Node<F>) -> Result<()> {
@@ -306,7 +306,7 @@ impl<F: Filesystem> Filesystem for Quota<F> {
 
     fn open(&self, cx: &Cx<'_>, inode: &Node<F>, access: Access) -> Result<Arc<dyn File>> {
         let file = self.shared.fs.open(cx, &inode.inode, access)?;
-        Ok(QuotaFile::new(file, inode.clone()))
+        Ok(QuotaFile::opened(file, inode.clone()))
     }
 
     fn open_dir(&self, cx: &Cx<'_>, dir: &Node<F>) -> Result<Box<dyn DirStream>> {

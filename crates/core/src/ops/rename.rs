@@ -52,7 +52,7 @@ impl Caller<'_> {
         };
         let ends = Ends { from: &from, to: &to, old, new, how };
         let across = !same_inode(&from.dir, &to.dir);
-        let _moving = across.then(|| self.ns.renames.moving()).transpose()?;
+        let _moving = across.then(|| from.dir.mount.filesystem().renames().moving()).transpose()?;
         if !ends.is_plain(self) {
             ends.check(self, across)?;
         }

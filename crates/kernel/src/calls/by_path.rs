@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vnode_core::access::{self, May};
 use vnode_core::fs::{Access, Rename};
 use vnode_core::{
-    Attr, Caller, Errno, Follow, Mode, OpenFlags, OpenHow, OpenNode, Opened, PATH_MAX, Place, Result,
+    Attr, Caller, Errno, Follow, Mode, OpenFlags, OpenHow, OpenNode, Opened, PATH_MAX, Place, Policy, Result,
     SetTime, VPath,
 };
 
@@ -133,23 +133,32 @@ impl Process {
     /// Makes another name for a file (`linkat(2)`).
     ///
     /// # Errors
-    /// As [`Caller::link`].
+    /// * As [`Caller::link`].
+    /// * `EPERM`: under [`Policy::Strict`], the new directory hands on rights that the old one doesn't.
     pub fn link_at(&self, old_fd: Fd, old: &[u8], follow: Follow, new_fd: Fd, new: &[u8]) -> Result<()> {
         let (old, new) = (VPath::new(old)?, VPath::new(new)?);
-        let old_dir = self.fds.get(old_fd, Rights::PATH_LINK_SOURCE)?;
-        let new_dir = self.fds.get(new_fd, Rights::PATH_LINK_TARGET)?;
+        let (old_dir, had) = self.fds.get_inheriting(old_fd, Rights::PATH_LINK_SOURCE)?;
+        let (new_dir, given) = self.fds.get_inheriting(new_fd, Rights::PATH_LINK_TARGET)?;
+        self.check_walls(had, given)?;
         self.call(|caller| caller.link(old_dir.base()?, old, follow, new_dir.base()?, new))
     }
 
     /// Renames, replacing what is there (`renameat(2)`).
     ///
     /// # Errors
-    /// As [`Caller::rename`].
+    /// As [`Caller::rename`]; `EPERM` as [`Process::link_at`].
     pub fn rename_at(&self, old_fd: Fd, old: &[u8], new_fd: Fd, new: &[u8]) -> Result<()> {
         let (old, new) = (VPath::new(old)?, VPath::new(new)?);
-        let old_dir = self.fds.get(old_fd, Rights::PATH_RENAME_SOURCE)?;
-        let new_dir = self.fds.get(new_fd, Rights::PATH_RENAME_TARGET)?;
+        let (old_dir, had) = self.fds.get_inheriting(old_fd, Rights::PATH_RENAME_SOURCE)?;
+        let (new_dir, given) = self.fds.get_inheriting(new_fd, Rights::PATH_RENAME_TARGET)?;
+        self.check_walls(had, given)?;
         self.call(|caller| caller.rename(old_dir.base()?, old, new_dir.base()?, new, Rename::Replace))
+    }
+
+    /// Under the strict policy preopens are walls, each with the rights that it hands on: a name made behind another
+    /// one must not give more than the name before.
+    fn check_walls(&self, had: Rights, given: Rights) -> Result<()> {
+        if self.policy == Policy::Strict && !had.contains(given) { Err(Errno::PERM) } else { Ok(()) }
     }
 
     /// Makes a symbolic link (`symlinkat(2)`).

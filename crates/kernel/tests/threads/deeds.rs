@@ -140,7 +140,7 @@ impl<'w> Worker<'w> {
     /// Does one thing.
     pub(crate) fn act(&mut self) {
         let (deed, result) = match self.below(1100) {
-            0 | 1 | 2 => ("prune", self.prune()),
+            0..=2 => ("prune", self.prune()),
             3..=499 => self.by_path(),
             500..=799 => self.by_descriptor(),
             _ => self.by_place(),

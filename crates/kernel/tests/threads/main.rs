@@ -2,7 +2,7 @@
 //! over one filesystem that is mounted several times. At the end the tree must be whole and the account exact.
 //!
 //! `VNODE_THREADS_SECONDS` makes it longer, `VNODE_THREADS_SEED` repeats the choices of a run as far as time lets it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod account;
 mod deeds;

@@ -9,7 +9,7 @@ use vnode_core::fs::Access;
 use vnode_kernel::{ClockId, Clocks, Event, HostClocks, Observer};
 use vnode_memory::{Memory, Usage};
 use vnode_wasmtime::stream::{Bytes as Input, HostStream};
-use vnode_wasmtime::{Engine, EngineOptions, Guest};
+use vnode_wasmtime::{Engine, EngineOptions, Guest, Outcome};
 
 use crate::allocated::measured;
 use crate::puppet::*;
@@ -230,7 +230,7 @@ fn list_one_by_one(guest: &mut Puppet, dir: i64, count: usize) -> Duration {
 /// GHSA-852m-cvvp-9p4w: listings that are quadratic.
 #[test]
 fn listing_by_tiny_buffers_is_linear() {
-    const COUNT: usize = 100_000;
+    const COUNT: usize = 50_000;
     let (_, fs) = bounded(0, 0);
     let mut guest = Puppet::on(&fs);
     let mut dirs = Vec::new();
@@ -465,4 +465,34 @@ fn descriptors_in_a_deep_tree_cost_a_trace_little() {
     });
     println!("{bytes:?}");
     assert!(bytes.kept < 1000 * 8192, "{bytes:?}");
+}
+
+/// Exceptions are objects of the engine's collector: a chain of them, each holding the one before, is memory too.
+#[test]
+fn a_chain_of_exceptions_counts_as_memory() {
+    let text = r#"(module
+        (tag $tag (param exnref i64 i64 i64 i64))
+        (memory (export "memory") 1)
+        (global $last (mut exnref) (ref.null exn))
+        (func (export "_start")
+            (loop $more
+                (block $caught (result exnref i64 i64 i64 i64 exnref)
+                    (try_table (catch_ref $tag $caught)
+                        (throw $tag (global.get $last) (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4)))
+                    (unreachable))
+                (global.set $last)
+                (drop) (drop) (drop) (drop) (drop)
+                (br $more))))"#;
+    let program = Engine::new(&EngineOptions::default()).unwrap().compile(text.as_bytes()).unwrap();
+    let (_, fs) = bounded(0, 10);
+    let limits = vnode_wasmtime::Limits {
+        memory: Some(32 << 20),
+        time: Some(Duration::from_secs(20)),
+        ..Default::default()
+    };
+    let guest = Guest::builder(&fs).limits(limits).build(program.module()).unwrap();
+    match program.run(guest).unwrap() {
+        Outcome::Trapped(trap) => assert!(trap.message.contains("out of memory"), "{}", trap.message),
+        other => panic!("{other:?}"),
+    }
 }

@@ -106,6 +106,9 @@ pub(crate) struct Stat {
 
 pub(crate) type Got<T> = Result<T, i32>;
 
+/// The cookie behind an entry of a directory, and its name.
+pub(crate) type Entry = (u64, Vec<u8>);
+
 fn got(errno: i32) -> Got<()> {
     if errno == SUCCESS { Ok(()) } else { Err(errno) }
 }
@@ -335,7 +338,7 @@ impl Puppet {
     }
 
     /// One call of `fd_readdir`: the entries that came whole, as cookie and name, and how many bytes came.
-    pub(crate) fn readdir(&mut self, fd: i64, len: i64, cookie: u64) -> Got<(Vec<(u64, Vec<u8>)>, u32)> {
+    pub(crate) fn readdir(&mut self, fd: i64, len: i64, cookie: u64) -> Got<(Vec<Entry>, u32)> {
         got(self.call("fd_readdir", &[fd, BUFFER, len, cookie as i64, RESULT]))?;
         let used = self.u32(RESULT);
         let bytes = self.bytes(BUFFER, used as usize);
