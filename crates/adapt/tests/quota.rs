@@ -1,6 +1,8 @@
 //! What a quota counts, and what it does at its limits. The memory filesystem below counts for itself: both must
 //! agree.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 mod support;
 
 use std::sync::Arc;
