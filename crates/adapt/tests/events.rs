@@ -1,5 +1,7 @@
 //! What an event says.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 mod support;
 
 use std::sync::{Arc, Mutex};

@@ -1,12 +1,18 @@
 //! What a quota counts, and what it does at its limits. The memory filesystem below counts for itself: both must
 //! agree.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use support::On;
-use vnode_adapt::{Exceeded, Quota, QuotaBuilder, QuotaUsage};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+use vnode_adapt::{Events, Exceeded, Op, Quota, QuotaBuilder, QuotaUsage};
 use vnode_core::fs::{Allocate, Filesystem, NewKind, Remove, Rename, SetXattr};
 use vnode_core::{Errno, FilesystemRef};
 use vnode_memory::Memory;
@@ -69,6 +75,21 @@ fn what_is_counted() {
     on.unlink("l").unwrap();
     on.rmdir("d").unwrap();
     assert_eq!(count(), (0, 1));
+}
+
+#[test]
+fn what_is_set_aside_is_remembered_when_nobody_holds_the_file() {
+    let (on, memory) = limited(Quota::<FilesystemRef>::builder());
+    let count = || pages_and_inodes(&on, &memory).0;
+    on.allocate(&on.open_new("f").unwrap(), Allocate::KeepSize, 0, 5 * PAGE).unwrap();
+    on.write(&on.open("f").unwrap(), 0, b"in what is set aside").unwrap();
+    assert_eq!(count(), 5);
+    // Even the size that it has: what is set aside behind it goes.
+    on.truncate("f", 20).unwrap();
+    assert_eq!(count(), 1);
+    on.allocate(&on.open("f").unwrap(), Allocate::KeepSize, 0, 3 * PAGE).unwrap();
+    on.unlink("f").unwrap();
+    assert_eq!(count(), 0);
 }
 
 #[test]
@@ -257,4 +278,73 @@ fn many_threads_at_once_and_the_sum_is_exact() {
         let _ = on.unlink(&format!("f{name}"));
     }
     assert_eq!(pages_and_inodes(&on, &memory), (0, 1));
+}
+
+/// Has a thread rest behind every call that looks at attributes.
+struct Resting;
+
+impl Subscriber for Resting {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == Events::<Memory>::TARGET
+    }
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, event: &Event<'_>) {
+        struct Looks(bool);
+        impl Visit for Looks {
+            fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+            fn record_str(&mut self, field: &Field, value: &str) {
+                self.0 |= field.name() == "op" && value == Op::Getattr.name();
+            }
+        }
+        let mut looks = Looks(false);
+        event.record(&mut looks);
+        if looks.0 {
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    }
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+/// The last two names of an inode go at once, by renames over them: one of the two takes the last.
+#[test]
+fn two_threads_that_take_the_last_two_names() {
+    const ROUNDS: usize = 50;
+    let memory = Arc::new(Memory::new());
+    let watched = Events::new(FilesystemRef::new::<Memory>(memory.clone()));
+    let below = FilesystemRef::new::<Events<FilesystemRef>>(watched);
+    let on = Limited::new(Quota::<FilesystemRef>::builder().build(below).unwrap());
+    let barrier = Barrier::new(2);
+    std::thread::scope(|scope| {
+        for [own, taken] in [["x", "a"], ["y", "b"]] {
+            let (on, barrier, memory) = (&on, &barrier, &memory);
+            let rounds = move || {
+                let mut wrong = 0;
+                for _ in 0..ROUNDS {
+                    if taken == "a" {
+                        on.write(&on.open_new("a").unwrap(), 0, &[1; 4096]).unwrap();
+                        on.link("a", "b").unwrap();
+                    }
+                    on.open_new(own).unwrap();
+                    barrier.wait();
+                    on.rename(own, taken, Rename::Replace).unwrap();
+                    barrier.wait();
+                    if taken == "a" {
+                        let (above, below) = (on.fs.usage(), memory.usage());
+                        wrong += usize::from((above.bytes, above.inodes) != (below.bytes, below.inodes));
+                        on.unlink("a").unwrap();
+                        on.unlink("b").unwrap();
+                    }
+                    barrier.wait();
+                }
+                // At the end, for the other thread waits in every round.
+                assert_eq!(wrong, 0);
+            };
+            scope.spawn(move || tracing::subscriber::with_default(Resting, rounds));
+        }
+    });
 }

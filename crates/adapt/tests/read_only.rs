@@ -1,5 +1,7 @@
 //! A read-only filesystem by itself: nothing is changed by whichever call, access times neither.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 mod support;
 
 use core::ops::ControlFlow;

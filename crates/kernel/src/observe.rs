@@ -42,10 +42,12 @@ pub trait Observer: Send + Sync {
     /// Whether the arguments are to be put into text.
     fn wants_text(&self) -> bool;
 
-    /// A call begins; its arguments are as in [`Event::args`]. Called on the guest's thread, with no lock held.
+    /// A call begins; its arguments are as in [`Event::args`]. Called on the thread that makes the call, with no lock
+    /// held. Of a call that is tried on an executor's thread it is told when it is done; a read or write that goes by
+    /// pieces is a call for each.
     fn calling(&self, _call: &'static str, _args: &str) {}
 
-    /// A call has ended. Called on the guest's thread, with no lock held.
+    /// A call has ended. Called on the thread that makes the call, with no lock held.
     fn called(&self, event: &Event<'_>);
 }
 

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -37,7 +37,7 @@ struct Reactor {
     own: Arc<Sleeper>,
 }
 
-static REACTOR: LazyLock<Mutex<Option<Arc<Reactor>>>> = LazyLock::new(Mutex::default);
+static REACTOR: Mutex<Option<Arc<Reactor>>> = Mutex::new(None);
 
 /// Wakes `sleeper` at a time, or when one of the descriptors is ready.
 ///

@@ -17,6 +17,8 @@ enum Token {
     Node(Key),
     /// Which directory is below which.
     Shape,
+    /// The names that lead to a directory: wanted where something that had a name moves into it.
+    Way(Key),
 }
 
 /// A change of names, made whole or not at all.
@@ -26,11 +28,20 @@ struct Change {
     slots: Vec<(Key, Box<[u8]>, Option<Key>)>,
     /// What it touches besides the names of the slots' directories.
     touches: Vec<Token>,
+    /// Whether it gives names to what had one already.
+    moves: bool,
 }
 
 impl Change {
     fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
         self.slots.iter().map(|(dir, ..)| Token::Names(*dir)).chain(self.touches.iter().copied())
+    }
+
+    /// The directories in which it names something to which `wanted` wants a way; of a move that goes, all in which it
+    /// names something.
+    fn leads_from(&self, wanted: &HashSet<Token>, goes: bool) -> impl Iterator<Item = Key> {
+        let leads = move |key: Key| (goes && self.moves) || wanted.contains(&Token::Way(key));
+        self.slots.iter().filter(move |(.., inode)| inode.is_some_and(leads)).map(|(dir, ..)| *dir)
     }
 
     fn keys(&self) -> impl Iterator<Item = Key> + '_ {
@@ -122,7 +133,7 @@ impl<I: Inode + ?Sized> Journal<I> {
 
     /// An inode has another name.
     pub(super) fn linked(&mut self, at: At<'_, I>, target: &I) {
-        let mut change = Change::default();
+        let mut change = Change { moves: true, ..Change::default() };
         let key = self.key(target.id());
         self.slot(&mut change, at, key);
         change.touches.extend(key.map(Token::Node));
@@ -145,7 +156,7 @@ impl<I: Inode + ?Sized> Journal<I> {
         new: Option<&I>,
         exchanged: bool,
     ) {
-        let mut change = Change::default();
+        let mut change = Change { moves: true, ..Change::default() };
         let back = new.filter(|_| exchanged).and_then(|new| self.key(new.id()));
         self.slot(&mut change, from, back);
         let key = self.key(old.id());
@@ -185,15 +196,27 @@ impl<I: Inode + ?Sized> Journal<I> {
     }
 
     /// Brings the names of a directory to the medium, with every change that came before and touched the same: the last
-    /// change that has a slot there, and, backwards, whatever touches what those that go touch.
+    /// change that has a slot there, and, backwards, whatever touches what those that go touch, and whatever leads to
+    /// where they move something.
     pub(super) fn commit(&mut self, dir: InodeId) {
         let Some(dir) = self.key(dir) else { return };
         let mut wanted = HashSet::from([Token::Names(dir)]);
         let mut goes = vec![false; self.pending.len()];
+        let mut above = None;
         for (change, goes) in self.pending.iter().zip(&mut goes).rev() {
-            if change.tokens().any(|token| wanted.contains(&token)) {
-                *goes = true;
-                wanted.extend(change.tokens());
+            let leads = change.leads_from(&wanted, false).next().is_some();
+            if !leads && !change.tokens().any(|token| wanted.contains(&token)) {
+                continue;
+            }
+            *goes = true;
+            let from: Vec<_> = change.leads_from(&wanted, true).collect();
+            wanted.extend(change.tokens());
+            for dir in from {
+                let above = above.get_or_insert_with(|| self.above());
+                let mut way = Some(dir);
+                while let Some(dir) = way.filter(|dir| wanted.insert(Token::Way(*dir))) {
+                    way = above.get(&dir).copied();
+                }
             }
         }
         let mut left = Vec::new();
@@ -201,6 +224,15 @@ impl<I: Inode + ?Sized> Journal<I> {
             if goes { self.apply(change) } else { left.push(change) }
         }
         self.pending = left;
+    }
+
+    /// The directory on the medium that each other one is in.
+    fn above(&self) -> HashMap<Key, Key> {
+        let names = self.records.iter().flat_map(|(dir, record)| record.names().map(|names| (*dir, names)));
+        let pairs = names.flat_map(|(dir, names)| names.values().map(move |inode| (*inode, dir)));
+        pairs
+            .filter(|(inode, _)| self.record(*inode).is_some_and(|record| record.names().is_some()))
+            .collect()
     }
 
     /// Brings all names to the medium.

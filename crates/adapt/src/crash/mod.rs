@@ -46,7 +46,8 @@ use crate::hook::{Hook, HookedFile};
 /// * A change is there whole or not at all: a rename is in both directories or in neither, a sync has each write whole.
 /// * A change is never there without those before it that touched the same directory's names, or gave or took a name
 ///   of the same inode; a removed directory's own names count, and so do moves of directories from one into another,
-///   which come in their order. So nothing that has a name all the time loses it, and directories stay a tree.
+///   which come in their order; and with a move or a link into a directory come the names that lead there. So nothing
+///   that has a name all the time loses it, and directories stay a tree.
 /// * What was not synced is not there: nothing reaches the medium by itself.
 ///
 /// Changes of names and syncs are made one at a time. What was changed and not synced is remembered in memory, and

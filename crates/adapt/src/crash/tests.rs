@@ -31,15 +31,15 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let name = || 0u8..3;
-    let at = || (any::<usize>(), 0u8..3);
+    let at = || (0usize..4, 0u8..3);
     prop_oneof![
-        3 => (any::<usize>(), name(), any::<bool>())
+        3 => (0usize..4, name(), any::<bool>())
             .prop_map(|(dir, name, is_dir)| Step::Make { dir, name, is_dir }),
         1 => (at(), at()).prop_map(|(from, to)| Step::Link { from, to }),
-        2 => (any::<usize>(), name(), any::<bool>())
+        2 => (0usize..4, name(), any::<bool>())
             .prop_map(|(dir, name, is_dir)| Step::Remove { dir, name, is_dir }),
         4 => (at(), at(), 0u8..3).prop_map(|(from, to, how)| Step::Rename { from, to, how }),
-        3 => any::<usize>().prop_map(|dir| Step::Sync { dir }),
+        3 => (0usize..4).prop_map(|dir| Step::Sync { dir }),
     ]
 }
 
@@ -115,7 +115,7 @@ fn on_medium(fs: &Crash<Memory>) -> HashSet<InodeId> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_that_has_a_name_all_the_time_is_lost(

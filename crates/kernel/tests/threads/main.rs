@@ -9,11 +9,14 @@ mod deeds;
 mod walls;
 mod world;
 
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use account::Account;
 use deeds::{Tally, Worker};
+use vnode_adapt::{Events, Quota};
+use vnode_core::FilesystemRef;
 use world::World;
 
 const THREADS: u64 = 8;
@@ -24,17 +27,57 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn eight_threads_on_one_namespace_leave_a_whole_tree() {
+    let world = World::new();
+    work(&world);
+    Account::checked(&world.root, None);
+    Account::checked(&world.data, Some(&world.bound));
+    world.remove_all();
+    Account::checked(&world.root, None);
+    Account::checked(&world.data, Some(&world.bound));
+    let World { root, data, namespace, bound } = world;
+    drop((namespace, bound));
+    assert!(Account::checked(&root, None).is_empty());
+    assert!(Account::checked(&data, None).is_empty());
+}
+
+type Limited = Quota<Events<FilesystemRef>>;
+
+/// Quotas count by themselves what the filesystems below them count: they must agree, whoever raced whom.
+#[test]
+fn eight_threads_behind_quotas_leave_them_exact() {
+    let mut quotas = Vec::new();
+    let world = World::through(|fs| {
+        let quota = Limited::builder().max_bytes(150 * 4096).max_inodes(50).build(Events::new(fs)).unwrap();
+        let quota = Arc::new(quota);
+        quotas.push(Arc::clone(&quota));
+        FilesystemRef::new::<Limited>(quota)
+    });
+    work(&world);
+    let agree = |world: &World| {
+        Account::checked(&world.root, None);
+        Account::checked(&world.data, Some(&world.bound));
+        for (quota, memory) in quotas.iter().zip([&world.root, &world.data]) {
+            let (usage, expected) = (quota.usage(), memory.usage());
+            assert_eq!((usage.bytes, usage.inodes), (expected.bytes, expected.inodes));
+        }
+    };
+    agree(&world);
+    world.remove_all();
+    agree(&world);
+}
+
+/// What eight threads do to a world in a few seconds.
+fn work(world: &World) {
     let time = Duration::from_secs(number("VNODE_THREADS_SECONDS").unwrap_or(3));
     let seed = number("VNODE_THREADS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     // Shown if the test fails.
     println!("VNODE_THREADS_SEED={seed}");
-    let world = World::new();
     let end = Instant::now() + time;
     let (sender, finished) = channel();
     let mut tally = Tally::default();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (world, sender) = (&world, sender.clone());
+            let sender = sender.clone();
             scope.spawn(move || {
                 let mut worker = Worker::new(world, thread, seed);
                 while Instant::now() < end {
@@ -59,13 +102,4 @@ fn eight_threads_on_one_namespace_leave_a_whole_tree() {
     });
     print!("{tally}");
     tally.check();
-    Account::checked(&world.root, None);
-    Account::checked(&world.data, Some(&world.bound));
-    world.remove_all();
-    Account::checked(&world.root, None);
-    Account::checked(&world.data, Some(&world.bound));
-    let World { root, data, namespace, bound } = world;
-    drop((namespace, bound));
-    assert!(Account::checked(&root, None).is_empty());
-    assert!(Account::checked(&data, None).is_empty());
 }

@@ -29,21 +29,27 @@ impl World {
     /// `data` is at `/d`, read-only at `/ro`, its directory `a` at `/bound`; both filesystems are small enough to be
     /// full now and then.
     pub(crate) fn new() -> World {
+        World::through(|fs| fs)
+    }
+
+    /// The same, with what `adapt` makes of each filesystem mounted instead.
+    pub(crate) fn through(mut adapt: impl FnMut(FilesystemRef) -> FilesystemRef) -> World {
         let memory = || {
             Arc::new(
                 Memory::builder().max_bytes(200 * 4096).max_inodes(60).mode(Mode::from_raw(0o777)).build(),
             )
         };
         let (root, data) = (memory(), memory());
-        let namespace = Arc::new(Namespace::new(FilesystemRef::new::<Memory>(Arc::clone(&root))));
-        let fs = FilesystemRef::new::<Memory>(Arc::clone(&data));
-        namespace.mount_at(b"/d", &fs, MountFlags::empty()).unwrap();
-        namespace.mount_at(b"/ro", &fs, MountFlags::READ_ONLY).unwrap();
         let who = Credentials::root();
         let cx = Cx::new(&who, &Fixed);
         let new = NewInode { kind: NewKind::Directory, mode: Mode::from_raw(0o777), uid: 0, gid: 0 };
         let top = Filesystem::root(&*data);
         let bound = data.create(&cx, At { dir: &top, name: Name::new(b"a").unwrap() }, new).unwrap();
+        let mut mounted = |memory: &Arc<Memory>| adapt(FilesystemRef::new::<Memory>(Arc::clone(memory)));
+        let namespace = Arc::new(Namespace::new(mounted(&root)));
+        let fs = mounted(&data);
+        namespace.mount_at(b"/d", &fs, MountFlags::empty()).unwrap();
+        namespace.mount_at(b"/ro", &fs, MountFlags::READ_ONLY).unwrap();
         let caller = Caller { ns: &namespace, cx: &cx, root: namespace.root(), policy: Policy::Posix };
         let place = caller.resolve(caller.root, VPath::new(b"/d/a").unwrap(), Follow::Yes).unwrap();
         namespace.bind_at(b"/bound", &place, MountFlags::empty()).unwrap();
