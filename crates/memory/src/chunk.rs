@@ -25,6 +25,8 @@ const MANY: u32 = 8;
 /// Under how many they leave it. Less than the other, or a page to and fro would cost a copy of all.
 const FEW: u32 = 4;
 
+/// A chunk is only ever behind a pointer, and a box more would cost each access to a page.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum Body {
     Pages([Page; PAGES as usize]),
@@ -99,6 +101,16 @@ impl Chunk {
         self.stored
     }
 
+    /// Whether all pages are stored that have bytes of a range, which is not empty.
+    #[inline]
+    pub(crate) fn has_all(&self, range: &Range<usize>) -> bool {
+        if range.start / PAGE_LEN == (range.end - 1) / PAGE_LEN {
+            return self.has(range.start / PAGE_LEN);
+        }
+        touched(range) & !self.stored == 0
+    }
+
+    #[inline]
     fn has(&self, index: usize) -> bool {
         self.stored & (1 << index) != 0
     }
@@ -146,7 +158,19 @@ impl Chunk {
     }
 
     /// Puts `len` bytes, of which those that are not stored are zero.
+    #[inline]
     pub(crate) fn read(&self, start: usize, len: usize, into: &mut Sink<'_>) -> usize {
+        if start % PAGE_LEN + len > PAGE_LEN {
+            return self.read_runs(start, len, into);
+        }
+        match self.page(start / PAGE_LEN) {
+            Some(page) => read_page(page, start % PAGE_LEN, len, into),
+            None => into.zero(len),
+        }
+    }
+
+    #[inline(never)]
+    fn read_runs(&self, start: usize, len: usize, into: &mut Sink<'_>) -> usize {
         let end = start + len;
         let mut at = start;
         while at < end {
@@ -181,6 +205,12 @@ impl Chunk {
     #[inline]
     pub(crate) fn write(&mut self, start: usize, len: usize, from: &mut Source<'_>) -> usize {
         match &mut self.body {
+            Body::Pages(pages) if start % PAGE_LEN + len <= PAGE_LEN => {
+                let index = start / PAGE_LEN;
+                let done = write_page(&mut pages[index], start % PAGE_LEN, len, from);
+                self.stored |= u16::from(done > 0) << index;
+                done
+            }
             Body::Pages(pages) => write_pages(pages, &mut self.stored, start, len, from),
             Body::Block(block) => write_block(block, &mut self.stored, start, len, from),
         }
@@ -236,6 +266,7 @@ impl Chunk {
     }
 }
 
+#[inline(never)]
 fn write_pages(
     pages: &mut [Page; PAGES as usize],
     stored: &mut u16,
@@ -260,6 +291,7 @@ fn write_pages(
     at - start
 }
 
+#[inline(never)]
 fn write_block(
     block: &mut Block,
     stored: &mut u16,

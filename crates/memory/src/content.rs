@@ -134,11 +134,16 @@ impl Content {
         let mut at = offset;
         while at < end {
             let len = (CHUNK - at % CHUNK).min(end - at) as usize;
-            let done = match &mut self.store {
-                Store::Page(_) if at + len as u64 <= PAGE => {
-                    self.write_first_page(quota, at as usize, len, from)
+            let start = (at % CHUNK) as usize;
+            let stored = match &mut self.store {
+                Store::Page(_) => None,
+                Store::Chunks(chunks) => {
+                    chunks.get_mut(at / CHUNK).filter(|chunk| chunk.has_all(&(start..start + len)))
                 }
-                _ => self.write_in_chunk(quota, at, len, from),
+            };
+            let done = match stored {
+                Some(chunk) => chunk.write(start, len, from),
+                None => self.write_more(quota, at, len, from),
             };
             at += done as u64;
             if done < len {
@@ -150,6 +155,15 @@ impl Content {
         }
         self.size = self.size.max(at);
         Ok((at - offset) as usize)
+    }
+
+    /// Writes `len` bytes, at least one, of a chunk of which not all is stored; answers how many there was room for.
+    #[inline(never)]
+    fn write_more(&mut self, quota: &Quota, at: u64, len: usize, from: &mut Source<'_>) -> usize {
+        match &self.store {
+            Store::Page(_) if at + len as u64 <= PAGE => self.write_first_page(quota, at as usize, len, from),
+            _ => self.write_in_chunk(quota, at, len, from),
+        }
     }
 
     /// Writes `len` bytes, at least one, of the first page while there is no other; answers how many there was room
@@ -177,12 +191,7 @@ impl Content {
     fn write_in_chunk(&mut self, quota: &Quota, at: u64, len: usize, from: &mut Source<'_>) -> usize {
         let (index, start) = (at / CHUNK, (at % CHUNK) as usize);
         let touched = chunk::touched(&(start..start + len));
-        let before = match self.stored_pages_of(index) {
-            stored if touched & !stored == 0 => {
-                return self.chunks_mut().get_or_make(index).write(start, len, from);
-            }
-            stored => stored,
-        };
+        let before = self.stored_pages_of(index);
         let set_aside = self.set_aside_pages_of(index);
         let new = touched & !before & !set_aside;
         let counted = quota.take_pages_up_to(u64::from(new.count_ones()));
