@@ -4,110 +4,7 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vnode_core::io::{Sink, Source};
-
-use crate::quota::PAGE;
-
-/// Pages in a chunk.
-pub(crate) const PAGES: u64 = 16;
-
-/// The bytes of a page, from its first on: those that are not there are zero. At most [`PAGE`].
-pub(crate) type Page = Vec<u8>;
-
-const PAGE_LEN: usize = PAGE as usize;
-
-/// Puts `len` bytes of a page from `start` on.
-pub(crate) fn read_page(page: &[u8], start: usize, len: usize, into: &mut Sink<'_>) -> usize {
-    let stored = page.get(start..).unwrap_or_default();
-    let stored = &stored[..stored.len().min(len)];
-    let done = into.put(stored);
-    if done < stored.len() { done } else { done + into.zero(len - done) }
-}
-
-/// Overwrites `len` bytes of a page from `start` on, and answers how many there were; a page that grows gets no
-/// more storage than twice what it holds, and none at all if the host has none.
-pub(crate) fn write_page(page: &mut Page, start: usize, len: usize, from: &mut Source<'_>) -> usize {
-    let end = start + len;
-    if end > page.capacity() {
-        let room = end.max(page.capacity() * 2).min(PAGE_LEN);
-        if page.try_reserve_exact(room - page.len()).is_err() {
-            return 0;
-        }
-    }
-    if start > page.len() {
-        page.resize(start, 0);
-    }
-    let over = (page.len() - start).min(len);
-    let taken = from.take(&mut page[start..start + over]);
-    if taken < over { taken } else { taken + from.append_to(page, len - over) }
-}
-
-/// Makes bytes of a page zero.
-pub(crate) fn zero_page(page: &mut Page, range: Range<usize>) {
-    let end = range.end.min(page.len());
-    if range.start < end {
-        page[range.start..end].fill(0);
-    }
-}
-
-/// Drops the bytes of a page from `len` on.
-pub(crate) fn cut_page(page: &mut Page, len: usize) {
-    if page.len() > len {
-        page.truncate(len);
-        page.shrink_to_fit();
-    }
-}
-
-/// 64 KiB of a file: sixteen pages, each stored or not.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Chunk {
-    stored: u16,
-    pages: [Page; PAGES as usize],
-}
-
-impl Chunk {
-    /// The page, if it is stored.
-    pub(crate) fn page(&self, index: usize) -> Option<&Page> {
-        if self.stored & (1 << index) != 0 { self.pages.get(index) } else { None }
-    }
-
-    /// The page to change, if it is stored.
-    pub(crate) fn page_mut(&mut self, index: usize) -> Option<&mut Page> {
-        if self.stored & (1 << index) != 0 { self.pages.get_mut(index) } else { None }
-    }
-
-    /// Stores a page.
-    pub(crate) fn set(&mut self, index: usize, page: Page) {
-        if let Some(place) = self.pages.get_mut(index) {
-            *place = page;
-            self.stored |= 1 << index;
-        }
-    }
-
-    /// Which pages are stored, one bit each.
-    pub(crate) fn stored(&self) -> u16 {
-        self.stored
-    }
-
-    /// Drops the pages of a range; answers how many there were.
-    fn drop_pages(&mut self, range: Range<usize>) -> u64 {
-        let mut dropped = 0;
-        for index in range {
-            if let Some(page) = self.page_mut(index) {
-                *page = Page::new();
-                self.stored &= !(1 << index);
-                dropped += 1;
-            }
-        }
-        dropped
-    }
-}
-
-/// The bits of the pages of `range`.
-fn mask(range: &Range<usize>) -> u16 {
-    let ones = |count: usize| ((1u32 << count) - 1) as u16;
-    ones(range.end) & !ones(range.start)
-}
+use crate::chunk::{Chunk, PAGES, mask};
 
 /// A file's chunks: the first ones in an array, as long as it is not mostly empty, the others in a tree.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +66,7 @@ impl Chunks {
     }
 
     /// The first chunk of a range of chunks.
-    fn first(&self, range: Range<u64>) -> Option<(u64, &Chunk)> {
+    pub(crate) fn first(&self, range: Range<u64>) -> Option<(u64, &Chunk)> {
         let len = self.dense.len();
         let index = |chunk: u64| usize::try_from(chunk).map_or(len, |chunk| chunk.min(len));
         let (start, end) = (index(range.start), index(range.end));
@@ -218,7 +115,8 @@ impl Chunks {
         dropped
     }
 
-    fn remove(&mut self, index: u64) {
+    /// Removes a chunk.
+    pub(crate) fn remove(&mut self, index: u64) {
         let gone = match usize::try_from(index).ok().and_then(|index| self.dense.get_mut(index)) {
             Some(chunk) => chunk.take(),
             None => self.sparse.remove(&index),

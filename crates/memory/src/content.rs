@@ -6,7 +6,9 @@ use vnode_core::fs::{Allocate, SeekFor};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Errno, Result};
 
-use crate::chunks::{Chunks, PAGES, Page, cut_page, read_page, write_page, zero_page};
+use crate::chunk::{self, CHUNK, Chunk, PAGES};
+use crate::chunks::Chunks;
+use crate::page::{Page, cut_page, read_page, write_page, zero_page};
 use crate::quota::{PAGE, Quota};
 use crate::reserved::Reserved;
 
@@ -69,17 +71,19 @@ impl Content {
         self.pages
     }
 
-    fn page(&self, index: u64) -> Option<&Page> {
-        match &self.store {
-            Store::Page(page) => (index == 0 && !page.is_empty()).then_some(page),
-            Store::Chunks(chunks) => chunks.get(index / PAGES)?.page((index % PAGES) as usize),
+    /// The chunks, which there are then even if there is nothing in them.
+    fn chunks_mut(&mut self) -> &mut Chunks {
+        if let Store::Page(first) = &mut self.store {
+            let first = core::mem::take(first);
+            let mut chunks = Box::<Chunks>::default();
+            if !first.is_empty() {
+                chunks.get_or_make(0).set(0, first);
+            }
+            self.store = Store::Chunks(chunks);
         }
-    }
-
-    fn page_mut(&mut self, index: u64) -> Option<&mut Page> {
         match &mut self.store {
-            Store::Page(page) => (index == 0 && !page.is_empty()).then_some(page),
-            Store::Chunks(chunks) => chunks.get_mut(index / PAGES)?.page_mut((index % PAGES) as usize),
+            Store::Chunks(chunks) => chunks,
+            Store::Page(_) => unreachable!("they were made just now"),
         }
     }
 
@@ -88,17 +92,26 @@ impl Content {
         let end = self.size.min(offset.saturating_add(into.remaining() as u64));
         let mut at = offset;
         while at < end {
-            let start = (at % PAGE) as usize;
-            let (done, asked) = match self.page(at / PAGE) {
-                Some(page) => {
-                    let len = (PAGE - at % PAGE).min(end - at) as usize;
-                    (read_page(page, start, len, into), len)
+            let (done, asked) = match &self.store {
+                Store::Page(page) if at < PAGE => {
+                    let len = (PAGE.min(end) - at) as usize;
+                    (read_page(page, at as usize, len, into), len)
                 }
-                None => {
-                    let next = self.first_stored(at / PAGE..end.div_ceil(PAGE));
-                    let len = (next.map_or(end, |page| page * PAGE) - at) as usize;
+                Store::Page(_) => {
+                    let len = (end - at) as usize;
                     (into.zero(len), len)
                 }
+                Store::Chunks(chunks) => match chunks.get(at / CHUNK) {
+                    Some(chunk) => {
+                        let len = (CHUNK - at % CHUNK).min(end - at) as usize;
+                        (chunk.read((at % CHUNK) as usize, len, into), len)
+                    }
+                    None => {
+                        let next = chunks.first(at / CHUNK..end.div_ceil(CHUNK));
+                        let len = (next.map_or(end, |(chunk, _)| chunk * CHUNK) - at) as usize;
+                        (into.zero(len), len)
+                    }
+                },
             };
             at += done as u64;
             if done < asked {
@@ -120,8 +133,18 @@ impl Content {
         let end = offset + room.min(from.remaining() as u64);
         let mut at = offset;
         while at < end {
-            let len = (PAGE - at % PAGE).min(end - at) as usize;
-            let done = self.write_in_page(quota, at / PAGE, (at % PAGE) as usize, len, from);
+            let len = (CHUNK - at % CHUNK).min(end - at) as usize;
+            let start = (at % CHUNK) as usize;
+            let stored = match &mut self.store {
+                Store::Page(_) => None,
+                Store::Chunks(chunks) => {
+                    chunks.get_mut(at / CHUNK).filter(|chunk| chunk.has_all(&(start..start + len)))
+                }
+            };
+            let done = match stored {
+                Some(chunk) => chunk.write(start, len, from),
+                None => self.write_more(quota, at, len, from),
+            };
             at += done as u64;
             if done < len {
                 break;
@@ -134,52 +157,93 @@ impl Content {
         Ok((at - offset) as usize)
     }
 
-    /// Writes `len` bytes, at least one, of a page; answers how many there was room for.
-    fn write_in_page(
-        &mut self,
-        quota: &Quota,
-        index: u64,
-        start: usize,
-        len: usize,
-        from: &mut Source<'_>,
-    ) -> usize {
-        if let Some(page) = self.page_mut(index) {
+    /// Writes `len` bytes, at least one, of a chunk of which not all is stored; answers how many there was room for.
+    #[inline(never)]
+    fn write_more(&mut self, quota: &Quota, at: u64, len: usize, from: &mut Source<'_>) -> usize {
+        match &self.store {
+            Store::Page(_) if at + len as u64 <= PAGE => self.write_first_page(quota, at as usize, len, from),
+            _ => self.write_in_chunk(quota, at, len, from),
+        }
+    }
+
+    /// Writes `len` bytes, at least one, of the first page while there is no other; answers how many there was room
+    /// for.
+    fn write_first_page(&mut self, quota: &Quota, start: usize, len: usize, from: &mut Source<'_>) -> usize {
+        let Store::Page(page) = &mut self.store else { return 0 };
+        if !page.is_empty() {
             return write_page(page, start, len, from);
         }
-        let set_aside = self.reserved.as_mut().is_some_and(|reserved| reserved.remove(index..index + 1) > 0);
-        if !set_aside {
-            if quota.take_pages(1).is_err() {
-                return 0;
-            }
-            self.pages += 1;
+        let set_aside = self.reserved.as_ref().is_some_and(|reserved| reserved.count(0..1) > 0);
+        if !set_aside && quota.take_pages(1).is_err() {
+            return 0;
         }
-        let mut page = Page::new();
-        let done = write_page(&mut page, start, len, from);
-        if done > 0 {
-            self.store(index, page);
-        } else {
-            self.give_back(quota, 1);
+        let done = write_page(page, start, len, from);
+        match (done, set_aside) {
+            (0, true) => {}
+            (0, false) => quota.give_pages(1),
+            (_, true) => self.use_set_aside(0..1),
+            (_, false) => self.pages += 1,
         }
         done
     }
 
-    /// Stores a page that is counted, and was not stored.
-    fn store(&mut self, index: u64, page: Page) {
-        if let Store::Page(first) = &mut self.store {
-            if index == 0 {
-                *first = page;
-                return;
-            }
-            let first = core::mem::take(first);
-            let mut chunks = Box::<Chunks>::default();
-            if !first.is_empty() {
-                chunks.get_or_make(0).set(0, first);
-            }
-            self.store = Store::Chunks(chunks);
+    /// Writes `len` bytes, at least one, of a chunk; answers how many there was room for.
+    fn write_in_chunk(&mut self, quota: &Quota, at: u64, len: usize, from: &mut Source<'_>) -> usize {
+        let (index, start) = (at / CHUNK, (at % CHUNK) as usize);
+        let touched = chunk::touched(&(start..start + len));
+        let before = self.stored_pages_of(index);
+        let set_aside = self.set_aside_pages_of(index);
+        let new = touched & !before & !set_aside;
+        let counted = quota.take_pages_up_to(u64::from(new.count_ones()));
+        let len = len.min(chunk::room(new, counted).saturating_sub(start));
+        if len == 0 {
+            return 0;
         }
-        if let Store::Chunks(chunks) = &mut self.store {
-            chunks.get_or_make(index / PAGES).set((index % PAGES) as usize, page);
+        let chunks = self.chunks_mut();
+        let chunk = chunks.get_or_make(index);
+        if chunk.wants_block(chunk::touched(&(start..start + len)))
+            && let Some(block) = quota.block()
+        {
+            chunk.move_to(block);
         }
+        let done = chunk.write(start, len, from);
+        let stored = chunk.stored();
+        if stored == 0 {
+            chunks.remove(index);
+        }
+        self.pages += counted;
+        self.give_back(quota, counted - u64::from((stored & new).count_ones()));
+        let used = stored & set_aside;
+        (0..PAGES).filter(|page| used & (1 << page) != 0).for_each(|page| {
+            let page = index * PAGES + page;
+            self.use_set_aside(page..page + 1);
+        });
+        done
+    }
+
+    /// Which pages of a chunk are stored, one bit each.
+    fn stored_pages_of(&self, chunk: u64) -> u16 {
+        match &self.store {
+            Store::Page(page) => u16::from(chunk == 0 && !page.is_empty()),
+            Store::Chunks(chunks) => chunks.get(chunk).map_or(0, Chunk::stored),
+        }
+    }
+
+    /// Which pages of a chunk are set aside, one bit each.
+    fn set_aside_pages_of(&self, chunk: u64) -> u16 {
+        let first = chunk * PAGES;
+        let ranges = self.reserved.iter().flat_map(|reserved| reserved.within(first..first + PAGES));
+        ranges.fold(0, |pages, range| {
+            pages | chunk::mask(&((range.start - first) as usize..(range.end - first) as usize))
+        })
+    }
+
+    /// Pages that were set aside are stored now.
+    fn use_set_aside(&mut self, pages: Range<u64>) {
+        if let Some(reserved) = &mut self.reserved {
+            reserved.remove(pages);
+        }
+        self.reserved.take_if(|reserved| reserved.is_empty());
     }
 
     fn give_back(&mut self, quota: &Quota, pages: u64) {
@@ -198,10 +262,15 @@ impl Content {
         if size <= self.size && self.pages > 0 {
             self.drop_pages(quota, size.div_ceil(PAGE)..u64::MAX);
             let within = (size % PAGE) as usize;
-            if within > 0
-                && let Some(page) = self.page_mut(size / PAGE)
-            {
-                cut_page(page, within);
+            match &mut self.store {
+                _ if within == 0 => {}
+                Store::Page(page) if size < PAGE => cut_page(page, within),
+                Store::Page(_) => {}
+                Store::Chunks(chunks) => {
+                    if let Some(chunk) = chunks.get_mut(size / CHUNK) {
+                        chunk.cut((size / PAGE % PAGES) as usize, within);
+                    }
+                }
             }
         }
         self.size = size;
@@ -210,17 +279,17 @@ impl Content {
 
     /// Makes holes of pages.
     fn drop_pages(&mut self, quota: &Quota, range: Range<u64>) {
+        if range == (0..u64::MAX) {
+            self.store = Store::Page(Page::new());
+            self.reserved = None;
+            return self.give_back(quota, self.pages);
+        }
         let stored = match &mut self.store {
             Store::Page(page) if range.contains(&0) && !page.is_empty() => {
                 *page = Page::new();
                 1
             }
             Store::Page(_) => 0,
-            Store::Chunks(_) if range.start == 0 && range.end == u64::MAX => {
-                let stored = self.stored_in(range.clone()).count() as u64;
-                self.store = Store::Page(Page::new());
-                stored
-            }
             Store::Chunks(chunks) => chunks.drop_pages(range.clone()),
         };
         let set_aside = self.reserved.as_mut().map_or(0, |reserved| reserved.remove(range));
@@ -253,8 +322,14 @@ impl Content {
     fn zero(&mut self, range: Range<u64>) {
         let mut pages = touched(range.clone());
         while let Some(index) = self.first_stored(pages.clone()) {
-            if let Some(page) = self.page_mut(index) {
-                zero_page(page, part_in_page(&range, index));
+            let part = part_in_page(&range, index);
+            match &mut self.store {
+                Store::Page(page) => zero_page(page, part),
+                Store::Chunks(chunks) => {
+                    if let Some(chunk) = chunks.get_mut(index / PAGES) {
+                        chunk.zero((index % PAGES) as usize, part);
+                    }
+                }
             }
             pages.start = index + 1;
         }
@@ -351,7 +426,7 @@ impl Content {
 
     /// The pages that are set aside.
     pub(crate) fn set_aside_pages(&self) -> Vec<Range<u64>> {
-        self.reserved.iter().flat_map(|reserved| reserved.all()).collect()
+        self.reserved.iter().flat_map(|reserved| reserved.within(0..u64::MAX)).collect()
     }
 
     /// How many pages are stored once for both.
@@ -363,8 +438,25 @@ impl Content {
         self.stored_pages().iter().filter(same).count()
     }
 
-    /// How many bytes a page has.
-    pub(crate) fn byte_count(&self, page: u64) -> u64 {
-        self.page(page).map_or(0, |page| page.len() as u64)
+    fn page(&self, index: u64) -> Option<&[u8]> {
+        match &self.store {
+            Store::Page(page) => (index == 0 && !page.is_empty()).then_some(page),
+            Store::Chunks(chunks) => chunks.get(index / PAGES)?.page((index % PAGES) as usize),
+        }
+    }
+
+    /// Whether a chunk's pages are in a block.
+    pub(crate) fn has_block(&self, chunk: u64) -> bool {
+        match &self.store {
+            Store::Page(_) => false,
+            Store::Chunks(chunks) => chunks.get(chunk).is_some_and(Chunk::has_block),
+        }
+    }
+
+    /// How many bytes a page has; those after them are zero.
+    pub(crate) fn byte_count(&self, index: u64) -> u64 {
+        let in_block = self.has_block(index / PAGES);
+        let count = |page: &[u8]| if in_block { crate::page::nonzero_end(page) } else { page.len() };
+        self.page(index).map_or(0, |page| count(page) as u64)
     }
 }

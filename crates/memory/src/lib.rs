@@ -8,7 +8,7 @@
 //! * `entries` - a directory's names; `listing` - reading them in order; `names` - making and removing them;
 //!   `rename` - moving them; `run` - taking many names at once.
 //! * `content` - a file's bytes, on `chunks` (what is stored) and `reserved` (what is only set aside);
-//!   `file` - the open file.
+//!   `chunk` - 64 KiB of them, on `page` (little of it) or `slab` (much of it); `file` - the open file.
 //! * `xattr` - extended attributes; `quota` - what is used of what there is; `load` - filling from outside.
 //!
 //! # Invariants
@@ -23,6 +23,12 @@
 //!   for a symbolic link's target of 128 bytes or more, name and value and 64 bytes for each extended
 //!   attribute; one inode for each inode, until its last holder lets it go, and one for each further name. It
 //!   is counted before it is allocated.
+//! * What content takes of the host's memory is bounded by what is counted for it, now and not at the most: a
+//!   block has at least a quarter of its pages stored, and no more of the blocks that are free are kept than are
+//!   in use and 2 MiB. So it is eight times as much at the very worst, and 2 MiB; files that are written and
+//!   removed whole take what is counted, and 2 MiB.
+//! * Nothing is read that was not written: what a block held before is overwritten or made zero page by page, as
+//!   its pages are stored.
 //!
 //! # Where it is not tmpfs
 //!
@@ -42,7 +48,8 @@
 //!    the rename lock, in the order of their numbers, and a directory to be replaced after both;
 //! 3. a file's content;
 //! 4. an inode's attributes: one at a time;
-//! 5. a directory's place: one at a time.
+//! 5. a directory's place: one at a time;
+//! 6. the slabs: for as long as it takes to find a block, map a slab, or take a block back.
 //!
 //! `rank` has the locks, and checks the order in debug builds.
 //!
@@ -51,6 +58,7 @@
 
 mod attributes;
 mod builder;
+mod chunk;
 mod chunks;
 mod content;
 mod entries;
@@ -61,12 +69,14 @@ mod memory;
 mod meta;
 mod names;
 mod node;
+mod page;
 mod place;
 mod quota;
 mod rank;
 mod rename;
 mod reserved;
 mod run;
+mod slab;
 #[cfg(test)]
 mod tests;
 mod xattr;

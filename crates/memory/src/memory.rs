@@ -101,7 +101,7 @@ impl Filesystem for Memory {
 
     /// As Linux's tmpfs: without a limit, the counts are 0.
     fn statfs(&self, _cx: &Cx<'_>) -> Result<StatFs> {
-        let Quota { bytes, inodes } = &self.shared.quota;
+        let Quota { bytes, inodes, .. } = &self.shared.quota;
         let blocks_free = bytes.limit().saturating_sub(bytes.used()) / PAGE;
         Ok(StatFs {
             kind: TMPFS_MAGIC,

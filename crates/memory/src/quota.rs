@@ -1,11 +1,17 @@
 //! What a filesystem uses of what it may.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use vnode_core::{Errno, Result};
 
+use crate::slab::{Arena, Block};
+
 /// Bytes in a page, the unit in which file content is stored and counted.
 pub(crate) const PAGE: u64 = 4096;
+
+/// From how many bytes in use on a filesystem takes blocks: a small one is not to cost a slab.
+const BLOCKS_FROM: u64 = 4 << 20;
 
 /// What all counts stay under when there is no limit, so that no sum of them overflows.
 const CEILING: u64 = i64::MAX as u64;
@@ -34,6 +40,14 @@ impl Counter {
         }
     }
 
+    /// Takes `count` times `each`, or as many as there is room for; answers how many.
+    fn take_up_to(&self, count: u64, each: u64) -> u64 {
+        if count > 0 && self.take(count.saturating_mul(each)).is_ok() {
+            return count;
+        }
+        (0..count).take_while(|_| self.take(each).is_ok()).count() as u64
+    }
+
     /// Takes one, for the root, whatever the limit.
     pub(crate) fn take_root(&self) {
         self.used.fetch_add(1, Ordering::Relaxed);
@@ -57,17 +71,22 @@ impl Counter {
     }
 }
 
-/// Bytes and inodes.
+/// Bytes and inodes, and the blocks for many bytes.
 pub(crate) struct Quota {
     pub(crate) bytes: Counter,
     pub(crate) inodes: Counter,
+    arena: Arc<Arena>,
 }
 
 impl Quota {
     /// Limits, 0 for none; bytes are rounded up to pages.
     pub(crate) fn new(max_bytes: u64, max_inodes: u64) -> Self {
         let max_bytes = max_bytes.min(CEILING / PAGE * PAGE).next_multiple_of(PAGE);
-        Quota { bytes: Counter::new(max_bytes), inodes: Counter::new(max_inodes.min(CEILING)) }
+        Quota {
+            bytes: Counter::new(max_bytes),
+            inodes: Counter::new(max_inodes.min(CEILING)),
+            arena: Arc::default(),
+        }
     }
 
     /// Takes room for `count` pages.
@@ -76,6 +95,22 @@ impl Quota {
     /// `ENOSPC`.
     pub(crate) fn take_pages(&self, count: u64) -> Result<()> {
         self.bytes.take(count.checked_mul(PAGE).ok_or(Errno::NOSPC)?)
+    }
+
+    /// Takes room for `count` pages, at most a chunk's, or as many as there is room for; answers how many.
+    pub(crate) fn take_pages_up_to(&self, count: u64) -> u64 {
+        self.bytes.take_up_to(count, PAGE)
+    }
+
+    /// A block, for pages that are counted; nothing while little is in use, or if the host gives no memory.
+    pub(crate) fn block(&self) -> Option<Block> {
+        if self.bytes.used() < BLOCKS_FROM { None } else { self.arena.take() }
+    }
+
+    /// Blocks that are in use, or free and perhaps resident.
+    #[cfg(test)]
+    pub(crate) fn resident_blocks(&self) -> usize {
+        self.arena.resident()
     }
 
     /// Gives back room for `count` pages.

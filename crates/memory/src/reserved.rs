@@ -23,6 +23,11 @@ impl Reserved {
         self.pages.count(range)
     }
 
+    /// The pages of `range` that are set aside.
+    pub(crate) fn within(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.pages.within(range)
+    }
+
     /// Sets aside the pages of `holes`, which lie in `range`; those of `range` that are set aside are data now.
     pub(crate) fn set_aside(&mut self, range: Range<u64>, holes: impl Iterator<Item = Range<u64>>) {
         let again: Vec<_> = self.pages.within(range).collect();
@@ -44,11 +49,5 @@ impl Reserved {
     /// The first page from `page` on that is not data.
     pub(crate) fn data_end(&self, page: u64) -> u64 {
         self.data.first_outside(page)
-    }
-
-    /// All of them.
-    #[cfg(test)]
-    pub(crate) fn all(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.pages.within(0..u64::MAX)
     }
 }

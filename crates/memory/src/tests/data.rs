@@ -51,11 +51,11 @@ fn put(model: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn a_file_is_its_bytes(steps in prop::collection::vec(step(), 1..40)) {
-        let fx = Fixture::default();
+    fn a_file_is_its_bytes(crowded in any::<bool>(), steps in prop::collection::vec(step(), 1..40)) {
+        let fx = if crowded { Fixture::crowded(Memory::builder()) } else { Fixture::default() };
         let root = fx.root();
         let file = fx.file(&root, "f");
         let mut model: Vec<u8> = Vec::new();

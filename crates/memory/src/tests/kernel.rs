@@ -8,7 +8,7 @@ use vnode_core::fs::{Allocate, SeekFor};
 use vnode_core::{Errno, Result, SetAttr};
 
 use super::Fixture;
-use crate::Node;
+use crate::{Memory, Node};
 
 /// Where a tmpfs is mounted.
 const TMPFS: &str = "/dev/shm";
@@ -110,12 +110,12 @@ impl Pair {
 #[test]
 fn content_is_as_on_tmpfs() {
     let mut random = Random(0x2545_f491_4f6c_dd1d);
-    for _ in 0..150 {
+    for round in 0..200 {
         let Some(theirs) = kernel_file() else {
             eprintln!("skipped: no tmpfs at {TMPFS}");
             return;
         };
-        let fx = Fixture::default();
+        let fx = if round % 2 == 0 { Fixture::default() } else { Fixture::crowded(Memory::builder()) };
         let ours = fx.file(&fx.root(), "f");
         let pair = Pair { fx, ours, theirs };
         let mut steps = Vec::new();

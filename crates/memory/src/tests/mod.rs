@@ -1,5 +1,6 @@
 //! Tests of the filesystem as a whole, through its trait.
 
+mod blocks;
 mod data;
 mod hashing;
 mod kernel;
@@ -56,6 +57,18 @@ impl Fixture {
         let memory = builder.time(Timespec { sec: 1000, nsec: 0 }).build();
         let clock = Manual(AtomicU64::new(1000));
         Fixture { memory, clock, who: Credentials::root() }
+    }
+
+    /// A filesystem with so much in use that files get blocks, of which some were used before.
+    pub(super) fn crowded(builder: Builder) -> Self {
+        let fx = Self::new(builder);
+        let ballast = fx.file(&fx.root(), "ballast");
+        fx.allocate(&ballast, Allocate::Extend, 0, 4 << 20).unwrap();
+        let before = fx.file(&fx.root(), "before");
+        fx.write(&before, 0, &[0xa5; 8 * 65536]).unwrap();
+        assert!((0..8).all(|chunk| before.content().unwrap().read().has_block(chunk)));
+        fx.unlink(&fx.root(), "before").unwrap();
+        fx
     }
 
     /// A second passes; answers the time after it.
