@@ -12,7 +12,7 @@ use core::cell::{Cell, RefCell};
 
 use vnode_core::{Errno, Result};
 
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, zeroed};
 
 /// The most bytes of vectors that are copied at once.
 pub const PIECE: usize = 64 << 10;
@@ -82,10 +82,7 @@ impl Notes {
     pub fn copies(&self, memory: &GuestMemory<'_>) -> Result<Copies> {
         let noted = self.ranges.borrow();
         let (places, len) = merge(noted.clone());
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
-        // A fresh allocation of zeros: the host's pages come when they are touched.
-        bytes = vec![0; len];
+        let mut bytes = zeroed(len)?;
         let plan = Plan {
             places,
             written: RefCell::default(),
