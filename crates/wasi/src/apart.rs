@@ -313,14 +313,14 @@ mod tests {
     #[test]
     fn only_what_was_written_is_put_back() {
         let mut guest: Vec<u8> = (0..100).collect();
-        let (path, copies) = apart(&mut guest, 0, |memory| {
-            let path = memory.path(10, 3).unwrap();
+        let (read, copies) = apart(&mut guest, 0, |memory| {
+            let read = memory.read::<3>(10).unwrap();
             let (area, slot) = (memory.area(20, 50).unwrap(), memory.slot::<2>(90).unwrap());
             area.put(5, b"xy");
             slot.put([7, 8]);
-            path
+            read
         });
-        assert_eq!(path.as_slice(), [10, 11, 12]);
+        assert_eq!(read, [10, 11, 12]);
         assert_eq!(copies.bytes.len(), 55, "nothing else of the guest's memory");
         let mut expected: Vec<u8> = (0..100).collect();
         expected[25..27].copy_from_slice(b"xy");
