@@ -13,8 +13,8 @@ const VERSION: &str = "0.13.2";
 const SECONDS: u32 = 60;
 /// Bytes of the longest input: an archive is blocks of 512, the others say much with little.
 const MAX_LEN: u32 = 8192;
-/// What one input may take: seconds, MiB in all, MiB at once.
-const LIMITS: &[&str] = &["-timeout=10", "-rss_limit_mb=2048", "-malloc_limit_mb=256"];
+/// What one input may take: seconds, on a machine that has other things to do; MiB in all; MiB at once.
+const LIMITS: &[&str] = &["-timeout=60", "-rss_limit_mb=2048", "-malloc_limit_mb=256"];
 
 /// `cargo xtask fuzz [--build] [--seconds N] [TARGET...]`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {

@@ -16,7 +16,7 @@ use vnode_wasmtime::{
 };
 
 use crate::environment;
-use crate::failure::{self, Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
+use crate::failure::{Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
 use crate::mounts::Mount;
 use crate::options::Run;
 use crate::stats::{self, Measured};

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use vnode_adapt::{Crash, Op};
+use vnode_adapt::{Crash, Op, OpSet};
 use vnode_conformance::adapted::{self, Books, Layer};
 use vnode_conformance::call::{self, Env, run_text};
 use vnode_conformance::differ::generate::Generator;
@@ -171,6 +171,38 @@ fn the_power_goes_at_a_chosen_call() {
     let mut left = fixture.left();
     let look = describe(&run_text(&mut left, &mut Env::default(), "cat g").expect("a line"));
     assert_eq!(look, "\"old\"");
+}
+
+/// A file is replaced as it should be, and the power goes at the first call of the filesystem, at the second, and so on:
+/// the file is the old or the new one, and never the old one again once the last sync is done.
+#[test]
+fn a_careful_program_loses_nothing_whenever_the_power_goes() {
+    let program = [
+        "open t rw,creat as t",
+        "write %t newer",
+        "fsync %t",
+        "close %t",
+        "rename t f",
+        "open / r,dir as d",
+        "fsync %d",
+    ];
+    let mut seen = Vec::new();
+    for nth in 1.. {
+        let mut fixture = Fixture::new();
+        fixture.run("file f old\n sync f\n sync /");
+        fixture.crash().control().crash_at(OpSet::ALL, nth);
+        let done = program.iter().all(|line| fixture.does(line) != "EIO");
+        let mut left = fixture.left();
+        let content = describe(&run_text(&mut left, &mut Env::default(), "cat f").expect("a line"));
+        assert!(content == "\"old\"" || content == "\"newer\"", "call {nth}: {content}");
+        assert!(!done || content == "\"newer\"", "all was synced");
+        seen.push(content);
+        if !fixture.crash().control().crashed() {
+            break;
+        }
+    }
+    assert!(seen.len() > program.len(), "{seen:?}");
+    assert!(seen.is_sorted_by_key(|content| content.contains("newer")), "{seen:?}");
 }
 
 /// Syncs a directory or a file at random.

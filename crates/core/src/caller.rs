@@ -36,6 +36,34 @@ pub enum Follow {
 ///
 /// `base` of the operations is the place that a relative path starts from: the working directory or what a
 /// directory descriptor stands for. A base that is no directory gives `ENOTDIR`.
+///
+/// ```
+/// use vnode_core::{
+///     Caller, Clock, Credentials, Cx, Errno, FilesystemRef, Follow, Mode, Namespace, Policy, Timespec, VPath,
+/// };
+/// use vnode_memory::Memory;
+///
+/// struct Noon;
+/// impl Clock for Noon {
+///     fn now(&self) -> Timespec {
+///         Timespec { sec: 43_200, nsec: 0 }
+///     }
+/// }
+///
+/// let ns = Namespace::new(FilesystemRef::new(Memory::new()));
+/// let who = Credentials::root();
+/// let (cx, root) = (Cx::new(&who, &Noon), ns.root());
+/// let caller = Caller { ns: &ns, cx: &cx, root, policy: Policy::Posix };
+///
+/// let path = |text: &'static [u8]| VPath::new(text).unwrap();
+/// caller.mkdir(root, path(b"lib"), Mode::from_raw(0o755))?;
+/// caller.symlink(b"/lib", root, path(b"usr"))?;
+/// assert!(caller.stat(root, path(b"usr/"), Follow::No)?.kind.is_dir(), "a trailing slash follows");
+/// assert_eq!(*caller.readlink(root, path(b"usr"))?, *b"/lib");
+/// assert_eq!(caller.rmdir(root, path(b"usr")), Err(Errno::NOTDIR));
+/// assert_eq!(caller.stat(root, path(b"lib"), Follow::Yes)?.mtime.sec, 43_200);
+/// # Ok::<(), Errno>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Caller<'a> {
     /// The tree of mounts.

@@ -291,6 +291,8 @@ pub trait DirStream: Send {
 
 /// A filesystem.
 ///
+/// The example `custom_filesystem` of `vnode-wasmtime` is a whole one, in under 150 lines.
+///
 /// Before any of these is called the core has checked: permissions, the sticky bit, read-only mounts, mount
 /// points, that a name is one. The filesystem checks what only it can know atomically: that a name is there or
 /// isn't, that a directory is empty, that a rename makes no cycle.

@@ -297,6 +297,18 @@ impl MountTable {
 }
 
 /// A tree of mounts: all that its processes can reach.
+///
+/// ```
+/// use vnode_core::{FilesystemRef, MountFlags, Namespace};
+/// use vnode_memory::Memory;
+///
+/// let ns = Namespace::new(FilesystemRef::new(Memory::new()));
+/// let data = FilesystemRef::new(Memory::new());
+/// // Directories that lead there need not be in any filesystem.
+/// let place = ns.mount_at(b"/var/lib/data", &data, MountFlags::READ_ONLY)?;
+/// assert!(place.kind().is_dir());
+/// # Ok::<(), vnode_core::Errno>(())
+/// ```
 pub struct Namespace {
     root: Place,
     table: ArcSwap<MountTable>,

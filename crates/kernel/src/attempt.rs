@@ -51,6 +51,7 @@ thread_local! {
 
 impl Attempt {
     /// A first try. What there is to be kept is made only if it isn't done at once.
+    #[allow(clippy::result_large_err, reason = "what is left of a try is moved into its future at once")]
     pub fn first<T>(call: impl FnOnce() -> T) -> core::result::Result<T, (Attempt, Tried<T>)> {
         blocking::without(call).ok_or_else(Attempt::left)
     }

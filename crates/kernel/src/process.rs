@@ -42,6 +42,30 @@ impl Default for Limits {
 }
 
 /// A process.
+///
+/// ```
+/// use std::sync::Arc;
+/// use vnode_core::io::{Sink, Source};
+/// use vnode_core::{Errno, FilesystemRef, Namespace, OpenFlags};
+/// use vnode_kernel::{FdFlags, OpenRequest, Process, Rights, Whence};
+/// use vnode_memory::Memory;
+///
+/// let namespace = Arc::new(Namespace::new(FilesystemRef::new(Memory::new())));
+/// let root = namespace.root().clone();
+/// let process = Process::builder(namespace).arg("tool").preopen("/", root).build()?;
+///
+/// let (flags, status) = (OpenFlags::CREATE, FdFlags::empty());
+/// let rights = Rights::FD_READ | Rights::FD_WRITE;
+/// let fd = process.open(3, b"file", &OpenRequest { flags, rights, status, close_on_exec: false })?;
+/// assert_eq!(process.write(fd, &mut Source::from_slice(b"content"))?, 7);
+/// process.seek(fd, -3, Whence::End)?;
+/// let mut end = [0; 10];
+/// assert_eq!(process.read(fd, &mut Sink::from_slice(&mut end))?, 3);
+/// assert_eq!(&end[..3], b"ent");
+/// process.close(fd)?;
+/// assert_eq!(process.tell(fd), Err(Errno::BADF));
+/// # Ok::<(), Errno>(())
+/// ```
 pub struct Process {
     pub(crate) pid: u32,
     pub(crate) namespace: Arc<Namespace>,

@@ -12,7 +12,7 @@ use core::cell::{Cell, RefCell};
 
 use vnode_core::{Errno, Result};
 
-use crate::memory::GuestMemory;
+use crate::memory::{GuestMemory, zeroed};
 
 /// The most bytes of vectors that are copied at once.
 pub const PIECE: usize = 64 << 10;
@@ -82,10 +82,7 @@ impl Notes {
     pub fn copies(&self, memory: &GuestMemory<'_>) -> Result<Copies> {
         let noted = self.ranges.borrow();
         let (places, len) = merge(noted.clone());
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
-        // A fresh allocation of zeros: the host's pages come when they are touched.
-        bytes = vec![0; len];
+        let mut bytes = zeroed(len)?;
         let plan = Plan {
             places,
             written: RefCell::default(),
@@ -284,5 +281,100 @@ impl Apart<'_> {
         if let Apart::Copied(plan) = self {
             plan.wrote(offset, len);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vnode_core::io::Sink;
+
+    /// Makes a call apart: over copies of what it checks of `guest`, then puts back what it wrote.
+    fn apart<T>(guest: &mut [u8], skip: usize, call: impl Fn(&GuestMemory<'_>) -> T) -> (T, Copies) {
+        let notes = Notes::after(skip);
+        // A call that is noted fails before it does anything; these don't, so they get a memory to spoil.
+        call(&GuestMemory::from_slice(&mut guest.to_vec()).noting(&notes));
+        let memory = GuestMemory::from_slice(guest);
+        let mut copies = notes.copies(&memory).unwrap();
+        let result = call(&copies.memory());
+        copies.put_back(&memory).unwrap();
+        (result, copies)
+    }
+
+    #[test]
+    fn ranges_that_touch_are_one_copy() {
+        let range = |start, end| Range { start, end, copy_in: true };
+        let (places, len) =
+            merge(vec![range(10, 20), range(40, 41), range(0, 5), range(15, 30), range(12, 13)]);
+        let places: Vec<_> = places.iter().map(|place| (place.start, place.end, place.offset)).collect();
+        assert_eq!((places, len), (vec![(0, 5, 0), (10, 30, 5), (40, 41, 25)], 26));
+    }
+
+    #[test]
+    fn only_what_was_written_is_put_back() {
+        let mut guest: Vec<u8> = (0..100).collect();
+        let (read, copies) = apart(&mut guest, 0, |memory| {
+            let read = memory.read::<3>(10).unwrap();
+            let (area, slot) = (memory.area(20, 50).unwrap(), memory.slot::<2>(90).unwrap());
+            area.put(5, b"xy");
+            slot.put([7, 8]);
+            read
+        });
+        assert_eq!(read, [10, 11, 12]);
+        assert_eq!(copies.bytes.len(), 55, "nothing else of the guest's memory");
+        let mut expected: Vec<u8> = (0..100).collect();
+        expected[25..27].copy_from_slice(b"xy");
+        expected[90..92].copy_from_slice(&[7, 8]);
+        assert_eq!(guest, expected);
+    }
+
+    #[test]
+    fn addresses_are_checked_as_in_the_guests_memory() {
+        let memory_len = 64u32;
+        let mut guest = vec![0; memory_len as usize];
+        let memory = GuestMemory::from_slice(&mut guest);
+        let notes = Notes::default();
+        let noting = memory.noting(&notes);
+        assert_eq!(noting.read::<4>(memory_len - 3), Err(Errno::FAULT));
+        assert_eq!(noting.slot::<4>(u32::MAX).err(), Some(Errno::FAULT));
+        assert!(noting.read::<4>(memory_len - 4).is_ok());
+        let mut copies = notes.copies(&memory).unwrap();
+        // What was not noted is not there.
+        assert_eq!(copies.memory().read::<4>(0), Err(Errno::FAULT));
+        assert!(copies.memory().read::<4>(memory_len - 4).is_ok());
+    }
+
+    #[test]
+    fn vectors_go_by_pieces() {
+        let (first, second) = (50_000u32, 60_000u32);
+        let mut guest = vec![0; 200_000];
+        for (at, number) in [(0, 1000), (4, first), (8, 1000 + first), (12, second)] {
+            guest[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        }
+        let mut skip = 0;
+        let mut pieces = Vec::new();
+        loop {
+            let (count, copies) = apart(&mut guest, skip, |memory| {
+                let segments = memory.segments(0, 2).unwrap();
+                let count = segments.sink().put(&[9; 100_000]);
+                memory.moved(count, || true)
+            });
+            pieces.push(count);
+            match copies.goes_on() {
+                Some(moved) => skip = moved,
+                None => break,
+            }
+        }
+        assert_eq!(pieces, [PIECE, 110_000]);
+        assert!(guest[1000..111_000].iter().all(|byte| *byte == 9));
+        assert!(guest[111_000..].iter().all(|byte| *byte == 0));
+        // A piece that was not moved whole is the last.
+        let (_, copies) = apart(&mut guest, 0, |memory| {
+            let mut few = [0; 10];
+            let segments = memory.segments(0, 2).unwrap();
+            segments.source().take(&mut few);
+            memory.moved(Sink::from_slice(&mut few).put(&[1; 10]), || true)
+        });
+        assert_eq!(copies.goes_on(), None);
     }
 }

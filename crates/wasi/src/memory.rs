@@ -4,8 +4,10 @@
 //! shared between guest threads a call sees one length; the bytes may change under it, so each is read once.
 #![allow(unsafe_code)]
 
+use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr;
+use std::alloc::alloc_zeroed;
 
 use smallvec::SmallVec;
 use vnode_core::io::{Segment, Sink, Source};
@@ -281,6 +283,24 @@ struct Mark<'m> {
     offset: usize,
 }
 
+/// Bytes that are zero, and take none of the host's memory until they are touched.
+///
+/// # Errors
+/// `ENOMEM`: the host won't have so many. `vec![0; len]` would end the process.
+pub(crate) fn zeroed(len: usize) -> Result<Vec<u8>> {
+    let layout = Layout::array::<u8>(len).map_err(|_| Errno::NOMEM)?;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the layout is of at least one byte.
+    let start = unsafe { alloc_zeroed(layout) };
+    if start.is_null() {
+        return Err(Errno::NOMEM);
+    }
+    // SAFETY: `start` is `len` bytes from the global allocator, aligned as bytes are, all of them zero.
+    Ok(unsafe { Vec::from_raw_parts(start, len, len) })
+}
+
 /// The two little-endian numbers of 8 bytes.
 fn halves(pair: [u8; 8]) -> (u32, u32) {
     let both = u64::from_le_bytes(pair);
@@ -395,6 +415,15 @@ mod tests {
             assert_eq!(memory.area(1, u32::MAX).err(), Some(Errno::FAULT));
             assert_eq!(memory.area(u32::MAX, u32::MAX).err(), Some(Errno::FAULT));
         });
+    }
+
+    #[test]
+    fn more_zeros_than_there_is_memory_are_enomem() {
+        assert_eq!(zeroed(0), Ok(Vec::new()));
+        assert_eq!(zeroed(100_000), Ok(vec![0; 100_000]));
+        for len in [usize::MAX, isize::MAX as usize, 1 << 60] {
+            assert_eq!(zeroed(len), Err(Errno::NOMEM), "{len}");
+        }
     }
 
     #[test]

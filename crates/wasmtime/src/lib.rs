@@ -62,7 +62,7 @@
 //!         (func (export "_start") (call $count) (drop (call $yield))))"#,
 //! )?;
 //! let mut linker = Linker::<Host>::new(&engine);
-//! vnode_wasmtime::add_to_linker(&mut linker, |host| &mut host.guest)?;
+//! vnode_wasmtime::add_to_linker_sync(&mut linker, |host| &mut host.guest)?;
 //! linker.func_wrap("mine", "count", |mut caller: wasmtime::Caller<'_, Host>| caller.data_mut().mine += 1)?;
 //!
 //! let guest = Guest::builder(&FilesystemRef::new(Memory::new())).preopen("/", "/").build(&module)?;
@@ -77,19 +77,62 @@
 //! # }
 //! ```
 //!
+//! # On an executor
+//!
+//! [`add_to_linker_async`] is the same for guests whose futures an executor polls, whichever it is: nothing that a guest
+//! does blocks one of its threads. [`Program::run_async`] runs one whole:
+//!
+//! ```
+//! use vnode_core::FilesystemRef;
+//! use vnode_memory::Memory;
+//! use vnode_wasmtime::{Engine, EngineOptions, Guest, Outcome};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::new(&EngineOptions::default())?;
+//! // Sleeps for 10 ms of the monotonic clock.
+//! let program = engine.compile(
+//!     br#"(module
+//!         (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+//!         (memory (export "memory") 1)
+//!         (func (export "_start")
+//!             (i32.store (i32.const 16) (i32.const 1))
+//!             (i64.store (i32.const 24) (i64.const 10000000))
+//!             (drop (call $poll (i32.const 0) (i32.const 48) (i32.const 1) (i32.const 96)))))"#,
+//! )?;
+//! let files = FilesystemRef::new(Memory::new());
+//! let sleep = || Ok::<_, Box<dyn std::error::Error>>(Guest::builder(&files).build(program.module())?);
+//! let (one, other) = (program.run_async(sleep()?), program.run_async(sleep()?));
+//! let runtime = tokio::runtime::Builder::new_current_thread().build()?; // or pollster, smol, your own
+//! let (one, other) = runtime.block_on(async { futures_join(one, other).await });
+//! assert!(matches!((one?, other?), (Outcome::Exited(0), Outcome::Exited(0))));
+//! # Ok(())
+//! # }
+//! # async fn futures_join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+//! #     let (mut a, mut b, mut x, mut y) = (Box::pin(a), Box::pin(b), None, None);
+//! #     std::future::poll_fn(|cx| {
+//! #         if x.is_none() && let std::task::Poll::Ready(v) = a.as_mut().poll(cx) { x = Some(v) }
+//! #         if y.is_none() && let std::task::Poll::Ready(v) = b.as_mut().poll(cx) { y = Some(v) }
+//! #         if x.is_some() && y.is_some() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+//! #     }).await;
+//! #     (x.unwrap(), y.unwrap())
+//! # }
+//! ```
+//!
 //! # Map
 //!
 //! * `engine` - [`Engine`], [`Program`]: configuration, the cache of compiled modules, compiling. `kind` - what a
 //!   module is, told by its imports and exports: [`Shape`], [`Unrunnable`].
 //! * `guest` - [`Guest`] and its builder: mounts, preopens, streams, credentials, limits; [`Killer`].
-//! * `link` - every import as a host function: [`add_to_linker`]. `memory` - the guest's memory during a call, the
+//! * `link` - every import as a host function: [`add_to_linker_sync`], [`add_to_linker_async`]. `executor` - calls that
+//!   may not block their thread; `workers` - the threads that may. `memory` - the guest's memory during a call, the
 //!   only place with raw addresses.
 //! * `limits` - [`Limits`]. `run` - running a guest to its [`Outcome`]. `instance` - calling a module's functions one
 //!   by one: [`Instance`].
 //!
 //! # Invariants
 //!
-//! * Stores are synchronous; a guest is one thread of the host.
+//! * A guest of a synchronous store is one thread of the host; one of an executor's blocks none of its threads.
+//! * Guest memory is touched by the thread that runs the guest only.
 //! * No reference to guest memory exists, and no address of it is kept from one call to the next.
 //! * What panics in a host function ends the guest that called it, and no other.
 //! * A guest that is killed ends: its code at the next epoch, its waits at once. What no epoch reaches
@@ -97,7 +140,8 @@
 //!
 //! # Locks
 //!
-//! None of its own. A host function holds no lock of the kernel's when it returns to the guest.
+//! The workers' queue and each moved call's result, both leaves: nothing is called or dropped under them. A host function
+//! holds no lock of the kernel's when it returns to the guest, and none across an await.
 mod engine;
 mod executor;
 mod guest;
@@ -115,7 +159,6 @@ pub use guest::{Guest, GuestBuilder, Killer, Policy, SetupError, attach, attach_
 pub use instance::{CallError, Instance};
 pub use kind::{ImportName, Known, MissingImport, Shape, Unrunnable, check, shape};
 pub use limits::Limits;
-pub use link::add_to_linker_sync as add_to_linker;
 pub use link::{Ended, HostPanic, add_to_linker_async, add_to_linker_sync};
 pub use run::{Outcome, StartError, Trap, outcome};
 pub use vnode_kernel::{Files, stream};

@@ -11,7 +11,7 @@ use vnode_memory::Memory;
 use vnode_wasmtime::stream::Capture;
 use vnode_wasmtime::{
     Engine, EngineOptions, Guest, GuestBuilder, Limits, Outcome, Program, StartError, Unrunnable,
-    add_to_linker, attach, config, outcome,
+    add_to_linker_sync, attach, config, outcome,
 };
 use wasmtime::{Instance, Linker, Module, Store};
 
@@ -361,7 +361,7 @@ fn the_imports_go_into_any_linker_beside_the_embedders_own() {
     );
     let module = Module::new(&engine, text).unwrap();
     let mut linker = Linker::<Host>::new(&engine);
-    add_to_linker(&mut linker, |host| &mut host.guest).unwrap();
+    add_to_linker_sync(&mut linker, |host| &mut host.guest).unwrap();
     linker
         .func_wrap("mine", "add", |mut caller: wasmtime::Caller<'_, Host>, more: u64| {
             caller.data_mut().calls += more;
@@ -394,7 +394,7 @@ fn every_instance_of_a_store_gets_results_in_its_own_memory() {
     };
     let modules = [probe(100), probe(100), probe(200)];
     let mut linker = Linker::<Guest>::new(&engine);
-    add_to_linker(&mut linker, |guest| guest).unwrap();
+    add_to_linker_sync(&mut linker, |guest| guest).unwrap();
     let guest = Guest::builder(&files()).args(["a", "b", "c"]).build(&modules[0]).unwrap();
     let mut store = Store::new(&engine, guest);
     attach(&mut store, |guest| guest);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vnode_core::FilesystemRef;
 use vnode_memory::Memory;
 use vnode_wasmtime::stream::Capture;
-use vnode_wasmtime::{Engine, EngineOptions, Guest, Outcome, add_to_linker, attach};
+use vnode_wasmtime::{Engine, EngineOptions, Guest, Outcome, add_to_linker_sync, attach};
 use wasmtime::{Linker, Module, Store, Val, ValType};
 
 /// WASI's numbers.
@@ -46,7 +46,7 @@ impl Caller {
     fn new() -> Caller {
         let engine = wasmtime::Engine::new(&vnode_wasmtime::config()).unwrap();
         let mut linker = Linker::<Guest>::new(&engine);
-        add_to_linker(&mut linker, |guest| guest).unwrap();
+        add_to_linker_sync(&mut linker, |guest| guest).unwrap();
         let fs = FilesystemRef::new(Memory::builder().bounded(1 << 20).build());
         let empty = Module::new(&engine, "(module)").unwrap();
         let guest = || {

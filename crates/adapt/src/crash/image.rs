@@ -18,6 +18,12 @@ pub(super) type Names = BTreeMap<Box<[u8]>, Key>;
 /// The pieces of a file that are data, each with its offset.
 pub(super) type Pieces = Vec<(u64, Vec<u8>)>;
 
+/// Extended attributes with their values.
+pub(super) type Xattrs = Vec<(Box<[u8]>, Arc<[u8]>)>;
+
+/// A name in a directory, and its inode.
+pub(super) type Child<F> = (Box<[u8]>, Arc<<F as Filesystem>::Inode>);
+
 /// What an inode is besides its attributes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Body {
@@ -33,7 +39,7 @@ pub(super) struct Record<I: ?Sized> {
     pub(super) inode: Option<Arc<I>>,
     pub(super) attr: Attr,
     pub(super) body: Body,
-    pub(super) xattrs: Vec<(Box<[u8]>, Arc<[u8]>)>,
+    pub(super) xattrs: Xattrs,
 }
 
 impl<I: ?Sized> Record<I> {
@@ -80,11 +86,7 @@ pub(super) fn taken<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -
 ///
 /// # Errors
 /// Those of listing it.
-pub(super) fn children<F: Filesystem>(
-    cx: &Cx<'_>,
-    fs: &F,
-    dir: &Arc<F::Inode>,
-) -> Result<Vec<(Box<[u8]>, Arc<F::Inode>)>> {
+pub(super) fn children<F: Filesystem>(cx: &Cx<'_>, fs: &F, dir: &Arc<F::Inode>) -> Result<Vec<Child<F>>> {
     let mut names: Vec<Box<[u8]>> = Vec::new();
     fs.open_dir(cx, dir)?.list(&cx.keeping_atime(), 0, &mut |entry| {
         names.push(entry.name.into());
@@ -97,8 +99,6 @@ pub(super) fn children<F: Filesystem>(
     }
     Ok(children)
 }
-
-type Xattrs = Vec<(Box<[u8]>, Arc<[u8]>)>;
 
 fn xattrs<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -> Result<Xattrs> {
     let mut names: Vec<Box<[u8]>> = Vec::new();

@@ -7,7 +7,7 @@ use vnode_core::fs::{Access, At, Filesystem, Inode, NewInode, NewKind, SetXattr}
 use vnode_core::io::Source;
 use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime};
 
-use super::image::{Body, Key, Names, Pieces};
+use super::image::{Body, Key, Names, Pieces, Xattrs};
 use super::journal::Journal;
 
 #[derive(PartialEq)]
@@ -15,7 +15,7 @@ struct Survivor {
     key: Key,
     attr: Attr,
     body: Body,
-    xattrs: Vec<(Box<[u8]>, Arc<[u8]>)>,
+    xattrs: Xattrs,
 }
 
 /// What a loss of power left, to be put into a filesystem.

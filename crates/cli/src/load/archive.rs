@@ -18,6 +18,11 @@ use super::{MORE_ROOM, decimal_time, sparse};
 const BLOCK: usize = 512;
 /// Bytes of what may stand before a member and is held in memory: its long names, attributes and map of holes.
 const MAX_HEADERS: u64 = 4 << 20;
+/// Bytes of all holes together. They take no room but are read as zeros, and an archive of few bytes could have
+/// vnode read them for years.
+const MAX_HOLES: u64 = 64 << 30;
+/// What may be holes even where there is little room.
+const MIN_HOLES: u64 = 1 << 30;
 
 /// An archive.
 pub(crate) struct Members<R: Read> {
@@ -131,12 +136,13 @@ pub(crate) fn entries<'a, R: Read + Seek>(
 ) -> io::Result<impl Iterator<Item = io::Result<Entry<'a>>>> {
     let allowance = Rc::clone(&members.allowance);
     let mut members = members.archive.entries_with_seek()?;
+    let mut allowed = Allowed { room, holes: holes_for(room) };
     Ok(std::iter::from_fn(move || {
         loop {
             progress.entry();
             // Until the content is read, all that is read is held in memory. Content left unread is not read.
             allowance.set(MAX_HEADERS);
-            let entry = members.next()?.and_then(|member| entry(member, room, progress)).transpose();
+            let entry = members.next()?.and_then(|member| entry(member, &mut allowed, progress)).transpose();
             allowance.set(u64::MAX);
             if entry.is_some() {
                 return entry;
@@ -145,10 +151,39 @@ pub(crate) fn entries<'a, R: Read + Seek>(
     }))
 }
 
+/// Bytes of holes that an archive may have for a filesystem of `room` bytes.
+fn holes_for(room: u64) -> u64 {
+    room.saturating_mul(1024).clamp(MIN_HOLES, MAX_HOLES)
+}
+
+/// What the members left may have.
+struct Allowed {
+    /// The most bytes of a file with no holes.
+    room: u64,
+    /// Bytes of holes.
+    holes: u64,
+}
+
+impl Allowed {
+    /// Lets a file of `size` bytes be read of which `stored` are in the archive.
+    fn file(&mut self, size: u64, stored: u64) -> io::Result<()> {
+        if stored > self.room {
+            let text = format!("its {stored} bytes are more than the filesystem may hold; {MORE_ROOM}");
+            return Err(io::Error::other(text));
+        }
+        let holes = self.holes.checked_sub(size.saturating_sub(stored));
+        self.holes = holes.ok_or_else(|| {
+            let most = holes_for(self.room) >> 30;
+            io::Error::other(format!("with its holes, the archive's have more than {most} GiB"))
+        })?;
+        Ok(())
+    }
+}
+
 /// A member as an entry; nothing for a header that stands for no file.
 fn entry<'a, R: Read>(
     mut member: tar::Entry<'a, R>,
-    room: u64,
+    allowed: &mut Allowed,
     progress: &'a Progress,
 ) -> io::Result<Option<Entry<'a>>> {
     let mut path = member.path_bytes().into_owned();
@@ -169,7 +204,7 @@ fn entry<'a, R: Read>(
         path = name.to_vec();
     }
     let named = |error| self::named(&path, &error);
-    let Some(kind) = kind(member, extra.sparse.take(), room, progress).map_err(named)? else {
+    let Some(kind) = kind(member, extra.sparse.take(), allowed, progress).map_err(named)? else {
         return Ok(None);
     };
     let xattrs = extra.xattrs;
@@ -189,7 +224,7 @@ fn id(what: &str, number: u64) -> io::Result<u32> {
 fn kind<'a, R: Read>(
     member: tar::Entry<'a, R>,
     sparse: Option<sparse::Keys>,
-    room: u64,
+    allowed: &mut Allowed,
     progress: &'a Progress,
 ) -> io::Result<Option<EntryKind<'a>>> {
     let target = || {
@@ -212,11 +247,12 @@ fn kind<'a, R: Read>(
         EntryType::Regular if member.path_bytes().ends_with(b"/") => EntryKind::Directory,
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             let size = member.size();
-            // Holes take no room.
-            if size > room && !matches!(member.header().entry_type(), EntryType::GNUSparse) {
-                let text = format!("its {size} bytes are more than the filesystem may hold; {MORE_ROOM}");
-                return Err(io::Error::other(text));
-            }
+            // GNU's own sparse files come whole, those of pax as what is stored.
+            let stored = match member.header().entry_type() {
+                EntryType::GNUSparse => member.header().entry_size()?,
+                _ => size,
+            };
+            allowed.file(sparse.as_ref().and_then(sparse::Keys::size).unwrap_or(size), stored)?;
             let whole = Whole { left: size, reader: member };
             EntryKind::File(Data::Reader(match sparse {
                 Some(keys) => Box::new(progress.count(keys.open(whole, size)?)),

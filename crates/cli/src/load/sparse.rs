@@ -6,8 +6,6 @@ use std::vec;
 
 /// Most pieces of one file: what their list takes in memory is bounded.
 const MAX_PIECES: u64 = 1 << 20;
-/// The largest file. Holes are read as zeros, and an archive of few bytes could have vnode read them for years.
-const MAX_SIZE: u64 = 1 << 40;
 /// Bytes of a block.
 const BLOCK: usize = 512;
 
@@ -53,15 +51,17 @@ impl Keys {
         self.name.as_deref()
     }
 
+    /// The file's size; the member's own is that of what is stored.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size
+    }
+
     /// The file whole, holes as zeros, of a member whose content has `stored` bytes.
     ///
     /// # Errors
     /// The map doesn't fit the size or the content; the version is not known.
     pub(crate) fn open<R: Read>(self, mut reader: R, stored: u64) -> io::Result<Sparse<R>> {
         let size = self.size.ok_or_else(|| wrong("the size is missing"))?;
-        if size > MAX_SIZE {
-            return Err(wrong("it is larger than 1 TiB"));
-        }
         let (map, stored) = match (self.major, self.minor) {
             (0, _) => (self.map, stored),
             (1, 0) => {
@@ -255,7 +255,6 @@ mod tests {
         fails(&[("size", "5"), ("map", "1,")], "GNU.sparse.map is wrong");
         fails(&[("size", "5"), ("numblocks", "2"), ("map", "1,2")], "not whole");
         fails(&[("size", "5"), ("numbytes", "2")], "GNU.sparse.numbytes is wrong");
-        fails(&[("size", "9223372036854775807"), ("map", "1,2")], "larger than 1 TiB");
         fails(&[("size", "5"), ("major", "2")], "version 2.0; use tar --format=gnu");
         fails(&[("what", "5")], "GNU.sparse.what is wrong");
     }

@@ -455,6 +455,36 @@ fn sizes_that_cant_be_are_refused_at_once() {
 }
 
 #[test]
+fn holes_that_would_be_read_for_years_are_refused_at_once() {
+    let size = (65_u64 << 30).to_string();
+    let text = failure(pax(&[("GNU.sparse.size", size.as_bytes())], 0).path());
+    assert!(text.contains("member: with its holes, the archive's have more than 64 GiB"), "{text}");
+    let small = Memory::builder().max_bytes(1 << 20).build();
+    let member = pax(&[("GNU.sparse.size", b"2147483648")], 0);
+    let text = load(&small, member.path(), Owner::default(), true).unwrap_err();
+    assert!(text.contains("more than 1 GiB"), "{text}");
+
+    let mut header = Header::new_gnu();
+    header.set_path("member").unwrap();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_metadata_in_mode(&fs::metadata("/").unwrap(), tar::HeaderMode::Deterministic);
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_size(0);
+    let gnu = header.as_gnu_mut().unwrap();
+    // An exabyte, in the binary form of the fields.
+    let exabyte = [&[0x80, 0, 0, 0][..], &(1_u64 << 60).to_be_bytes()].concat();
+    gnu.realsize.copy_from_slice(&exabyte);
+    gnu.sparse[0].offset.copy_from_slice(&exabyte);
+    gnu.sparse[0].numbytes.copy_from_slice(b"00000000000\0");
+    header.set_cksum();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    file.write_all(&[0; 1024]).unwrap();
+    let text = failure(file.path());
+    assert!(text.contains("member: with its holes, the archive's have more than 64 GiB"), "{text}");
+}
+
+#[test]
 fn archives_that_end_too_early_are_errors() {
     let tree = tree();
     let whole = fs::read(tar(tree.path(), &["--format=gnu", "--sort=name"]).path()).unwrap();

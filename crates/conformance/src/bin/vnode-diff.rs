@@ -2,17 +2,18 @@
 //! [--keep DIR]`.
 //!
 //! Half of the time compares path resolution alone, half sequences of operations; each is split over the places
-//! that the memory filesystem can be mounted at, with runs of names and without. Exits with 1 if there was a
-//! difference or the run was not worth much.
+//! that the memory filesystem can be mounted at, with runs of names and without, and the decorators that it can be
+//! under; a read-only one has sequences only. Exits with 1 if there was a difference or the run was not worth much.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use vnode_conformance::adapted::{self, Layer};
 use vnode_conformance::differ::sequences::SequenceReport;
 use vnode_conformance::differ::{paths, sequences};
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::memory::{self, Runs};
-use vnode_conformance::vnode::Layout;
+use vnode_conformance::vnode::{Layout, Vnode};
 
 /// Where vnode's filesystem is and how its paths are walked.
 const PLACES: [(Layout, Runs); 4] = [
@@ -21,6 +22,35 @@ const PLACES: [(Layout, Runs); 4] = [
     (Layout::SubMount, Runs::Taken),
     (Layout::Bind, Runs::Left),
 ];
+
+/// Under which decorators, the innermost first.
+const STACKS: [(Layout, &[Layer]); 3] = [
+    (Layout::Root, &[Layer::Quota]),
+    (Layout::SubMount, &[Layer::Crash, Layer::Events]),
+    (Layout::Bind, &[Layer::Faults, Layer::Quota, Layer::Events]),
+];
+
+/// A process on what is compared.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Memory(Layout, Runs),
+    Stack(Layout, &'static [Layer]),
+}
+
+impl What {
+    fn all() -> impl Iterator<Item = What> {
+        let places = PLACES.into_iter().map(|(layout, runs)| What::Memory(layout, runs));
+        places.chain(STACKS.into_iter().map(|(layout, layers)| What::Stack(layout, layers)))
+    }
+
+    fn subject(self) -> Result<Vnode, String> {
+        let subject = match self {
+            What::Memory(layout, runs) => memory::subject(layout, runs),
+            What::Stack(layout, layers) => adapted::subject(layout, layers).map(|(subject, _)| subject),
+        };
+        subject.map_err(|errno| format!("a subject: {errno:?}"))
+    }
+}
 
 /// Runs shorter than this see too little for their gaps to mean anything.
 const WORTH_JUDGING: Duration = Duration::from_secs(15);
@@ -50,21 +80,29 @@ fn options() -> Result<Options, String> {
 }
 
 fn run(options: &Options) -> Result<bool, String> {
-    let each = options.time / (2 * PLACES.len() as u32);
+    let each = options.time / (2 * What::all().count() as u32 + 1);
     let (mut clean, mut good) = (0, true);
     let mut all = SequenceReport::default();
     eprintln!("vnode: seed {}", options.seed);
-    for (at, (layout, runs)) in PLACES.into_iter().enumerate() {
+    let frozen = Kernel::on_thread(|kernel| {
+        let mut subject = What::Memory(Layout::Root, Runs::Taken).subject()?;
+        sequences::run_frozen(&mut subject, kernel, options.seed, each)
+    })??;
+    eprintln!("vnode: read-only, seed {}: {} sequences clean", options.seed, frozen.clean);
+    if let Some(difference) = frozen.difference {
+        good = false;
+        eprintln!("{difference}");
+        keep(options, options.seed, &difference)?;
+    }
+    for (at, what) in What::all().enumerate() {
         let seed = options.seed.wrapping_add(at as u64);
-        let subject = || memory::subject(layout, runs).map_err(|errno| format!("a subject: {errno:?}"));
-        let paths = Kernel::on_thread(|kernel| paths::run(&mut subject()?, kernel, seed, each))??;
-        eprintln!("vnode: {layout:?}, runs {runs:?}, seed {seed}: {paths}");
+        let paths = Kernel::on_thread(|kernel| paths::run(&mut what.subject()?, kernel, seed, each))??;
+        eprintln!("vnode: {what:?}, seed {seed}: {paths}");
         good &= paths.difference.is_none();
-        let sequences = Kernel::on_thread(|kernel| sequences::run(&mut subject()?, kernel, seed, each))??;
+        let sequences =
+            Kernel::on_thread(|kernel| sequences::run(&mut what.subject()?, kernel, seed, each))??;
         let (found, timed) = (sequences.clean, sequences.timed);
-        eprintln!(
-            "vnode: {layout:?}, runs {runs:?}, seed {seed}: {found} sequences clean, {timed} with times"
-        );
+        eprintln!("vnode: {what:?}, seed {seed}: {found} sequences clean, {timed} with times");
         clean += sequences.clean;
         all.timed += sequences.timed;
         all.tally.merge(&sequences.tally);

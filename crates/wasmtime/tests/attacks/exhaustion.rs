@@ -82,7 +82,7 @@ fn a_million_inodes_are_enospc_and_the_account_is_exact() {
 /// gigabytes that no limit counts.
 #[test]
 fn directories_that_were_large_are_small_again() {
-    const NAMES: u64 = 50_000;
+    const NAMES: u64 = 20_000;
     let (_, fs) = bounded(0, NAMES + 100);
     let mut guest = Puppet::on(&fs);
     let ((), bytes) = measured(|| {
@@ -230,7 +230,7 @@ fn list_one_by_one(guest: &mut Puppet, dir: i64, count: usize) -> Duration {
 /// GHSA-852m-cvvp-9p4w: listings that are quadratic.
 #[test]
 fn listing_by_tiny_buffers_is_linear() {
-    const COUNT: usize = 50_000;
+    const COUNT: usize = 30_000;
     let (_, fs) = bounded(0, 0);
     let mut guest = Puppet::on(&fs);
     let mut dirs = Vec::new();

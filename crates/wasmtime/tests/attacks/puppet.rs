@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use vnode_core::FilesystemRef;
 use vnode_memory::Memory;
-use vnode_wasmtime::{Ended, Guest, GuestBuilder, Killer, add_to_linker, attach};
+use vnode_wasmtime::{Ended, Guest, GuestBuilder, Killer, add_to_linker_sync, attach};
 use wasmtime::{Engine, Func, Instance, Linker, Module, Store, Trap, Val, ValType};
 
 /// WASI's error numbers.
@@ -57,7 +57,7 @@ fn host() -> &'static Host {
     HOST.get_or_init(|| {
         let engine = Engine::new(&vnode_wasmtime::config()).unwrap();
         let mut linker = Linker::new(&engine);
-        add_to_linker(&mut linker, |guest| guest).unwrap();
+        add_to_linker_sync(&mut linker, |guest| guest).unwrap();
         Host { engine, linker }
     })
 }
