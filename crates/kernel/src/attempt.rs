@@ -34,6 +34,9 @@ pub enum Tried<T> {
     Blocks,
 }
 
+/// A call after its first try: what it kept, and what it came to.
+pub type Unfinished<T> = Box<(Attempt, Tried<T>)>;
+
 /// What goes from one try to the next.
 #[derive(Default)]
 pub(crate) struct Kept {
@@ -51,9 +54,8 @@ thread_local! {
 
 impl Attempt {
     /// A first try. What there is to be kept is made only if it isn't done at once.
-    #[allow(clippy::result_large_err, reason = "what is left of a try is moved into its future at once")]
-    pub fn first<T>(call: impl FnOnce() -> T) -> core::result::Result<T, (Attempt, Tried<T>)> {
-        blocking::without(call).ok_or_else(Attempt::left)
+    pub fn first<T>(call: impl FnOnce() -> T) -> core::result::Result<T, Unfinished<T>> {
+        blocking::without(call).ok_or_else(|| Box::new(Attempt::left()))
     }
 
     /// A further try.
@@ -188,7 +190,7 @@ mod tests {
     fn finish<T>(mut call: impl FnMut() -> T) -> T {
         let (mut attempt, mut tried) = match Attempt::first(&mut call) {
             Ok(done) => return done,
-            Err(left) => left,
+            Err(left) => *left,
         };
         loop {
             match tried {
@@ -246,7 +248,8 @@ mod tests {
             Wait::blocking(&interruption)
                 .until(&[Watch::Queue(&queue)], || Ok(Look::NotYet(Some(Duration::from_secs(1000)))))
         };
-        let Err((_, Tried::Waits(pending))) = Attempt::first(wait) else { panic!("it waits") };
+        let (_, tried) = *Attempt::first(wait).expect_err("it waits");
+        let Tried::Waits(pending) = tried else { panic!("it waits") };
         assert_eq!((queue.waiting(), interruption.waiting()), (1, 1));
         drop(pending);
         assert_eq!((queue.waiting(), interruption.waiting()), (0, 0));

@@ -36,7 +36,7 @@ pub mod stream;
 mod strings;
 mod wait;
 
-pub use attempt::{Alarm, Attempt, Pending, Tried, on_behalf};
+pub use attempt::{Alarm, Attempt, Pending, Tried, Unfinished, on_behalf};
 pub use calls::{OpenRequest, Poll, PollEvent, Whence};
 pub use clock::{ClockId, Clocks, HostClocks};
 pub use exit::Exit;

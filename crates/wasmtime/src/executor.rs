@@ -34,7 +34,10 @@ pub(crate) fn call<'a, T: Send + 'static, R: Answer + Send + 'static>(
     match tried {
         Ok(outcome) if name == "sched_yield" => Box::new(yielding(answer(outcome))),
         Ok(outcome) => Box::new(ready(answer(outcome))),
-        Err((attempt, tried)) => Box::new(Call { caller, get, name, function, attempt }.finish(tried)),
+        Err(left) => {
+            let (attempt, tried) = *left;
+            Box::new(Call { caller, get, name, function, attempt }.finish(tried))
+        }
     }
 }
 
