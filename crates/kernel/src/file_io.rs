@@ -235,10 +235,10 @@ impl OpenFile {
     }
 
     /// The attributes (`fstat(2)`).
-    pub(crate) fn attr(&self, caller: &Caller<'_>) -> Result<Attr> {
+    pub(crate) fn attr(&self, cx: &Cx<'_>) -> Result<Attr> {
         match &self.what {
-            What::Regular { place, .. } | What::Directory { place, .. } => place.attr(caller.cx),
-            What::Stream(stream) => Ok(stream_attr(stream.kind(), caller)),
+            What::Regular { place, .. } | What::Directory { place, .. } => place.attr(cx),
+            What::Stream(stream) => Ok(stream_attr(stream.kind(), cx)),
         }
     }
 
@@ -260,7 +260,7 @@ impl OpenFile {
 }
 
 /// What `fstat(2)` tells of a stream, which is in no filesystem.
-fn stream_attr(kind: FileType, caller: &Caller<'_>) -> Attr {
-    let who = caller.cx.credentials();
+fn stream_attr(kind: FileType, cx: &Cx<'_>) -> Attr {
+    let who = cx.credentials();
     Attr { uid: who.uid, gid: who.gid, ..Attr::bare(1, kind, Mode::from_raw(0o600)) }
 }

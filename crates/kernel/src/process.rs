@@ -128,12 +128,18 @@ impl Process {
         self.context.load_full()
     }
 
-    /// Makes a call: `work` gets the caller, with a clock that is read when something asks for the time.
-    pub(crate) fn call<T>(&self, work: impl FnOnce(&Caller<'_>) -> Result<T>) -> Result<T> {
+    /// Makes a call that walks no path: `work` gets a clock that is read when something asks for the time.
+    pub(crate) fn call_on_open<T>(&self, work: impl FnOnce(&Cx<'_>) -> Result<T>) -> Result<T> {
         let clock = CallClock(&*self.clocks);
-        let cx = Cx::new(&self.credentials, &clock).with_pid(self.pid).with_cancel(&*self.interruption);
-        let context = self.context.load();
-        work(&Caller { ns: &self.namespace, cx: &cx, root: &context.root, policy: self.policy })
+        work(&Cx::new(&self.credentials, &clock).with_pid(self.pid).with_cancel(&*self.interruption))
+    }
+
+    /// Makes a call: `work` gets the caller, besides.
+    pub(crate) fn call<T>(&self, work: impl FnOnce(&Caller<'_>) -> Result<T>) -> Result<T> {
+        self.call_on_open(|cx| {
+            let context = self.context.load();
+            work(&Caller { ns: &self.namespace, cx, root: &context.root, policy: self.policy })
+        })
     }
 
     /// How it ended, if it has.

@@ -24,7 +24,7 @@ impl Process {
     /// `EISDIR`: a directory. `EINVAL`: past the largest offset. `EAGAIN`, `EINTR`: a stream. `EIO`.
     pub fn read(&self, fd: Fd, into: &mut Sink<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_READ)?;
-        self.call(|caller| file.read(caller.cx, self.interruption(), into))
+        self.call_on_open(|cx| file.read(cx, self.interruption(), into))
     }
 
     /// Reads at an offset; the position stays (`preadv(2)`).
@@ -33,7 +33,7 @@ impl Process {
     /// `ESPIPE`: a stream. `EISDIR`, `EINVAL`, `EIO`.
     pub fn pread(&self, fd: Fd, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_READ | Rights::FD_SEEK)?;
-        self.call(|caller| file.read_at(caller.cx, offset, into))
+        self.call_on_open(|cx| file.read_at(cx, offset, into))
     }
 
     /// Writes at the position, and moves it (`writev(2)`).
@@ -42,7 +42,7 @@ impl Process {
     /// `EINVAL`: past the largest offset. `EFBIG`, `ENOSPC`, `EDQUOT`, `EIO`. `EPIPE`, `EAGAIN`, `EINTR`: a stream.
     pub fn write(&self, fd: Fd, from: &mut Source<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_WRITE)?;
-        self.call(|caller| file.write(caller.cx, self.interruption(), from))
+        self.call_on_open(|cx| file.write(cx, self.interruption(), from))
     }
 
     /// Writes at an offset; the position stays (`pwritev(2)`).
@@ -51,7 +51,7 @@ impl Process {
     /// `ESPIPE`: a stream. Else as [`Process::write`].
     pub fn pwrite(&self, fd: Fd, offset: u64, from: &mut Source<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
-        self.call(|caller| file.write_at(caller.cx, offset, from))
+        self.call_on_open(|cx| file.write_at(cx, offset, from))
     }
 
     /// Moves the position and answers it (`lseek(2)`). Asking where it is needs less than moving it.
@@ -63,7 +63,7 @@ impl Process {
             (0, Whence::Current) => self.tellable(fd)?,
             _ => self.fds.get(fd, Rights::FD_SEEK)?,
         };
-        self.call(|caller| file.seek(caller.cx, offset, whence))
+        self.call_on_open(|cx| file.seek(cx, offset, whence))
     }
 
     /// The position (`lseek(fd, 0, SEEK_CUR)`).
@@ -72,7 +72,7 @@ impl Process {
     /// `ESPIPE`: a stream.
     pub fn tell(&self, fd: Fd) -> Result<u64> {
         let file = self.tellable(fd)?;
-        self.call(|caller| file.seek(caller.cx, 0, Whence::Current))
+        self.call_on_open(|cx| file.seek(cx, 0, Whence::Current))
     }
 
     /// The right to seek implies the right to tell.
@@ -96,7 +96,7 @@ impl Process {
     /// * `EBADF`: not open for writing, or a directory. `ESPIPE`: a stream. `ENOSPC`, `EDQUOT`, `EIO`.
     pub fn allocate(&self, fd: Fd, offset: u64, len: u64) -> Result<()> {
         let file = self.fds.get(fd, Rights::FD_ALLOCATE)?;
-        self.call(|caller| file.allocate(caller.cx, offset, len))
+        self.call_on_open(|cx| file.allocate(cx, offset, len))
     }
 
     /// Writes to the medium (`fsync(2)`).
@@ -123,7 +123,7 @@ impl Process {
     /// `EINVAL`: not a regular file open for writing, or past the largest offset. `EFBIG`, `ENOSPC`, `EIO`.
     pub fn set_size(&self, fd: Fd, size: u64) -> Result<()> {
         let file = self.fds.get(fd, Rights::FD_FILESTAT_SET_SIZE)?;
-        self.call(|caller| file.set_size(caller.cx, size))
+        self.call_on_open(|cx| file.set_size(cx, size))
     }
 
     /// Sets access and modification time (`futimens(3)`).
@@ -141,7 +141,7 @@ impl Process {
     /// `EIO`.
     pub fn stat(&self, fd: Fd) -> Result<Attr> {
         let file = self.fds.get(fd, Rights::FD_FILESTAT_GET)?;
-        self.call(|caller| file.attr(caller))
+        self.call_on_open(|cx| file.attr(cx))
     }
 
     /// Lists a directory from `cookie` on (`getdents64(2)`).
@@ -225,6 +225,6 @@ impl Process {
     /// # Errors
     /// `EINTR`: the process is to end. `EIO`.
     pub fn random(&self, into: &mut Sink<'_>) -> Result<()> {
-        self.call(|caller| random::fill(caller.cx, &*self.random, into))
+        self.call_on_open(|cx| random::fill(cx, &*self.random, into))
     }
 }
