@@ -5,7 +5,7 @@
 //! | [`guests`] | builds the C programs of `guests/` that tests and demonstrations run |
 //! | [`tidy`] | the rules of the architecture that no compiler checks |
 //! | [`real`] | programs that others wrote, compared with themselves on the kernel |
-//! | [`bench`] | what calls cost a guest, as ratios to a native program's |
+//! | [`mod@bench`] | what calls cost a guest, as ratios to a native program's |
 //! | [`instructions`] | how many instructions calls take, kept from growing |
 //! | [`fuzz`], [`mutants`] | what takes longer: fuzzers, and broken rules that tests must notice |
 //! | [`ci`] | everything that has to pass, in order |
