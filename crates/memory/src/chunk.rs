@@ -1,7 +1,7 @@
 //! 64 KiB of a file: sixteen pages, each stored or not.
 //!
 //! A chunk of few pages has each by itself, as long as its bytes; one of many has them in a block (see
-//! [`slab`](crate::slab)), where they are whole and side by side. At least a quarter of a block's pages are stored.
+//! [`slab`](crate::slab)), where they are whole and side by side. At least three quarters of a block's pages are stored.
 
 use core::ops::Range;
 
@@ -20,10 +20,10 @@ pub(crate) const CHUNK: u64 = PAGES * PAGE;
 const _: () = assert!(CHUNK == BLOCK as u64);
 
 /// From how many stored pages on they go into a block.
-const MANY: u32 = 8;
+const MANY: u32 = 14;
 
 /// Under how many they leave it. Less than the other, or a page to and fro would cost a copy of all.
-const FEW: u32 = 4;
+const FEW: u32 = 12;
 
 /// A chunk is only ever behind a pointer, and a box more would cost each access to a page.
 #[allow(clippy::large_enum_variant)]

@@ -23,10 +23,9 @@
 //!   for a symbolic link's target of 128 bytes or more, name and value and 64 bytes for each extended
 //!   attribute; one inode for each inode, until its last holder lets it go, and one for each further name. It
 //!   is counted before it is allocated.
-//! * What content takes of the host's memory is bounded by what is counted for it, now and not at the most: a
-//!   block has at least a quarter of its pages stored, and no more of the blocks that are free are kept than are
-//!   in use and 2 MiB. So it is eight times as much at the very worst, and 2 MiB; files that are written and
-//!   removed whole take what is counted, and 2 MiB.
+//! * What content takes of the host's memory is bounded by the limit on bytes: a block has at least three quarters
+//!   of its pages stored, and blocks that are free were in use, so all together are never more than 4/3 of the most
+//!   that was ever counted, and 2 MiB. No more free ones are kept than are in use and 2 MiB.
 //! * Nothing is read that was not written: what a block held before is overwritten or made zero page by page, as
 //!   its pages are stored.
 //!

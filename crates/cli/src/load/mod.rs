@@ -1,4 +1,4 @@
-//! Filling a memory filesystem from the host: [`tree`] reads a directory, [`archive`] a tar file.
+//! Filling a memory filesystem from the host: `tree` reads a directory, `archive` a tar file.
 //!
 //! They stand here until the crates for host directories and archives are there.
 
