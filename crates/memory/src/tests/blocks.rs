@@ -151,3 +151,28 @@ fn the_arena_holds_no_more_than_is_counted_allows() {
     drop(file);
     assert!(fx.root().shared.quota.resident_blocks() <= 32);
 }
+
+/// Files that are made large enough for a block and cut to as little as one may hold: the host must not be made to hold
+/// many times the limit.
+#[test]
+fn blocks_take_at_most_a_third_over_the_limit() {
+    for (written, kept) in [(16, 12), (14, 12), (16, 4), (8, 4), (14, 1)] {
+        let limit = 48 << 20;
+        let fx = Fixture::crowded(Memory::builder().max_bytes(limit));
+        let (mut files, mut most) = (Vec::new(), 0);
+        loop {
+            let file = fx.file(&fx.root(), &format!("f{}", files.len()));
+            let full =
+                fx.write(&file, 0, &vec![1; (written * PAGE) as usize]) != Ok((written * PAGE) as usize);
+            most = most.max(fx.root().shared.quota.resident_blocks() as u64);
+            if full {
+                break;
+            }
+            fx.truncate(&file, kept * PAGE).unwrap();
+            files.push(file);
+        }
+        assert!(files.len() as u64 > limit / (16 * PAGE) - 100, "{} files", files.len());
+        assert!(most * CHUNK <= limit / 3 * 4 + (2 << 20), "{most} blocks for {written} cut to {kept}");
+        fx.check(&[]);
+    }
+}
