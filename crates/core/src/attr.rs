@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+use crate::access;
+use crate::cx::Cx;
+
 /// The type of an inode (`S_IFMT`); it never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileType {
@@ -202,6 +205,29 @@ impl Attr {
         }
     }
 
+    /// Counts a read in the access time, unless the call leaves it: if it is not newer than the last change, or a day
+    /// old (`touch_atime` in Linux, mounted `relatime`).
+    pub fn accessed(&mut self, cx: &Cx<'_>) {
+        const DAY: i64 = 24 * 60 * 60;
+        if cx.keeps_atime() {
+            return;
+        }
+        let changed = self.mtime.max(self.ctime);
+        if self.atime <= changed || cx.now().sec.saturating_sub(self.atime.sec) >= DAY {
+            self.atime = cx.now();
+        }
+    }
+
+    /// Counts a change of the content, or of a directory's entries, in the other times. A file's mode loses what a
+    /// write takes ([`access::mode_after_write`]).
+    pub fn changed(&mut self, cx: &Cx<'_>) {
+        self.mtime = cx.now();
+        self.ctime = cx.now();
+        if !self.kind.is_dir() {
+            self.mode = access::mode_after_write(cx, self).unwrap_or(self.mode);
+        }
+    }
+
     /// `st_mode`: type and permission bits.
     pub const fn st_mode(&self) -> u32 {
         self.kind.mode_bits() | self.mode.raw()
@@ -234,6 +260,31 @@ pub struct SetAttr {
     pub mtime: Option<SetTime>,
     /// New size of a regular file: content past it is dropped, a hole fills what is added.
     pub size: Option<u64>,
+}
+
+impl SetAttr {
+    /// Makes the changes to attributes; the content of another size is the filesystem's to change.
+    ///
+    /// Given only the size that it has, a file without storage isn't changed (`shmem_setattr` in Linux).
+    pub fn apply(&self, cx: &Cx<'_>, attr: &mut Attr) {
+        let now = cx.now();
+        let SetAttr { mode, uid, gid, atime, mtime, size } = *self;
+        let time = |time| if let SetTime::To(time) = time { time } else { now };
+        let resized = size.is_some_and(|size| size != attr.size || attr.blocks > 0);
+        let only_size = size.is_some() && *self == SetAttr { size, ..SetAttr::default() };
+        if resized || !only_size {
+            attr.ctime = now;
+        }
+        if resized {
+            attr.mtime = now;
+        }
+        attr.mode = mode.unwrap_or(attr.mode);
+        attr.uid = uid.unwrap_or(attr.uid);
+        attr.gid = gid.unwrap_or(attr.gid);
+        attr.size = size.unwrap_or(attr.size);
+        attr.atime = atime.map_or(attr.atime, time);
+        attr.mtime = mtime.map_or(attr.mtime, time);
+    }
 }
 
 /// What a filesystem has and has left (`statvfs(3)`).
