@@ -323,6 +323,61 @@ mod tests {
         assert_eq!(Timespec::from_nanos(1_500_000_000), Timespec { sec: 1, nsec: 500_000_000 });
     }
 
+    struct At(i64);
+
+    impl crate::cx::Clock for At {
+        fn now(&self) -> Timespec {
+            Timespec { sec: self.0, nsec: 0 }
+        }
+    }
+
+    /// What `change` makes of a file of one byte, last read at second 2 and changed at 3.
+    fn after(second: i64, change: impl FnOnce(&Cx<'_>, &mut Attr)) -> Attr {
+        let at = |sec| Timespec { sec, nsec: 0 };
+        let bare = Attr::bare(1, FileType::Regular, Mode::from_raw(0o644));
+        let mut attr = Attr { size: 1, atime: at(2), mtime: at(3), ctime: at(3), ..bare };
+        let (who, clock) = (crate::cx::Credentials::root(), At(second));
+        change(&Cx::new(&who, &clock), &mut attr);
+        attr
+    }
+
+    fn seconds(attr: &Attr) -> [i64; 3] {
+        [attr.atime.sec, attr.mtime.sec, attr.ctime.sec]
+    }
+
+    #[test]
+    fn a_read_counts_once_for_each_change_or_day() {
+        assert_eq!(seconds(&after(9, |cx, attr| attr.accessed(cx))), [9, 3, 3]);
+        assert_eq!(seconds(&after(9, |cx, attr| attr.accessed(&cx.keeping_atime()))), [2, 3, 3]);
+        for (atime, second, expected) in [(4, 9, 4), (4, 86_403, 4), (4, 86_404, 86_404)] {
+            let read = |cx: &Cx<'_>, attr: &mut Attr| {
+                attr.atime.sec = atime;
+                attr.accessed(cx);
+            };
+            assert_eq!(seconds(&after(second, read)), [expected, 3, 3]);
+        }
+    }
+
+    #[test]
+    fn changes_are_made_with_their_times() {
+        let set = |set: SetAttr| after(9, move |cx, attr| set.apply(cx, attr));
+        let none = SetAttr::default();
+        assert_eq!(seconds(&set(none)), [2, 3, 9]);
+        assert_eq!(seconds(&set(SetAttr { size: Some(1), ..none })), [2, 3, 3]);
+        assert_eq!(seconds(&set(SetAttr { size: Some(1), uid: Some(5), ..none })), [2, 3, 9]);
+        let cut = set(SetAttr { size: Some(0), ..none });
+        assert_eq!((cut.size, seconds(&cut)), (0, [2, 9, 9]));
+        let (now, past) = (Some(SetTime::Now), Some(SetTime::To(Timespec { sec: 1, nsec: 7 })));
+        let times = set(SetAttr { atime: past, mtime: now, mode: Some(Mode::RWXU), ..none });
+        assert_eq!((times.mode, seconds(&times)), (Mode::RWXU, [1, 9, 9]));
+        let stored = after(9, |cx, attr| {
+            attr.blocks = 8;
+            SetAttr { size: Some(1), ..none }.apply(cx, attr);
+        });
+        assert_eq!(seconds(&stored), [2, 9, 9]);
+        assert_eq!(seconds(&after(9, |cx, attr| attr.changed(cx))), [2, 9, 9]);
+    }
+
     #[test]
     fn type_bits_are_both_ways() {
         for mode in 0..=0o17u32 {
