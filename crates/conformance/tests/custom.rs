@@ -1,5 +1,5 @@
 //! The examples of filesystems that an embedder writes (`custom_filesystem` and `own_filesystem` of
-//! `vnode-wasmtime`): they pass the whole suite, and resolve random paths as the kernel does.
+//! `vnode-wasmtime`): they pass the whole suite, and do at random what the kernel does.
 
 #![allow(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "helpers of tests")]
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 use stored::Stored;
 use table::Table;
 use vnode_adapt::Quota;
-use vnode_conformance::differ::paths;
+use vnode_conformance::differ::{paths, sequences};
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::subject::{Needs, Subject};
 use vnode_conformance::suite;
@@ -50,7 +50,9 @@ fn check<F: Filesystem + Default>(layout: Layout) {
         if kernel.is_privileged() {
             let paths = paths::run(&mut subject, kernel, 1, TIME).expect("a run");
             assert_eq!(paths.difference, None);
-            println!("{} lookups", paths.lookups);
+            let sequences = sequences::run(&mut subject, kernel, 1, TIME).expect("a run");
+            assert_eq!(sequences.difference, None);
+            println!("{} lookups, {} sequences", paths.lookups, sequences.clean);
         }
         report
     };
