@@ -216,10 +216,10 @@ fn fill(source: &str, row: Option<Row<'_>>) -> String {
 }
 
 /// What a call needs of a subject, by its verb and words.
-fn needs_of(step: &Step) -> Needs {
-    let words: Vec<&[u8]> = step.words.iter().map(Vec::as_slice).collect();
+pub(crate) fn needs_of_call(words: &[Vec<u8>]) -> Needs {
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     let has = |word: &[u8]| words.contains(&word);
-    let mut needs = match words.first().copied().unwrap_or_default() {
+    match words.first().copied().unwrap_or_default() {
         b"user" => Needs::USERS,
         b"mount" | b"umount" => Needs::MOUNTS,
         b"chmod" | b"umask" => Needs::MODES,
@@ -240,7 +240,13 @@ fn needs_of(step: &Step) -> Needs {
             Needs::PATH_HANDLES
         }
         _ => Needs::empty(),
-    };
+    }
+}
+
+/// What a step needs of a subject, by its call and what it expects.
+fn needs_of(step: &Step) -> Needs {
+    let words: Vec<&[u8]> = step.words.iter().map(Vec::as_slice).collect();
+    let mut needs = needs_of_call(&step.words);
     if let Some(Expect::Fields(fields)) = &step.expect {
         let has = |keys: &[&str]| fields.iter().any(|(key, _)| keys.contains(&key.as_str()));
         needs.set(Needs::MODES, needs.contains(Needs::MODES) || has(&["mode", "uid", "gid"]));

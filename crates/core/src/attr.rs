@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+use crate::access;
+use crate::cx::Cx;
+
 /// The type of an inode (`S_IFMT`); it never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileType {
@@ -202,6 +205,29 @@ impl Attr {
         }
     }
 
+    /// Counts a read in the access time, unless the call leaves it: if it is not newer than the last change, or a day
+    /// old (`touch_atime` in Linux, mounted `relatime`).
+    pub fn accessed(&mut self, cx: &Cx<'_>) {
+        const DAY: i64 = 24 * 60 * 60;
+        if cx.keeps_atime() {
+            return;
+        }
+        let changed = self.mtime.max(self.ctime);
+        if self.atime <= changed || cx.now().sec.saturating_sub(self.atime.sec) >= DAY {
+            self.atime = cx.now();
+        }
+    }
+
+    /// Counts a change of the content, or of a directory's entries, in the other times. A file's mode loses what a
+    /// write takes ([`access::mode_after_write`]).
+    pub fn changed(&mut self, cx: &Cx<'_>) {
+        self.mtime = cx.now();
+        self.ctime = cx.now();
+        if !self.kind.is_dir() {
+            self.mode = access::mode_after_write(cx, self).unwrap_or(self.mode);
+        }
+    }
+
     /// `st_mode`: type and permission bits.
     pub const fn st_mode(&self) -> u32 {
         self.kind.mode_bits() | self.mode.raw()
@@ -234,6 +260,31 @@ pub struct SetAttr {
     pub mtime: Option<SetTime>,
     /// New size of a regular file: content past it is dropped, a hole fills what is added.
     pub size: Option<u64>,
+}
+
+impl SetAttr {
+    /// Makes the changes to attributes; the content of another size is the filesystem's to change.
+    ///
+    /// Given only the size that it has, a file without storage isn't changed (`shmem_setattr` in Linux).
+    pub fn apply(&self, cx: &Cx<'_>, attr: &mut Attr) {
+        let now = cx.now();
+        let SetAttr { mode, uid, gid, atime, mtime, size } = *self;
+        let time = |time| if let SetTime::To(time) = time { time } else { now };
+        let resized = size.is_some_and(|size| size != attr.size || attr.blocks > 0);
+        let only_size = size.is_some() && *self == SetAttr { size, ..SetAttr::default() };
+        if resized || !only_size {
+            attr.ctime = now;
+        }
+        if resized {
+            attr.mtime = now;
+        }
+        attr.mode = mode.unwrap_or(attr.mode);
+        attr.uid = uid.unwrap_or(attr.uid);
+        attr.gid = gid.unwrap_or(attr.gid);
+        attr.size = size.unwrap_or(attr.size);
+        attr.atime = atime.map_or(attr.atime, time);
+        attr.mtime = mtime.map_or(attr.mtime, time);
+    }
 }
 
 /// What a filesystem has and has left (`statvfs(3)`).
@@ -270,6 +321,61 @@ mod tests {
         assert_eq!(Timespec { sec: i64::MAX, nsec: 999_999_999 }.to_nanos(), u64::MAX);
         assert_eq!(Timespec { sec: i64::MIN, nsec: 0 }.since_epoch(), Duration::ZERO);
         assert_eq!(Timespec::from_nanos(1_500_000_000), Timespec { sec: 1, nsec: 500_000_000 });
+    }
+
+    struct At(i64);
+
+    impl crate::cx::Clock for At {
+        fn now(&self) -> Timespec {
+            Timespec { sec: self.0, nsec: 0 }
+        }
+    }
+
+    /// What `change` makes of a file of one byte, last read at second 2 and changed at 3.
+    fn after(second: i64, change: impl FnOnce(&Cx<'_>, &mut Attr)) -> Attr {
+        let at = |sec| Timespec { sec, nsec: 0 };
+        let bare = Attr::bare(1, FileType::Regular, Mode::from_raw(0o644));
+        let mut attr = Attr { size: 1, atime: at(2), mtime: at(3), ctime: at(3), ..bare };
+        let (who, clock) = (crate::cx::Credentials::root(), At(second));
+        change(&Cx::new(&who, &clock), &mut attr);
+        attr
+    }
+
+    fn seconds(attr: &Attr) -> [i64; 3] {
+        [attr.atime.sec, attr.mtime.sec, attr.ctime.sec]
+    }
+
+    #[test]
+    fn a_read_counts_once_for_each_change_or_day() {
+        assert_eq!(seconds(&after(9, |cx, attr| attr.accessed(cx))), [9, 3, 3]);
+        assert_eq!(seconds(&after(9, |cx, attr| attr.accessed(&cx.keeping_atime()))), [2, 3, 3]);
+        for (atime, second, expected) in [(4, 9, 4), (4, 86_403, 4), (4, 86_404, 86_404)] {
+            let read = |cx: &Cx<'_>, attr: &mut Attr| {
+                attr.atime.sec = atime;
+                attr.accessed(cx);
+            };
+            assert_eq!(seconds(&after(second, read)), [expected, 3, 3]);
+        }
+    }
+
+    #[test]
+    fn changes_are_made_with_their_times() {
+        let set = |set: SetAttr| after(9, move |cx, attr| set.apply(cx, attr));
+        let none = SetAttr::default();
+        assert_eq!(seconds(&set(none)), [2, 3, 9]);
+        assert_eq!(seconds(&set(SetAttr { size: Some(1), ..none })), [2, 3, 3]);
+        assert_eq!(seconds(&set(SetAttr { size: Some(1), uid: Some(5), ..none })), [2, 3, 9]);
+        let cut = set(SetAttr { size: Some(0), ..none });
+        assert_eq!((cut.size, seconds(&cut)), (0, [2, 9, 9]));
+        let (now, past) = (Some(SetTime::Now), Some(SetTime::To(Timespec { sec: 1, nsec: 7 })));
+        let times = set(SetAttr { atime: past, mtime: now, mode: Some(Mode::RWXU), ..none });
+        assert_eq!((times.mode, seconds(&times)), (Mode::RWXU, [1, 9, 9]));
+        let stored = after(9, |cx, attr| {
+            attr.blocks = 8;
+            SetAttr { size: Some(1), ..none }.apply(cx, attr);
+        });
+        assert_eq!(seconds(&stored), [2, 9, 9]);
+        assert_eq!(seconds(&after(9, |cx, attr| attr.changed(cx))), [2, 9, 9]);
     }
 
     #[test]

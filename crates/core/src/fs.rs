@@ -130,6 +130,30 @@ pub struct NewInode<'a> {
     pub gid: u32,
 }
 
+impl NewInode<'_> {
+    /// Its first attributes: no entries, one name or, of a directory, two, and the time of the call for all times.
+    pub fn attr(&self, cx: &Cx<'_>, ino: u64) -> Attr {
+        let kind = self.kind.file_type();
+        let now = cx.now();
+        Attr {
+            nlink: if kind.is_dir() { 2 } else { 1 },
+            uid: self.uid,
+            gid: self.gid,
+            rdev: if let NewKind::CharDevice(rdev) | NewKind::BlockDevice(rdev) = self.kind {
+                rdev
+            } else {
+                0
+            },
+            size: if let NewKind::Symlink(target) = self.kind { target.len() as u64 } else { 0 },
+            atime: now,
+            mtime: now,
+            ctime: now,
+            btime: Some(now),
+            ..Attr::bare(ino, kind, self.mode)
+        }
+    }
+}
+
 /// What a removal expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remove {
@@ -211,7 +235,8 @@ pub trait File: Send + Sync {
     /// `ENOSPC`, `EDQUOT`: no byte could be written for lack of room. `EFBIG`: past the largest size. `EIO`.
     fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize>;
 
-    /// Writes at the end, atomically with finding it; answers the bytes written and the new end.
+    /// Writes at the end, atomically with finding it; answers the bytes written and the new end. To write nothing
+    /// changes nothing.
     ///
     /// # Errors
     /// As [`File::write_at`].
@@ -232,11 +257,20 @@ pub trait File: Send + Sync {
         Err(Errno::OPNOTSUPP)
     }
 
-    /// Finds the first data or hole at or after `offset` (`lseek(2)`).
+    /// Finds the first data or hole at or after `offset` (`lseek(2)`). A file that says nothing else is all data
+    /// (`generic_file_llseek` in Linux).
     ///
     /// # Errors
     /// `ENXIO`: `offset` is at or past the end, or no data follows.
-    fn seek_data_or_hole(&self, cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64>;
+    fn seek_data_or_hole(&self, cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {
+        // Appending nothing tells where the end is.
+        let (_, end) = self.append(cx, &mut Source::from_slice(b""))?;
+        match what {
+            _ if offset >= end => Err(Errno::NXIO),
+            SeekFor::Data => Ok(offset),
+            SeekFor::Hole => Ok(end),
+        }
+    }
 
     /// Writes to the medium what was written here (`fsync(2)`, `fdatasync(2)`). Without a medium there is nothing to do
     /// (`noop_fsync` in Linux); a filesystem that has one must do it here.
@@ -291,7 +325,8 @@ pub trait DirStream: Send {
 
 /// A filesystem.
 ///
-/// The example `custom_filesystem` of `vnode-wasmtime` is a whole one, in under 150 lines.
+/// Two examples of `vnode-wasmtime` implement it: `custom_filesystem`, in under 150 lines, keeps the content of files
+/// in a store of its own over names of a memory filesystem; `own_filesystem` has nothing but this trait.
 ///
 /// Before any of these is called the core has checked: permissions, the sticky bit, read-only mounts, mount
 /// points, that a name is one. The filesystem checks what only it can know atomically: that a name is there or

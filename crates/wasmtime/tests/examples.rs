@@ -7,6 +7,8 @@ mod captured_stdio;
 mod custom_filesystem;
 #[path = "../examples/limits.rs"]
 mod limits;
+#[path = "../examples/own_filesystem/main.rs"]
+mod own_filesystem;
 #[path = "../examples/plugin.rs"]
 mod plugin;
 #[path = "../examples/swap.rs"]
@@ -42,6 +44,12 @@ fn a_filesystem_of_ones_own_is_as_linux() {
     // That it passes the conformance suite is tested there (`crates/conformance/tests/custom.rs`).
     let said = said(custom_filesystem::run);
     assert!(said.trim_end().ends_with("checks as on Linux."), "{said}");
+}
+
+#[test]
+fn what_a_guest_writes_is_in_the_embedders_table() {
+    let expected = "note: inode 3, mode 644, 16 bytes: a guest was here\n";
+    assert_eq!(said(own_filesystem::run), expected);
 }
 
 #[test]

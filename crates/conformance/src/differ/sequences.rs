@@ -11,6 +11,7 @@ use super::shrink::shrink;
 use super::tally::Tally;
 use crate::call::{self, Env};
 use crate::random::Random;
+use crate::script::needs_of_call;
 use crate::subject::Subject;
 use crate::text::{self, BadText};
 use crate::tree::{Times, Tree};
@@ -143,6 +144,9 @@ fn sequence(
     let mut lines = Vec::new();
     for line in theme.prelude() {
         let line = text::words(line).map_err(|BadText(why)| why)?;
+        if pair.lacks_for(&line) {
+            continue;
+        }
         lines.push(line.clone());
         if pair.step(&line)?.difference.is_some() {
             return Ok(Some(lines));
@@ -153,6 +157,9 @@ fn sequence(
     for call in 0..calls {
         let freezes = Some(call) == freeze_at;
         let line = if freezes { vec![b"freeze".to_vec()] } else { generator.next(&known) };
+        if pair.lacks_for(&line) {
+            continue;
+        }
         lines.push(line.clone());
         let step = pair.step(&line)?;
         let verb = line.first().map(|verb| String::from_utf8_lossy(verb).into_owned()).unwrap_or_default();
@@ -267,6 +274,11 @@ impl<'a> Pair<'a> {
         subject.reset().map_err(fault)?;
         kernel.reset().map_err(fault)?;
         Ok(Pair { subject, kernel, here: Env::default(), there: Env::default(), stamps })
+    }
+
+    /// Whether a call needs what the subject lacks: it is left out.
+    fn lacks_for(&self, line: &[Vec<u8>]) -> bool {
+        !(needs_of_call(line) - self.subject.provides()).is_empty()
     }
 
     fn known(&mut self) -> Result<Known, String> {
