@@ -69,6 +69,7 @@ fn check(layout: Layout, layers: &[Layer]) {
                 assert_eq!(paths.difference, None);
                 let sequences = sequences::run(&mut subject, kernel, 1, TIME).expect("a run");
                 println!("{} lookups, {} sequences", paths.lookups, sequences.clean);
+                assert!(paths.lookups >= 1000 && sequences.clean >= 5, "too little was compared");
                 assert_eq!(sequences.difference, None);
             }
             (report, books)

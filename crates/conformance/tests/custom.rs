@@ -53,6 +53,7 @@ fn check<F: Filesystem + Default>(layout: Layout) {
             let sequences = sequences::run(&mut subject, kernel, 1, TIME).expect("a run");
             assert_eq!(sequences.difference, None);
             println!("{} lookups, {} sequences", paths.lookups, sequences.clean);
+            assert!(paths.lookups >= 1000 && sequences.clean >= 5, "too little was compared");
         }
         report
     };

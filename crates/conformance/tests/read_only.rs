@@ -21,6 +21,7 @@ fn check(layers: &[Layer], filling: Filling) {
             let report = frozen::run(&mut subject, kernel, &cases, filling);
             let sequences = sequences::run_frozen(&mut subject, kernel, 1, TIME).expect("a run");
             println!("{} sequences", sequences.clean);
+            assert!(sequences.clean >= 5, "too little was compared");
             assert_eq!(sequences.difference, None);
             report
         })
