@@ -161,5 +161,5 @@ pub use kind::{ImportName, Known, MissingImport, Shape, Unrunnable, check, shape
 pub use limits::Limits;
 pub use link::{Ended, HostPanic, add_to_linker_async, add_to_linker_sync};
 pub use run::{Outcome, StartError, Trap, outcome};
-pub use vnode_kernel::{Files, stream};
+pub use vnode_kernel::{Exit, Files, stream};
 pub use wasmtime::{WasmParams, WasmResults};
