@@ -8,7 +8,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use vnode_conformance::adapted::{self, Layer};
+use vnode_conformance::adapted::{self, Books, Layer};
 use vnode_conformance::differ::sequences::SequenceReport;
 use vnode_conformance::differ::{paths, sequences};
 use vnode_conformance::kernel::Kernel;
@@ -43,10 +43,13 @@ impl What {
         places.chain(STACKS.into_iter().map(|(layout, layers)| What::Stack(layout, layers)))
     }
 
-    fn subject(self) -> Result<Vnode, String> {
+    /// The process, and what is kept of its filesystems.
+    fn subject(self) -> Result<(Vnode, Books), String> {
         let subject = match self {
-            What::Memory(layout, runs) => memory::subject(layout, runs),
-            What::Stack(layout, layers) => adapted::subject(layout, layers).map(|(subject, _)| subject),
+            What::Memory(layout, runs) => {
+                memory::subject(layout, runs).map(|subject| (subject, Books::default()))
+            }
+            What::Stack(layout, layers) => adapted::subject(layout, layers),
         };
         subject.map_err(|errno| format!("a subject: {errno:?}"))
     }
@@ -85,7 +88,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let mut all = SequenceReport::default();
     eprintln!("vnode: seed {}", options.seed);
     let frozen = Kernel::on_thread(|kernel| {
-        let mut subject = What::Memory(Layout::Root, Runs::Taken).subject()?;
+        let (mut subject, _) = What::Memory(Layout::Root, Runs::Taken).subject()?;
         sequences::run_frozen(&mut subject, kernel, options.seed, each)
     })??;
     eprintln!("vnode: read-only, seed {}: {} sequences clean", options.seed, frozen.clean);
@@ -96,11 +99,16 @@ fn run(options: &Options) -> Result<bool, String> {
     }
     for (at, what) in What::all().enumerate() {
         let seed = options.seed.wrapping_add(at as u64);
-        let paths = Kernel::on_thread(|kernel| paths::run(&mut what.subject()?, kernel, seed, each))??;
+        let (mut subject, _) = what.subject()?;
+        let paths = Kernel::on_thread(|kernel| paths::run(&mut subject, kernel, seed, each))??;
         eprintln!("vnode: {what:?}, seed {seed}: {paths}");
         good &= paths.difference.is_none();
-        let sequences =
-            Kernel::on_thread(|kernel| sequences::run(&mut what.subject()?, kernel, seed, each))??;
+        let (mut subject, books) = what.subject()?;
+        let sequences = Kernel::on_thread(|kernel| sequences::run(&mut subject, kernel, seed, each))??;
+        for finding in books.findings() {
+            good = false;
+            eprintln!("vnode: {what:?}, seed {seed}: {finding}");
+        }
         let (found, timed) = (sequences.clean, sequences.timed);
         eprintln!("vnode: {what:?}, seed {seed}: {found} sequences clean, {timed} with times");
         clean += sequences.clean;
