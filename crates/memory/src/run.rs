@@ -24,6 +24,14 @@ pub(crate) fn resolve(cx: &Cx<'_>, dir: &Arc<Node>, run: &mut Run<'_>, want: Wan
         match step {
             Step::End(end) => return Ok(end),
             Step::From(dir) => step = way.descend(&dir, HELD)?,
+            // Read with no directory held: the clock is somebody else's.
+            Step::Link(dir, link) => {
+                link.meta.accessed(cx);
+                if let Body::Symlink(target) = &link.body {
+                    way.run.leads_to(LinkTarget::Text(target.clone()));
+                }
+                return Ok(RunEnd::Link(dir));
+            }
         }
     }
 }
@@ -42,6 +50,8 @@ enum Step {
     End(RunEnd<Node>),
     /// To here, with no directory held any more.
     From(Arc<Node>),
+    /// To a link to be read, by way of this directory if names were taken.
+    Link(Option<Arc<Node>>, Arc<Node>),
 }
 
 impl Way<'_, '_, '_> {
@@ -61,10 +71,8 @@ impl Way<'_, '_, '_> {
         };
         let follows = !last || self.run.follows();
         match &node.body {
-            Body::Symlink(target) if follows && self.run.reads_links() => {
-                node.meta.accessed(self.cx);
-                self.run.leads_to(LinkTarget::Text(target.clone()));
-                return Ok(Step::End(RunEnd::Link(self.taken.then(|| dir.clone()))));
+            Body::Symlink(_) if follows && self.run.reads_links() => {
+                return Ok(Step::Link(self.taken.then(|| dir.clone()), node.clone()));
             }
             Body::Symlink(_) if follows => return Ok(self.end_in(dir)),
             Body::Directory(_) => {}
