@@ -157,7 +157,7 @@ fn the_arena_holds_no_more_than_is_counted_allows() {
 #[test]
 fn blocks_take_at_most_a_third_over_the_limit() {
     for (written, kept) in [(16, 12), (14, 12), (16, 4), (8, 4), (14, 1)] {
-        let limit = 48 << 20;
+        let limit = 12 << 20;
         let fx = Fixture::crowded(Memory::builder().max_bytes(limit));
         let (mut files, mut most) = (Vec::new(), 0);
         loop {
