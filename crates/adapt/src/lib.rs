@@ -40,6 +40,7 @@
 //!
 //! * `call` - [`Op`] and [`OpSet`], the calls as values; `hook` - what a decorator does with each, and the open files
 //!   and listings that have it done; `forward` - the methods that go through the hook and on to the filesystem within.
+//! * `look` - what a filesystem holds: names, extended attributes, data.
 //! * `read_only`, `events`, `faults` - decorators that are a hook and little else.
 //! * `quota` - [`Quota`]: `counts` - what is used; `node` - its own inode, which sees its last holder go; `table` - one
 //!   node for each inode; `file`, `xattr` - what is counted for them; `survey` - counting what is there.
@@ -71,6 +72,7 @@ mod events;
 mod faults;
 mod forward;
 mod hook;
+mod look;
 mod quota;
 mod read_only;
 

@@ -1,12 +1,13 @@
 //! An inode as it is on the medium.
 
-use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, At, Filesystem, LinkTarget, NewInode, NewKind, SeekFor};
+use vnode_core::fs::{Access, At, Filesystem, LinkTarget, NewInode, NewKind};
 use vnode_core::io::Sink;
 use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, Timespec};
+
+use crate::look;
 
 /// Which record is meant: one for each inode that there ever was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,13 +88,8 @@ pub(super) fn taken<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -
 /// # Errors
 /// Those of listing it.
 pub(super) fn children<F: Filesystem>(cx: &Cx<'_>, fs: &F, dir: &Arc<F::Inode>) -> Result<Vec<Child<F>>> {
-    let mut names: Vec<Box<[u8]>> = Vec::new();
-    fs.open_dir(cx, dir)?.list(&cx.keeping_atime(), 0, &mut |entry| {
-        names.push(entry.name.into());
-        ControlFlow::Continue(())
-    })?;
     let mut children = Vec::new();
-    for name in names {
+    for name in look::names(cx, fs, dir)? {
         let child = fs.lookup(cx, At { dir, name: Name::new(&name)? })?;
         children.push((name, child));
     }
@@ -101,13 +97,8 @@ pub(super) fn children<F: Filesystem>(cx: &Cx<'_>, fs: &F, dir: &Arc<F::Inode>) 
 }
 
 fn xattrs<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -> Result<Xattrs> {
-    let mut names: Vec<Box<[u8]>> = Vec::new();
-    match fs.list_xattr(cx, inode, &mut |name| names.push(name.into())) {
-        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        listed => listed?,
-    }
     let mut all = Vec::new();
-    for name in names {
+    for name in look::xattr_names(cx, fs, inode)? {
         let value = fs.get_xattr(cx, inode, &name)?;
         all.push((name, value));
     }
@@ -118,31 +109,21 @@ fn xattrs<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -> Result<X
 fn pieces<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>, size: u64) -> Result<Pieces> {
     let file = fs.open(cx, inode, Access::READ)?;
     let mut pieces = Pieces::new();
-    let mut at = 0;
-    while at < size {
-        let start = match file.seek_data_or_hole(cx, SeekFor::Data, at) {
-            Err(Errno::NXIO) => break,
-            Err(Errno::OPNOTSUPP | Errno::INVAL) => at,
-            start => start?,
-        };
-        let end = match file.seek_data_or_hole(cx, SeekFor::Hole, start) {
-            Err(Errno::OPNOTSUPP | Errno::INVAL) => size,
-            end => end?.clamp(start + 1, size),
-        };
-        let len = usize::try_from(end - start).map_err(|_| Errno::FBIG)?;
+    look::extents(cx, &*file, size, &mut |data| {
+        let len = usize::try_from(data.end - data.start).map_err(|_| Errno::FBIG)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| Errno::NOMEM)?;
         bytes.resize(len, 0);
         let mut sink = Sink::from_slice(&mut bytes);
         let mut done = 0;
         while done < len {
-            match file.read_at(cx, start + done as u64, &mut sink)? {
+            match file.read_at(cx, data.start + done as u64, &mut sink)? {
                 0 => break,
                 more => done += more,
             }
         }
-        pieces.push((start, bytes));
-        at = end;
-    }
+        pieces.push((data.start, bytes));
+        Ok(())
+    })?;
     Ok(pieces)
 }

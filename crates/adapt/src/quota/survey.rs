@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use core::ops::ControlFlow;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, At, Filesystem, Inode, InodeId, SeekFor};
+use vnode_core::fs::{Access, At, Filesystem, Inode, InodeId};
 use vnode_core::ranges::Ranges;
 use vnode_core::{Attr, Cx, Errno, FileType, Name, Result};
 
 use super::counts::{Counts, PAGE};
+use crate::look;
 
 /// A symbolic link's target from this length on takes a page, as on Linux's tmpfs (`SHORT_SYMLINK_LEN`).
 const LONG_TARGET: u64 = 128;
@@ -55,13 +55,8 @@ pub(super) fn holding<F: Filesystem>(
 }
 
 fn xattrs<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -> Result<u64> {
-    let mut names = Vec::new();
-    match fs.list_xattr(cx, inode, &mut |name| names.push(name.to_vec())) {
-        Err(Errno::OPNOTSUPP) => return Ok(0),
-        listed => listed?,
-    }
     let mut sum = 0;
-    for name in names {
+    for name in look::xattr_names(cx, fs, inode)? {
         sum += match fs.get_xattr(cx, inode, &name) {
             // Listed, and no longer there.
             Err(Errno::NODATA) => 0,
@@ -75,21 +70,10 @@ fn xattrs<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>) -> Result<u
 fn data<F: Filesystem>(cx: &Cx<'_>, fs: &F, inode: &Arc<F::Inode>, size: u64) -> Result<Ranges> {
     let file = fs.open(cx, inode, Access::READ)?;
     let mut pages = Ranges::default();
-    let mut at = 0;
-    while at < size {
-        let start = match file.seek_data_or_hole(cx, SeekFor::Data, at) {
-            Err(Errno::NXIO) => break,
-            Err(Errno::OPNOTSUPP | Errno::INVAL) => at,
-            start => start?,
-        };
-        let end = match file.seek_data_or_hole(cx, SeekFor::Hole, start) {
-            Err(Errno::NXIO) => break,
-            Err(Errno::OPNOTSUPP | Errno::INVAL) => size,
-            end => end?.max(start + 1),
-        };
-        pages.insert(start / PAGE..end.div_ceil(PAGE));
-        at = end;
-    }
+    look::extents(cx, &*file, size, &mut |data| {
+        pages.insert(data.start / PAGE..data.end.div_ceil(PAGE));
+        Ok(())
+    })?;
     Ok(pages)
 }
 
@@ -105,7 +89,7 @@ pub(super) fn count<F: Filesystem>(cx: &Cx<'_>, fs: &F, counts: &Counts) -> Resu
     while let Some(dir) = pending.pop() {
         let attr = fs.getattr(cx, &dir)?;
         counts.bytes.add(holding(cx, fs, &dir, &attr)?.xattrs);
-        for name in names(cx, fs, &dir)? {
+        for name in look::names(cx, fs, &dir)? {
             let inode = fs.lookup(cx, At { dir: &dir, name: Name::new(&name)? })?;
             counts.inodes.add(1);
             if inode.kind().is_dir() {
@@ -121,17 +105,4 @@ pub(super) fn count<F: Filesystem>(cx: &Cx<'_>, fs: &F, counts: &Counts) -> Resu
         }
     }
     Ok(())
-}
-
-/// The names in a directory.
-///
-/// # Errors
-/// Those of listing it.
-fn names<F: Filesystem>(cx: &Cx<'_>, fs: &F, dir: &Arc<F::Inode>) -> Result<Vec<Vec<u8>>> {
-    let mut names = Vec::new();
-    fs.open_dir(cx, dir)?.list(&cx.keeping_atime(), 0, &mut |entry| {
-        names.push(entry.name.to_vec());
-        ControlFlow::Continue(())
-    })?;
-    Ok(names)
 }
