@@ -15,6 +15,7 @@ use crate::process;
 use anyhow::{Context, Result, bail};
 use report::Report;
 use runners::Runner;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// A kind of operation, with the ratio that each of its operations stays under.
@@ -126,11 +127,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if options.only.is_empty() {
         report.two_threads = threads::gain(options.rounds)?;
     }
-    if options.json {
-        println!("{}", report.json()?);
-    } else {
-        print!("{}", report.table());
-    }
+    let printed = if options.json { report.json()? + "\n" } else { report.table() };
+    // Who reads it may have seen enough.
+    let _closed = std::io::stdout().write_all(printed.as_bytes());
     let missed = report.missed();
     if options.check && !missed.is_empty() {
         bail!("over the target: {}", missed.join(", "));
