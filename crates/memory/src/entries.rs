@@ -17,7 +17,7 @@ pub(crate) type EntryName = SmallVec<[u8; 24]>;
 const LINEAR: usize = 8;
 
 /// A directory holds at most so many directories: its own count of links is two more.
-const MAX_SUBDIRS: u32 = u32::MAX - 2;
+pub(crate) const MAX_SUBDIRS: u32 = u32::MAX - 2;
 
 /// A name, in the order of the numbers; without a node it is gone, and waits for the next compaction.
 struct Slot {
@@ -136,6 +136,12 @@ impl Entries {
             index.table.try_reserve(1, |&at| hash_at(slots, at)).map_err(|_| Errno::NOSPC)?;
         }
         Ok(())
+    }
+
+    /// Counts other directories than there are, and answers how many it counted.
+    #[cfg(test)]
+    pub(crate) fn pretend_subdirs(&mut self, count: u32) -> u32 {
+        core::mem::replace(&mut self.subdirs, count)
     }
 
     /// Checks that another directory can be held.

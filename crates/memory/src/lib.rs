@@ -44,7 +44,7 @@
 //!
 //! 1. the rename lock: moves between directories;
 //! 2. directories' entries: an ancestor before those below it; two that are not above one another only under
-//!    the rename lock, in the order of their numbers, and a directory to be replaced after both;
+//!    the rename lock, in any order, and a directory to be replaced after both;
 //! 3. a file's content;
 //! 4. an inode's attributes: one at a time;
 //! 5. a directory's place: one at a time;

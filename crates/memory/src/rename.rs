@@ -87,11 +87,8 @@ pub(crate) fn rename(cx: &Cx<'_>, from: At<'_, Node>, to: At<'_, Node>, how: Ren
     }
     let moving = from.dir.shared.rename.lock();
     let relation = Relation::find(from.dir, to.dir)?;
-    let old_first = match relation {
-        Relation::OldAbove(_) => true,
-        Relation::NewAbove(_) => false,
-        Relation::Apart => from.dir.ino() < to.dir.ino(),
-    };
+    // Whoever holds two directories that are not above one another holds the lock of renames too.
+    let old_first = !matches!(relation, Relation::NewAbove(_));
     let (mut first, mut second) = if old_first {
         let first = old.entries.write();
         (first, new.entries.write())

@@ -7,6 +7,7 @@ use vnode_core::{Errno, NameBuf, Result};
 
 use super::Fixture;
 use crate::Node;
+use crate::entries::MAX_SUBDIRS;
 
 const ALL: [Rename; 3] = [Rename::Replace, Rename::NoReplace, Rename::Exchange];
 
@@ -160,4 +161,28 @@ fn names_keep_their_numbers() {
     assert_eq!(fx.lookup(&root, "c").unwrap().ino(), e.ino());
     assert_eq!(fx.lookup(&root, "e").unwrap().ino(), c.ino());
     fx.check(&[]);
+}
+
+#[test]
+fn a_directory_full_of_directories_takes_anything_else() {
+    let Tree { fx, root, a, b, c, x } = &tree();
+    let count = |count| a.directory().unwrap().entries.write().pretend_subdirs(count);
+    let real = count(MAX_SUBDIRS);
+    assert_eq!(fx.try_make(a, "d", NewKind::Directory).err(), Some(Errno::MLINK));
+    assert_eq!(fx.rename((root, "x"), (a, "x"), Rename::Replace), Err(Errno::MLINK));
+    assert_eq!(fx.rename((root, "x"), (a, "x"), Rename::NoReplace), Err(Errno::MLINK));
+    fx.rename((root, "f"), (a, "f"), Rename::NoReplace).unwrap();
+    for (one, other) in [((root, "x"), (a, "f")), ((a, "f"), (root, "x"))] {
+        assert_eq!(fx.rename(one, other, Rename::Exchange), Err(Errno::MLINK));
+    }
+    fx.rename((root, "g"), (a, "f"), Rename::Exchange).unwrap();
+    fx.rename((root, "x"), (a, "b"), Rename::Exchange).unwrap();
+    fx.rename((a, "b"), (a, "d"), Rename::NoReplace).unwrap();
+    fx.rename((a, "d"), (a, "f"), Rename::Exchange).unwrap();
+    fx.rename((b, "c"), (a, "f"), Rename::Replace).unwrap();
+    assert_eq!(count(real), MAX_SUBDIRS);
+    // The next change counts the links anew.
+    fx.unlink(a, "d").unwrap();
+    assert_eq!(fx.names(a), ["f"]);
+    fx.check(&[b, c, x]);
 }
