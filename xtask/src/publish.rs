@@ -8,6 +8,7 @@ const CRATES: &[&str] = &[
     "vnode-core",
     "vnode-memory",
     "vnode-adapt",
+    "vnode-host",
     "vnode-kernel",
     "vnode-wasi",
     "vnode-wasmtime",

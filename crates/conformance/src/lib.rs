@@ -3,7 +3,7 @@
 //! # Map
 //!
 //! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself. [`vnode`]: the core over a
-//!   filesystem; [`memory`], [`stepwise`], [`adapted`]: over which.
+//!   filesystem; [`memory`], [`host`], [`stepwise`], [`adapted`]: over which.
 //! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
@@ -23,6 +23,7 @@ pub mod call;
 pub mod differ;
 pub mod faulty;
 pub mod frozen;
+pub mod host;
 pub mod kernel;
 pub mod memory;
 #[cfg(feature = "engine")]

@@ -57,6 +57,13 @@ pub(crate) trait AnyFilesystem: Send + Sync {
         run: &mut Run<'_>,
         want: Want,
     ) -> Result<RunEnd<dyn Inode>>;
+    fn open_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        run: &mut Run<'_>,
+        access: Access,
+    ) -> Result<RunEnd<dyn Inode>>;
     fn get_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<Arc<[u8]>>;
     fn set_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8], value: &[u8], how: SetXattr) -> Result<()>;
     fn list_xattr(&self, cx: &Cx<'_>, inode: &Node, emit: &mut dyn FnMut(&[u8])) -> Result<()>;
@@ -212,6 +219,16 @@ impl<F: Filesystem> AnyFilesystem for F {
         want: Want,
     ) -> Result<RunEnd<dyn Inode>> {
         Ok(Filesystem::resolve_run(self, cx, &*concrete(dir)?, run, want)?.map(Concrete::erase))
+    }
+
+    fn open_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        run: &mut Run<'_>,
+        access: Access,
+    ) -> Result<RunEnd<dyn Inode>> {
+        Ok(Filesystem::open_run(self, cx, &*concrete(dir)?, run, access)?.map(Concrete::erase))
     }
 
     fn get_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<Arc<[u8]>> {
@@ -393,6 +410,16 @@ impl Filesystem for FilesystemRef {
         want: Want,
     ) -> Result<RunEnd<dyn Inode>> {
         self.fs.resolve_run(cx, dir, run, want)
+    }
+
+    fn open_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        run: &mut Run<'_>,
+        access: Access,
+    ) -> Result<RunEnd<dyn Inode>> {
+        self.fs.open_run(cx, dir, run, access)
     }
 
     fn get_xattr(&self, cx: &Cx<'_>, inode: &Node, name: &[u8]) -> Result<Arc<[u8]>> {

@@ -56,6 +56,12 @@ pub trait Inode: Any + Send + Sync {
     fn id(&self) -> InodeId;
     /// Its type, which never changes.
     fn kind(&self) -> FileType;
+    /// Counts a holder who needs it for long ([`Pinned`](crate::Pinned)), or one who no longer does: in between a
+    /// filesystem that holds what is scarce for its inodes, a descriptor of the host's say, doesn't let go of it. An
+    /// inode that stands for another one hands it on.
+    fn pin(&self, held: bool) {
+        let _ = held;
+    }
 }
 
 /// A directory and a name in it.
@@ -485,6 +491,25 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ) -> Result<RunEnd<Self::Inode>> {
         let _ = (cx, dir, run, want);
         Ok(RunEnd::Untaken)
+    }
+
+    /// As [`Filesystem::resolve_run`] of the inode, and opens the last name's content at once with [`Run::opened`] if it
+    /// is a regular file. Whether the caller may is checked after that, so opening must have no effect of its own.
+    ///
+    /// Unless it says how, a filesystem opens nothing here. A decorator of files leaves it so: what it doesn't put
+    /// itself before is not to be handed out.
+    ///
+    /// # Errors
+    /// As [`Filesystem::resolve_run`].
+    fn open_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Arc<Self::Inode>,
+        run: &mut Run<'_>,
+        access: Access,
+    ) -> Result<RunEnd<Self::Inode>> {
+        let _ = access;
+        self.resolve_run(cx, dir, run, Want::Inode)
     }
 
     /// Reads an extended attribute (`getxattr(2)`); `name` has its namespace (`user.x`).

@@ -60,6 +60,19 @@ impl<F: AnyFilesystem> AnyFilesystem for Gate<F> {
         Ok(Arc::new(GatedFile(self.0.open(cx, inode, access)?)))
     }
 
+    fn open_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        run: &mut Run<'_>,
+        access: Access,
+    ) -> Result<RunEnd<dyn Inode>> {
+        blocking::check()?;
+        let end = self.0.open_run(cx, dir, run, access)?;
+        run.wrap_opened(|file| Arc::new(GatedFile(file)));
+        Ok(end)
+    }
+
     fn open_dir(&self, cx: &Cx<'_>, dir: &Node) -> Result<Box<dyn DirStream>> {
         blocking::check()?;
         Ok(Box::new(GatedListing(self.0.open_dir(cx, dir)?)))

@@ -18,6 +18,7 @@ use crate::erase::{FilesystemRef, Node};
 use crate::errno::{Errno, Result};
 use crate::fs::{Caps, InodeId};
 use crate::path::{Name, NameBuf};
+use crate::pinned::{Pinned, PinnedNode};
 
 bitflags::bitflags! {
     /// How a mount restricts what its filesystem would allow (`mount(2)`).
@@ -38,7 +39,7 @@ fn flags_of(fs: &FilesystemRef) -> MountFlags {
 /// Where a mount is: a name in a directory of the mount above.
 #[derive(Clone)]
 struct Point {
-    dir: Place,
+    dir: Pinned,
     name: NameBuf,
 }
 
@@ -47,7 +48,7 @@ struct Point {
 pub struct Mount {
     id: u64,
     fs: FilesystemRef,
-    root: Node,
+    root: PinnedNode,
     flags: MountFlags,
     /// Nothing for the root of a namespace.
     point: Option<Point>,
@@ -91,7 +92,7 @@ impl Mount {
 
     /// The directory that the mount point is in.
     pub(crate) fn above(&self) -> Option<&Place> {
-        self.point.as_ref().map(|point| &point.dir)
+        self.point.as_ref().map(|point| &*point.dir)
     }
 
     /// The name of the mount point.
@@ -134,10 +135,19 @@ impl Place {
     /// `EROFS`: it would be written, and its filesystem is read-only as a whole, which is found before its mode
     /// is looked at; that of the mount is found after. `EACCES`. `EIO`.
     pub(crate) fn check(&self, cx: &Cx<'_>, may: May) -> Result<()> {
-        if may.contains(May::WRITE) && self.is_on_medium() && self.mount.fs.caps().contains(Caps::READ_ONLY) {
-            return Err(Errno::ROFS);
-        }
+        self.check_medium(may)?;
         access::check(cx, &self.attr(cx)?, may)
+    }
+
+    /// The same with its attributes at hand.
+    pub(crate) fn check_attr(&self, cx: &Cx<'_>, may: May, attr: &Attr) -> Result<()> {
+        self.check_medium(may)?;
+        access::check(cx, attr, may)
+    }
+
+    fn check_medium(&self, may: May) -> Result<()> {
+        let never = self.mount.fs.caps().contains(Caps::READ_ONLY);
+        if may.contains(May::WRITE) && self.is_on_medium() && never { Err(Errno::ROFS) } else { Ok(()) }
     }
 
     /// Whether writing what is here writes to its filesystem: not so for FIFOs, sockets and devices.
@@ -326,8 +336,8 @@ impl Namespace {
     pub fn with_flags(fs: FilesystemRef, flags: MountFlags) -> Self {
         let root = fs.any().root();
         let flags = flags | flags_of(&fs);
-        let mount =
-            Arc::new(Mount { id: 0, fs, root: Arc::clone(&root), flags, point: None, synthetic: false });
+        let pinned = PinnedNode::new(Arc::clone(&root));
+        let mount = Arc::new(Mount { id: 0, fs, root: pinned, flags, point: None, synthetic: false });
         Namespace {
             root: Place { mount, node: root },
             table: ArcSwap::from_pointee(MountTable::default()),
@@ -380,9 +390,16 @@ impl Namespace {
             return Err(Errno::NOTDIR);
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let point = Some(Point { dir: dir.clone(), name: name.into() });
+        let point = Some(Point { dir: dir.clone().into(), name: name.into() });
         let flags = flags | flags_of(fs);
-        let mount = Arc::new(Mount { id, fs: fs.clone(), root: Arc::clone(&root), flags, point, synthetic });
+        let mount = Arc::new(Mount {
+            id,
+            fs: fs.clone(),
+            root: PinnedNode::new(Arc::clone(&root)),
+            flags,
+            point,
+            synthetic,
+        });
         let _writer = self.writer.lock();
         let mut table = MountTable::clone(&self.table.load());
         table.push(Arc::clone(&mount));

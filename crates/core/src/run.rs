@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::attr::Attr;
-use crate::fs::LinkTarget;
+use crate::fs::{File, LinkTarget};
 use crate::path::{Component, Name, next_component};
 
 /// What a walk wants of its last name.
@@ -81,6 +81,7 @@ pub struct Run<'a> {
 pub(crate) struct Answer {
     pub(crate) attr: Option<Attr>,
     pub(crate) target: Option<LinkTarget>,
+    pub(crate) file: Option<Arc<dyn File>>,
 }
 
 impl<'a> Run<'a> {
@@ -115,7 +116,11 @@ impl<'a> Run<'a> {
 
     /// The next plain name, where it ends, and whether it is the walk's last.
     fn read(&self) -> Option<(Name<'a>, usize, bool)> {
-        let (Component::Name(bytes), end) = next_component(self.text, self.at)? else { return None };
+        self.read_at(self.at)
+    }
+
+    fn read_at(&self, at: usize) -> Option<(Name<'a>, usize, bool)> {
+        let (Component::Name(bytes), end) = next_component(self.text, at)? else { return None };
         let last = self.last_of_walk && self.text[end..].iter().all(|&byte| byte == b'/');
         if (last && self.want == Want::Parent) || self.cut.is_some_and(|cut| cut(bytes)) {
             return None;
@@ -127,6 +132,24 @@ impl<'a> Run<'a> {
     #[inline]
     pub fn peek(&self) -> Option<(Name<'a>, bool)> {
         self.next.map(|(name, _, last)| (name, last))
+    }
+
+    /// The names that may be taken, as one text with slashes between them, and whether the walk's last name is the last
+    /// of them.
+    pub fn ahead(&self) -> Option<(&'a [u8], bool)> {
+        let (first, mut end, mut last) = self.next?;
+        let start = end - first.as_bytes().len();
+        while !last && let Some((_, further, is_last)) = self.read_at(end) {
+            (end, last) = (further, is_last);
+        }
+        Some((&self.text[start..end], last))
+    }
+
+    /// Takes all the names that [`Run::ahead`] shows.
+    pub fn take_all(&mut self) {
+        while self.next.is_some() {
+            self.take();
+        }
     }
 
     /// Takes the name that [`Run::peek`] shows.
@@ -143,6 +166,18 @@ impl<'a> Run<'a> {
     #[inline]
     pub fn answer(&mut self, attr: Attr) {
         self.found.attr = Some(attr);
+    }
+
+    /// Answers the last name, which was taken and is a regular file, with its content opened and its attributes; the
+    /// end is [`RunEnd::At`]. Only under [`Filesystem::open_run`](crate::fs::Filesystem::open_run).
+    pub fn opened(&mut self, file: Arc<dyn File>, attr: Attr) {
+        self.found.file = Some(file);
+        self.found.attr = Some(attr);
+    }
+
+    /// Puts something before the file that was opened.
+    pub(crate) fn wrap_opened(&mut self, wrap: impl FnOnce(Arc<dyn File>) -> Arc<dyn File>) {
+        self.found.file = self.found.file.take().map(wrap);
     }
 
     /// Tells where the next name leads, which is a symbolic link and not taken; the end is [`RunEnd::Link`]. That

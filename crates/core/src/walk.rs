@@ -15,6 +15,7 @@ use arc_swap::Guard;
 use crate::attr::Attr;
 use crate::caller::{Caller, Follow};
 use crate::errno::{Errno, Result};
+use crate::fs::{Access, File};
 use crate::mount::{MountTable, Place};
 use crate::path::{Name, NameBuf, VPath};
 use crate::run::Want;
@@ -85,6 +86,36 @@ pub(crate) fn resolve(caller: &Caller<'_>, base: &Place, path: VPath<'_>, follow
     unraced(caller, base, path, &table, |walk| {
         walk.find(Want::Inode, follow)?;
         Ok(walk.take_here())
+    })
+}
+
+/// A place that was found.
+pub(crate) struct Found {
+    pub(crate) place: Place,
+    /// Its attributes and content, if it was opened on the way.
+    pub(crate) opened: Option<(Attr, Arc<dyn File>)>,
+}
+
+impl From<Place> for Found {
+    fn from(place: Place) -> Self {
+        Found { place, opened: None }
+    }
+}
+
+/// Resolves to what is there, and opens it for `access` if it is a regular file and that is easier at once (open).
+pub(crate) fn resolve_to_open(
+    caller: &Caller<'_>,
+    base: &Place,
+    path: VPath<'_>,
+    follow: Follow,
+    access: Access,
+) -> Result<Found> {
+    let table = caller.ns.table();
+    unraced(caller, base, path, &table, |walk| {
+        walk.opens = Some(access);
+        walk.find(Want::Inode, follow)?;
+        let opened = walk.found.attr.zip(walk.found.file.take());
+        Ok(Found { place: walk.take_here(), opened })
     })
 }
 

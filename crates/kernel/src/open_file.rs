@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vnode_core::fs::{Access, File};
-use vnode_core::{Errno, FileType, Listing, Place, Result};
+use vnode_core::{Errno, FileType, Listing, Pinned, Place, Result};
 
 use crate::rights::{FdFlags, Rights};
 use crate::stream::Stream;
@@ -13,16 +13,16 @@ use crate::stream::Stream;
 /// What was opened.
 pub(crate) enum What {
     /// A regular file's content.
-    Regular { place: Place, file: Arc<dyn File> },
+    Regular { place: Pinned, file: Arc<dyn File> },
     /// A directory, with its listing from the time that one was asked for.
-    Directory { place: Place, listing: Mutex<Option<Listing>> },
+    Directory { place: Pinned, listing: Mutex<Option<Listing>> },
     /// A stream.
     Stream(Arc<dyn Stream>),
 }
 
 impl What {
     pub(crate) fn of_directory(place: Place) -> Self {
-        What::Directory { place, listing: Mutex::new(None) }
+        What::Directory { place: place.into(), listing: Mutex::new(None) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use vnode_core::{Caller, Credentials, Cx, Errno, Mode, Namespace, Place, Policy, Result};
+use vnode_core::{Caller, Credentials, Cx, Errno, Mode, Namespace, Pinned, Place, Policy, Result};
 
 use crate::clock::{CallClock, Clocks, HostClocks};
 use crate::exit::Exit;
@@ -21,9 +21,9 @@ use crate::wait::Interruption;
 #[derive(Clone, Debug)]
 pub struct FsContext {
     /// Where absolute paths start.
-    pub root: Place,
+    pub root: Pinned,
     /// Where relative paths of a POSIX process start.
-    pub cwd: Place,
+    pub cwd: Pinned,
     /// Taken off the mode of what is made (`umask(2)`).
     pub umask: Mode,
 }
@@ -362,7 +362,11 @@ impl ProcessBuilder {
         Ok(Process {
             pid: self.pid,
             namespace: self.namespace,
-            context: ArcSwap::from_pointee(FsContext { root, cwd, umask: self.umask }),
+            context: ArcSwap::from_pointee(FsContext {
+                root: root.into(),
+                cwd: cwd.into(),
+                umask: self.umask,
+            }),
             fds,
             credentials: self.credentials,
             policy: self.policy,

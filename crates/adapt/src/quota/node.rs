@@ -111,6 +111,10 @@ impl<F: Filesystem> Inode for QuotaNode<F> {
     fn kind(&self) -> FileType {
         self.inode.kind()
     }
+
+    fn pin(&self, held: bool) {
+        self.inode.pin(held);
+    }
 }
 
 impl<F: Filesystem> QuotaNode<F> {

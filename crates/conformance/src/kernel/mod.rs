@@ -11,6 +11,7 @@
 //! A user other than 0 keeps a saved uid of 0, to come back, and has no effective capability, so it is treated as
 //! any user is.
 
+mod remote;
 mod resolve;
 mod syscalls;
 mod system;
@@ -22,6 +23,8 @@ use vnode_core::{Errno, Result};
 
 use crate::subject::{Handle, Needs};
 
+pub use remote::Remote;
+pub(crate) use syscalls::tick;
 pub use system::Resolve;
 pub use system::openat2;
 

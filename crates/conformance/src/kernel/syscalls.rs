@@ -14,6 +14,21 @@ use crate::subject::{
     User, Whence, XattrHow,
 };
 
+/// Waits until the kernel gives a timestamp that it hasn't given yet.
+pub(crate) fn tick() {
+    let start = SystemTime::now();
+    let mut coarse = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        // SAFETY: the pointer is to a timespec.
+        unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut coarse) };
+        let since = Duration::new(coarse.tv_sec as u64, coarse.tv_nsec as u32);
+        if SystemTime::UNIX_EPOCH + since > start {
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
+}
+
 impl Subject for Kernel {
     fn name(&self) -> String {
         if self.is_privileged() { "the kernel".into() } else { "the kernel, unprivileged".into() }
@@ -36,17 +51,7 @@ impl Subject for Kernel {
     }
 
     fn tick(&mut self) {
-        let start = SystemTime::now();
-        let mut coarse = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        loop {
-            // SAFETY: the pointer is to a timespec.
-            unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut coarse) };
-            let since = Duration::new(coarse.tv_sec as u64, coarse.tv_nsec as u32);
-            if SystemTime::UNIX_EPOCH + since > start {
-                return;
-            }
-            std::thread::sleep(Duration::from_micros(500));
-        }
+        tick();
     }
 
     fn open_top(&mut self) -> Result<Handle> {

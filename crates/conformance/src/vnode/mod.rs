@@ -46,6 +46,8 @@ pub struct Vnode {
     cwd: Place,
     policy: Policy,
     lacks: Needs,
+    /// Timestamps are the kernel's.
+    by_kernel: bool,
     credentials: Credentials,
     umask: u32,
     clock: Ticking,
@@ -102,6 +104,7 @@ impl Vnode {
             root,
             policy: Policy::Posix,
             lacks: Needs::empty(),
+            by_kernel: false,
             credentials: Credentials::root(),
             umask: 0o022,
             clock,
@@ -113,6 +116,12 @@ impl Vnode {
     /// The same, over a filesystem that lacks something.
     pub fn lacking(mut self, lacks: Needs) -> Self {
         self.lacks = lacks;
+        self
+    }
+
+    /// The same, over a filesystem whose timestamps the kernel gives.
+    pub fn timed_by_the_kernel(mut self) -> Self {
+        self.by_kernel = true;
         self
     }
 

@@ -13,6 +13,7 @@ use vnode_core::{
 
 use super::process::{area, may, moved, walk_to_parent};
 use super::{Node as OpenKind, Open, Vnode, tree};
+use crate::kernel;
 use crate::subject::{
     Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target,
     User, Whence, XattrHow,
@@ -57,7 +58,11 @@ impl Subject for Vnode {
         Ok(())
     }
 
-    fn tick(&mut self) {}
+    fn tick(&mut self) {
+        if self.by_kernel {
+            kernel::tick();
+        }
+    }
 
     fn openat(&mut self, at: At<'_>, flags: OpenFlags, mode: u32) -> Result<Handle> {
         if flags.contains(OpenFlags::CREATE | OpenFlags::DIRECTORY) && !flags.contains(OpenFlags::PATH) {

@@ -9,7 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::{Access, File, NewKind};
 use crate::mount::Place;
 use crate::path::{NameBuf, VPath};
-use crate::walk::{self, Slot};
+use crate::walk::{self, Found, Slot};
 
 bitflags::bitflags! {
     /// The flags of `open(2)` that concern the filesystem.
@@ -87,13 +87,13 @@ impl Caller<'_> {
         let exclusive = flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
         let follow = if exclusive { Follow::No } else { Self::follow(flags) };
         if !flags.contains(OpenFlags::CREATE) {
-            return self.open_found(self.resolve(base, path, follow)?, how);
+            return self.open_found(self.find_to_open(base, path, follow, how)?, how);
         }
         for _ in 0..TRIES {
             match walk::resolve_or_slot(self, base, path, follow)? {
                 Slot::Found(_) if exclusive => return Err(Errno::EXIST),
                 Slot::Found(place) if place.kind().is_dir() => return Err(Errno::ISDIR),
-                Slot::Found(place) => return self.open_found(place, how),
+                Slot::Found(place) => return self.open_found(place.into(), how),
                 Slot::Missing { dir, name } => match self.open_new(dir, &name, how) {
                     // Somebody else made it between the walk and the creation: it is there now, maybe as a link.
                     Err(Errno::EXIST) if !exclusive => {}
@@ -116,8 +116,16 @@ impl Caller<'_> {
         Ok(Opened { place, node: OpenNode::Path, created: false })
     }
 
+    fn find_to_open(&self, base: &Place, path: VPath<'_>, follow: Follow, how: &OpenHow) -> Result<Found> {
+        // A directory is not opened, and without an access there is nothing to open for.
+        if how.access.is_empty() || how.flags.contains(OpenFlags::DIRECTORY) {
+            return Ok(self.resolve(base, path, follow)?.into());
+        }
+        walk::resolve_to_open(self, base, path, follow, how.access)
+    }
+
     /// Opens what is there (`do_open` and `may_open` in Linux).
-    fn open_found(&self, place: Place, how: &OpenHow) -> Result<Opened> {
+    fn open_found(&self, Found { place, opened }: Found, how: &OpenHow) -> Result<Opened> {
         let kind = place.kind();
         if how.flags.contains(OpenFlags::DIRECTORY) && !kind.is_dir() {
             return Err(Errno::NOTDIR);
@@ -137,7 +145,10 @@ impl Caller<'_> {
         may.set(May::READ, how.access.contains(Access::READ));
         may.set(May::WRITE, writes);
         if !may.is_empty() {
-            place.check(self.cx, may)?;
+            match &opened {
+                Some((attr, _)) => place.check_attr(self.cx, may, attr)?,
+                None => place.check(self.cx, may)?,
+            }
         }
         if how.access.contains(Access::WRITE) && regular {
             place.mount.want_write()?;
@@ -145,7 +156,10 @@ impl Caller<'_> {
         let node = match kind {
             FileType::Directory => OpenNode::Directory,
             FileType::Regular => {
-                let file = place.mount.filesystem().any().open(self.cx, &place.node, how.access)?;
+                let file = match opened {
+                    Some((_, file)) => file,
+                    None => place.mount.filesystem().any().open(self.cx, &place.node, how.access)?,
+                };
                 if truncate {
                     self.empty(&place)?;
                 }

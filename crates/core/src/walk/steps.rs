@@ -11,7 +11,7 @@ use crate::caller::{Caller, Follow, Policy};
 use crate::cx::{Capabilities, Cx};
 use crate::erase::Node;
 use crate::errno::{Errno, Result};
-use crate::fs::{Caps, LinkTarget};
+use crate::fs::{Access, Caps, LinkTarget};
 use crate::mount::{MountTable, Place};
 use crate::path::{Component, Name, VPath, next_component};
 use crate::rename_lock::RenameLock;
@@ -102,6 +102,8 @@ pub(super) struct Walk<'a, 't> {
     pub(super) must_be_dir: bool,
     /// What the filesystem said at the end of a run: the attributes looked for, or where a link leads.
     pub(super) found: Answer,
+    /// A regular file at the end may be opened at once, for this.
+    pub(super) opens: Option<Access>,
     sequence: u64,
     pub(super) held: Option<RwLockReadGuard<'a, ()>>,
 }
@@ -130,6 +132,7 @@ impl<'a, 't> Walk<'a, 't> {
             links: 0,
             must_be_dir: false,
             found: Answer::default(),
+            opens: None,
             sequence: base.mount.filesystem().renames().sequence(),
             held: None,
         })
@@ -265,9 +268,14 @@ impl<'a, 't> Walk<'a, 't> {
         if run.peek().is_none() {
             return Ok(Taken::None);
         }
-        let end =
-            self.caller.reading(&here.mount, |cx| fs.any().resolve_run(cx, &here.node, &mut run, want))?;
+        let opens =
+            self.opens.filter(|access| !access.contains(Access::WRITE) || here.mount.want_write().is_ok());
+        let end = self.caller.reading(&here.mount, |cx| match opens {
+            Some(access) => fs.any().open_run(cx, &here.node, &mut run, access),
+            None => fs.any().resolve_run(cx, &here.node, &mut run, want),
+        })?;
         let (position, took_last, next_end) = (run.position(), run.took_last(), run.next_end());
+        self.found.attr.iter_mut().for_each(|attr| fs.fill_dev(attr));
         match end {
             RunEnd::Untaken => return Ok(Taken::None),
             RunEnd::At(node) => {
@@ -277,7 +285,7 @@ impl<'a, 't> Walk<'a, 't> {
                     return Ok(Taken::Some);
                 }
             }
-            RunEnd::Answered => self.found.attr.iter_mut().for_each(|attr| fs.fill_dev(attr)),
+            RunEnd::Answered => {}
             RunEnd::Link(dir) => {
                 let (Some((end, last)), Some(target)) = (next_end, self.found.target.take()) else {
                     return Err(Errno::IO);

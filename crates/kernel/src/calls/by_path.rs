@@ -198,7 +198,9 @@ impl Process {
 fn open_file(caller: &Caller<'_>, opened: Opened, access: Access, status: FdFlags) -> Result<OpenFile> {
     let Opened { place, node, .. } = opened;
     match node {
-        OpenNode::File(file) => Ok(OpenFile::new(What::Regular { place, file }, access, status)),
+        OpenNode::File(file) => {
+            Ok(OpenFile::new(What::Regular { place: place.into(), file }, access, status))
+        }
         OpenNode::Directory => {
             // Who asked for no access to a directory may list it all the same, if its mode allows.
             let access = match access.is_empty()

@@ -1,0 +1,56 @@
+//! Every case, and random paths and sequences, on directories of the host.
+
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use vnode_conformance::differ::{paths, sequences};
+use vnode_conformance::host::{self, Calls};
+use vnode_conformance::kernel::Kernel;
+use vnode_conformance::subject::Subject;
+use vnode_conformance::suite;
+use vnode_conformance::vnode::Layout;
+
+/// What is compared at random takes so long, for each place.
+const TIME: Duration = Duration::from_secs(4);
+
+/// The same kind of filesystem as the oracle's.
+fn tmpfs() -> &'static Path {
+    Path::new("/dev/shm")
+}
+
+fn check(layout: Layout, calls: Calls) {
+    let cases = suite::cases().expect("case files");
+    let run = |kernel: &mut vnode_conformance::kernel::Remote| {
+        let mut subject = host::subject(tmpfs(), layout, calls).expect("a subject");
+        let report = suite::run(&mut subject, Some(kernel as &mut dyn Subject), &cases);
+        println!("{report}");
+        if kernel.is_privileged() {
+            let paths = paths::run(&mut subject, kernel, 1, TIME / 3).expect("a run");
+            assert_eq!(paths.difference, None);
+            let sequences = sequences::run(&mut subject, kernel, 1, TIME).expect("a run");
+            println!("{} lookups, {} sequences", paths.lookups, sequences.clean);
+            assert_eq!(sequences.difference, None);
+            assert!(paths.lookups >= 1000 && sequences.clean >= 5, "too little was compared");
+        }
+        report
+    };
+    let report = Kernel::beside(run).expect("an oracle");
+    assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
+}
+
+#[test]
+fn by_runs_at_the_root() {
+    check(Layout::Root, Calls::Runs);
+}
+
+#[test]
+fn by_single_names_at_a_sub_mount() {
+    check(Layout::SubMount, Calls::Single);
+}
+
+#[test]
+fn by_runs_at_a_bind_mount() {
+    check(Layout::Bind, Calls::Runs);
+}

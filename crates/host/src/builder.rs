@@ -1,0 +1,141 @@
+//! How a directory of the host is served.
+
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vnode_core::fs::Caps;
+use vnode_core::{Errno, FileType};
+
+use crate::host::Host;
+use crate::node::HostNode;
+use crate::pool::Pool;
+use crate::sys;
+
+/// A directory of the host that can't be served.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve the host directory {}: {errno}", path.display())]
+pub struct HostError {
+    /// The path on the host.
+    pub path: PathBuf,
+    /// `ENOENT`: it is missing. `ENOTDIR`: it is no directory. `EACCES`: it may not be searched.
+    pub errno: Errno,
+}
+
+/// How a directory of the host is served; see [`Host::builder`].
+#[derive(Clone, Debug, Default)]
+pub struct HostBuilder {
+    one_mount: bool,
+    set_id: bool,
+    devices: bool,
+    owners: bool,
+    stepwise: bool,
+    descriptors: Option<usize>,
+}
+
+impl HostBuilder {
+    /// Refuses what is on another mount of the host below the directory: `EXDEV`. Without this, mounts of the host are
+    /// part of the tree.
+    #[must_use]
+    pub fn one_mount(mut self, only: bool) -> Self {
+        self.one_mount = only;
+        self
+    }
+
+    /// Lets set-user-id be set, and set-group-id of what is no directory, and shows extended attributes other than
+    /// `user.*` and `trusted.*`. Without this it is `EPERM`, and a write takes those bits from a file whoever writes: what
+    /// a guest writes belongs to the user that the host's process runs as, and would run as that user for anybody.
+    #[must_use]
+    pub fn set_id(mut self, allowed: bool) -> Self {
+        self.set_id = allowed;
+        self
+    }
+
+    /// Lets device nodes be made on the host. They are never opened here, but anybody else may. Without this it is
+    /// `EPERM`.
+    #[must_use]
+    pub fn devices(mut self, allowed: bool) -> Self {
+        self.devices = allowed;
+        self
+    }
+
+    /// Gives what a guest makes to the guest's user and group, for which the process must be privileged (`CAP_CHOWN`).
+    /// Without this it belongs to the process's own.
+    #[must_use]
+    pub fn owners(mut self, kept: bool) -> Self {
+        self.owners = kept;
+        self
+    }
+
+    /// Finds each name by a call of its own, as where the kernel has no `openat2(2)` (before Linux 5.6).
+    #[must_use]
+    pub fn stepwise(mut self, stepwise: bool) -> Self {
+        self.stepwise = stepwise;
+        self
+    }
+
+    /// The most descriptors that are held at once. Without this, all directories that the process serves hold at most
+    /// three quarters of what it may have (`RLIMIT_NOFILE`).
+    #[must_use]
+    pub fn max_descriptors(mut self, most: usize) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// Opens the directory; links in its own path are followed.
+    ///
+    /// # Errors
+    /// `ENOENT`: it is missing. `ENOTDIR`: it is no directory. `EACCES`: it may not be searched. `EMFILE`.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Host, HostError> {
+        let path = path.as_ref();
+        self.try_open(path).map_err(|errno| HostError { path: path.to_owned(), errno })
+    }
+
+    fn try_open(self, path: &Path) -> vnode_core::Result<Host> {
+        let pool = self.descriptors.map_or_else(Pool::shared, Pool::of);
+        let descriptor = pool.open(|| sys::open_root(path.as_os_str().as_bytes()))?;
+        let stat = sys::stat(descriptor.as_fd())?;
+        // May it be searched?
+        sys::find(descriptor.as_fd(), b".")?;
+        let has_openat2 = !self.stepwise && sys::find_run(descriptor.as_fd(), b".", false).is_ok();
+        let mut caps = Caps::SYMLINKS
+            | Caps::HARDLINKS
+            | Caps::EXCHANGE
+            | Caps::XATTR
+            | Caps::BLOCKING
+            | Caps::RUNS
+            | Caps::SPECIAL;
+        caps.set(Caps::CASELESS, sys::folds_case(descriptor.as_fd()));
+        let root = HostNode::fixed(&pool, FileType::Directory, stat.id, descriptor);
+        Ok(Host {
+            root,
+            pool,
+            caps,
+            dev: stat.attr.dev,
+            has_openat2,
+            one_mount: self.one_mount,
+            set_id: self.set_id,
+            devices: self.devices,
+            owners: self.owners,
+            // Unknown, any bit may be taken.
+            umask: sys::process_umask().unwrap_or(0o777),
+            largest: sys::size_limit(),
+        })
+    }
+}
+
+impl Host {
+    /// Serves a directory of the host.
+    ///
+    /// # Errors
+    /// As [`HostBuilder::open`].
+    pub fn new(path: impl AsRef<Path>) -> Result<Arc<Self>, HostError> {
+        Host::builder().open(path).map(Arc::new)
+    }
+
+    /// Options for serving a directory of the host.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+}

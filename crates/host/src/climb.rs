@@ -1,0 +1,104 @@
+//! The way up: the directory above another, and its name there.
+//!
+//! What the host says is above a directory need not be below the root: the directory may have been moved out of it. So
+//! the directory above is taken only if a climb from it comes to the root. Each step of that is true when it is made.
+
+use core::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use vnode_core::fs::Inode;
+use vnode_core::{Cx, Errno, FileType, Name, NameBuf, Result};
+
+use crate::host::Host;
+use crate::node::HostNode;
+use crate::pool::Descriptor;
+use crate::sys::{self, Stat};
+
+/// The directory above one; the root's is the root.
+///
+/// # Errors
+/// `ENOENT`: that isn't below the root.
+pub(crate) fn parent(host: &Host, cx: &Cx<'_>, dir: &Arc<HostNode>) -> Result<Arc<HostNode>> {
+    let root = host.root.id();
+    if dir.id() == root {
+        return Ok(Arc::clone(&host.root));
+    }
+    let (above, stat) = above(host, dir)?;
+    if stat.id == root {
+        return Ok(Arc::clone(&host.root));
+    }
+    check_below_root(host, cx, &above, stat)?;
+    match dir.way() {
+        // The one that it was found from, which can be found again.
+        Some(way) if way.is_one() && way.from.id() == stat.id => Ok(Arc::clone(&way.from)),
+        _ => Ok(HostNode::fixed(&host.pool, FileType::Directory, stat.id, above)),
+    }
+}
+
+fn above(host: &Host, dir: &HostNode) -> Result<(Descriptor, Stat)> {
+    let held = dir.fd()?;
+    let above = host.pool.open(|| sys::find_above(held.as_fd()))?;
+    let stat = sys::stat(above.as_fd())?;
+    Ok((above, stat))
+}
+
+fn check_below_root(host: &Host, cx: &Cx<'_>, dir: &Descriptor, stat: Stat) -> Result<()> {
+    let root = host.root.id();
+    let mut here: Option<OwnedFd> = None;
+    let mut id = stat.id;
+    loop {
+        // As many steps as the tree is deep.
+        cx.check_canceled()?;
+        let above = sys::find_above(here.as_ref().map_or(dir.as_fd(), |here| here.as_fd()))?;
+        let stat = sys::stat(above.as_fd())?;
+        if stat.id == root {
+            return Ok(());
+        }
+        if stat.id == id {
+            // The host's own root, or that of a mount which isn't mounted any more.
+            return Err(Errno::NOENT);
+        }
+        (here, id) = (Some(above), stat.id);
+    }
+}
+
+/// The name of a directory in the one above it: the one that it was found by, if it is that still.
+///
+/// # Errors
+/// `ENOENT`: it was removed, or isn't below the root.
+pub(crate) fn name_of(host: &Host, cx: &Cx<'_>, dir: &Arc<HostNode>, out: &mut NameBuf) -> Result<()> {
+    if dir.id() == host.root.id() {
+        *out = NameBuf::new();
+        return Ok(());
+    }
+    let above = parent(host, cx, dir)?;
+    let held = above.fd()?;
+    let is_dir = |name: &[u8]| sys::stat_at(held.as_fd(), name).is_ok_and(|stat| stat.id == dir.id());
+    if let Some(way) = dir.way()
+        && is_dir(way.last_name())
+    {
+        *out = Name::new(way.last_name())?.into();
+        return Ok(());
+    }
+    let listing = host.pool.open(|| sys::open_directory(held.as_fd()))?;
+    let mut found = None;
+    let mut buffer = vec![core::mem::MaybeUninit::uninit(); 32_768];
+    loop {
+        cx.check_canceled()?;
+        let piece = sys::list(listing.as_fd(), &mut buffer, &mut |entry| {
+            if entry.kind.is_dir() && is_dir(entry.name) {
+                found = Some(entry.name.to_vec());
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        match piece {
+            sys::Piece::More => {}
+            sys::Piece::End => return Err(Errno::NOENT),
+            sys::Piece::Enough => break,
+        }
+    }
+    *out = Name::new(&found.ok_or(Errno::NOENT)?)?.into();
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The content of a regular file.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vnode_core::fs::{Allocate, File, SeekFor};
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Capabilities, Cx, Errno, Mode, Result, access};
+
+use crate::pool::Descriptor;
+use crate::sys;
+
+/// The content of a regular file of the host, opened.
+pub(crate) struct HostFile {
+    descriptor: Arc<Descriptor>,
+    /// Past this size the kernel would send the process a signal that ends it.
+    largest: u64,
+    set_id: SetId,
+    /// The descriptor's own position, which the end is told by.
+    position: Mutex<()>,
+}
+
+/// What a change of the content does to set-user-id and set-group-id.
+pub(crate) enum SetId {
+    /// There is none.
+    None,
+    /// It is taken, unless it was already.
+    Taken(AtomicBool),
+    /// It is taken unless the caller may keep it; the kernel looks at the process instead.
+    AsLinux,
+}
+
+impl HostFile {
+    pub(crate) fn new(descriptor: Arc<Descriptor>, largest: u64, set_id: SetId) -> Self {
+        HostFile { descriptor, largest, set_id, position: Mutex::new(()) }
+    }
+
+    /// What comes before a change of the content (`file_remove_privs` in Linux).
+    fn will_change(&self, cx: &Cx<'_>) -> Result<()> {
+        let fd = self.descriptor.as_fd();
+        let mode = match &self.set_id {
+            SetId::None => return Ok(()),
+            SetId::Taken(done) if done.swap(true, Ordering::Relaxed) => return Ok(()),
+            SetId::Taken(_) => Some(sys::stat(fd)?.attr.mode - (Mode::SETUID | Mode::SETGID)),
+            SetId::AsLinux if cx.credentials().has(Capabilities::FSETID) => return Ok(()),
+            SetId::AsLinux => access::mode_after_write(cx, &sys::stat(fd)?.attr),
+        };
+        mode.map_or(Ok(()), |mode| sys::set_mode(fd, mode))
+    }
+
+    /// The part of a write at an offset that the process may write.
+    fn allowed(&self, offset: u64, len: usize) -> Result<usize> {
+        if self.largest == u64::MAX || len == 0 {
+            return Ok(len);
+        }
+        match self.largest.checked_sub(offset) {
+            None | Some(0) => Err(Errno::FBIG),
+            Some(room) => Ok(usize::try_from(room).map_or(len, |room| len.min(room))),
+        }
+    }
+
+    fn end(&self) -> Result<u64> {
+        sys::seek_end(self.descriptor.as_fd())
+    }
+}
+
+impl File for HostFile {
+    fn read_at(&self, cx: &Cx<'_>, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
+        let mut done = 0;
+        // Again for more segments than the kernel takes at once only: short is at the end.
+        loop {
+            let wanted = sys::first_call(into.segments());
+            let count = sys::read(self.descriptor.as_fd(), offset + done as u64, into)?;
+            done += count;
+            if count < wanted || into.remaining() == 0 {
+                return Ok(done);
+            }
+            cx.check_canceled()?;
+        }
+    }
+
+    fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+        if from.remaining() > 0 {
+            self.will_change(cx)?;
+        }
+        let mut done = 0;
+        loop {
+            let at = offset + done as u64;
+            let mut part = from.first(self.allowed(at, from.remaining())?);
+            let wanted = sys::first_call(part.segments());
+            let written = sys::write(self.descriptor.as_fd(), at, &mut part);
+            let count = match written {
+                Err(_) if done > 0 => return Ok(done),
+                written => written?,
+            };
+            from.advance(count);
+            done += count;
+            if count < wanted || from.remaining() == 0 || self.allowed(offset + done as u64, 1).is_err() {
+                return Ok(done);
+            }
+            cx.check_canceled()?;
+        }
+    }
+
+    fn append(&self, cx: &Cx<'_>, from: &mut Source<'_>) -> Result<(usize, u64)> {
+        let _position = self.position.lock();
+        if from.remaining() == 0 {
+            return Ok((0, self.end()?));
+        }
+        self.will_change(cx)?;
+        let len = if self.largest == u64::MAX {
+            from.remaining()
+        } else {
+            self.allowed(self.end()?, from.remaining())?
+        };
+        let mut part = from.first(len);
+        let count = sys::append(self.descriptor.as_fd(), &mut part)?;
+        from.advance(count);
+        Ok((count, sys::position(self.descriptor.as_fd())?))
+    }
+
+    fn set_len(&self, cx: &Cx<'_>, len: u64) -> Result<()> {
+        if len > self.largest {
+            return Err(Errno::FBIG);
+        }
+        self.will_change(cx)?;
+        sys::set_len(self.descriptor.as_fd(), len)
+    }
+
+    fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
+        let grows = matches!(how, Allocate::Extend | Allocate::ZeroRange);
+        if grows && offset.saturating_add(len) > self.largest {
+            return Err(Errno::FBIG);
+        }
+        self.will_change(cx)?;
+        sys::allocate(self.descriptor.as_fd(), how, offset, len)
+    }
+
+    fn seek_data_or_hole(&self, _: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {
+        let _position = self.position.lock();
+        sys::seek_data_or_hole(self.descriptor.as_fd(), what, offset)
+    }
+
+    fn sync(&self, _: &Cx<'_>, data_only: bool) -> Result<()> {
+        sys::sync(self.descriptor.as_fd(), data_only)
+    }
+}

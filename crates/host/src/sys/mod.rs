@@ -1,0 +1,32 @@
+//! The host's system calls, each relative to a descriptor and by one name, or by several with no link among them.
+//!
+//! Nothing else in the crate calls the host. No call takes a path that a link could lead elsewhere: a name is one
+//! component, never `.` or `..`, and is never followed.
+
+mod attributes;
+mod content;
+mod directory;
+mod names;
+mod procfs;
+mod raw;
+mod xattr;
+
+pub(crate) use attributes::{
+    Stat, filesystem, folds_case, set_mode, set_owner, set_times, stat, stat_at, truncate,
+};
+pub(crate) use content::{allocate, position, seek_data_or_hole, seek_end, set_len, size_limit};
+pub(crate) use directory::{Piece, list, open_directory, seek};
+pub(crate) use names::{
+    create, create_file, descriptor_limit, find, find_above, find_run, link, open_content, open_root,
+    read_link, read_link_at, remove, rename, sync,
+};
+pub(crate) use procfs::{process_umask, reopen};
+pub(crate) use raw::{append, first_call, read, write};
+pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
+
+use vnode_core::Errno;
+
+/// An error of the host as ours.
+pub(crate) fn errno(error: rustix::io::Errno) -> Errno {
+    u16::try_from(error.raw_os_error()).ok().and_then(Errno::from_raw).unwrap_or(Errno::IO)
+}

@@ -1,0 +1,112 @@
+//! The calls that rustix has not, or only for memory that nobody else writes.
+#![allow(unsafe_code)]
+
+use core::ffi::c_int;
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use smallvec::SmallVec;
+use vnode_core::io::{Segment, Sink, Source};
+use vnode_core::{Errno, Result};
+
+/// Segments that one call takes (`IOV_MAX`).
+const SEGMENTS: usize = 1024;
+
+type Vectors = SmallVec<[libc::iovec; 4]>;
+
+fn vectors(segments: impl Iterator<Item = Segment>) -> Vectors {
+    let vector = |segment: Segment| libc::iovec { iov_base: segment.as_ptr().cast(), iov_len: segment.len() };
+    segments.take(SEGMENTS).map(vector).collect()
+}
+
+/// The bytes that one call is given of some segments: no more than the kernel moves at once (`MAX_RW_COUNT`).
+pub(crate) fn first_call(segments: impl Iterator<Item = Segment>) -> usize {
+    const MOST: usize = 0x7fff_f000;
+    let given = segments.take(SEGMENTS).fold(0usize, |sum, segment| sum.saturating_add(segment.len()));
+    given.min(MOST)
+}
+
+/// The host's answer to a call, made again when a signal interrupted it.
+fn asked(call: impl Fn() -> libc::ssize_t) -> Result<usize> {
+    loop {
+        if let Ok(count) = usize::try_from(call()) {
+            return Ok(count);
+        }
+        match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EINTR) => {}
+            error => return Err(as_errno(error)),
+        }
+    }
+}
+
+fn as_errno(error: Option<c_int>) -> Errno {
+    error.and_then(|error| u16::try_from(error).ok()).and_then(Errno::from_raw).unwrap_or(Errno::IO)
+}
+
+/// An offset as the host takes it; those of the contract fit.
+fn offset_of(offset: u64) -> Result<libc::off64_t> {
+    libc::off64_t::try_from(offset).map_err(|_| Errno::INVAL)
+}
+
+/// Reads at an offset, once: as much as there is, or as the host gives at once.
+pub(crate) fn read(file: BorrowedFd<'_>, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
+    let (fd, offset) = (file.as_raw_fd(), offset_of(offset)?);
+    let vectors = vectors(into.segments());
+    let count = match &vectors[..] {
+        // A read of nothing is one for the access time.
+        // SAFETY: no byte is written.
+        [] => asked(|| unsafe { libc::pread64(fd, core::ptr::dangling_mut(), 0, offset) })?,
+        // SAFETY: the vector is a segment of the sink, whose maker vouches that it is writable memory and used by no
+        // reference; the kernel writes no more than its length.
+        [one] => asked(|| unsafe { libc::pread64(fd, one.iov_base, one.iov_len, offset) })?,
+        // SAFETY: as above for each vector; `vectors` has as many as are counted, at most `IOV_MAX`.
+        all => asked(|| unsafe { libc::preadv64(fd, all.as_ptr(), all.len() as c_int, offset) })?,
+    };
+    into.advance(count);
+    Ok(count)
+}
+
+/// Writes at an offset, once.
+pub(crate) fn write(file: BorrowedFd<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+    let (fd, offset) = (file.as_raw_fd(), offset_of(offset)?);
+    let vectors = vectors(from.segments());
+    let count = match &vectors[..] {
+        [] => return Ok(0),
+        // SAFETY: the vector is a segment of the source, whose maker vouches that it is readable memory; the kernel
+        // reads no more than its length.
+        [one] => asked(|| unsafe { libc::pwrite64(fd, one.iov_base, one.iov_len, offset) })?,
+        // SAFETY: as above for each vector; `vectors` has as many as are counted, at most `IOV_MAX`.
+        all => asked(|| unsafe { libc::pwritev64(fd, all.as_ptr(), all.len() as c_int, offset) })?,
+    };
+    from.advance(count);
+    Ok(count)
+}
+
+/// Writes at the end, once, whoever else writes there; the descriptor's own position is behind what was written.
+pub(crate) fn append(file: BorrowedFd<'_>, from: &mut Source<'_>) -> Result<usize> {
+    let fd = file.as_raw_fd();
+    let vectors = vectors(from.segments());
+    if vectors.is_empty() {
+        return Ok(0);
+    }
+    let len = vectors.len() as c_int;
+    // SAFETY: the vectors are segments of the source, as in `write`, as many as are counted, at most `IOV_MAX`.
+    let count = asked(|| unsafe { libc::pwritev2(fd, vectors.as_ptr(), len, -1, libc::RWF_APPEND) })?;
+    from.advance(count);
+    Ok(count)
+}
+
+/// `fchmodat2(2)` of what a descriptor stands for.
+pub(super) fn set_mode(inode: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    let fd = inode.as_raw_fd();
+    // SAFETY: the path is a string with its end, and empty; the call changes no memory of ours.
+    let call = || unsafe { libc::syscall(libc::SYS_fchmodat2, fd, c"".as_ptr(), mode, libc::AT_EMPTY_PATH) };
+    asked(|| call() as libc::ssize_t).map(drop)
+}
+
+/// `truncate(2)`.
+pub(super) fn truncate(path: &str, len: u64) -> Result<()> {
+    let (path, len) = (CString::new(path).map_err(|_| Errno::INVAL)?, offset_of(len)?);
+    // SAFETY: the path is a string with its end; the call changes no memory of ours.
+    asked(|| unsafe { libc::truncate64(path.as_ptr(), len) } as libc::ssize_t).map(drop)
+}
