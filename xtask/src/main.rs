@@ -37,7 +37,7 @@ cargo xtask tidy               Check the rules of the architecture, the sources 
 cargo xtask real [--release] [python] [esbuild] [sqlite]
                                Run programs that others wrote on vnode and compare them with the kernel.
 cargo xtask diff [--minutes N] Apply random operations to vnode and to the kernel; compare.
-cargo xtask bench [--check] [--json] [--rounds N] [--percent P] [--vnode PATH] [OPERATION...]
+cargo xtask bench [--host] [--check] [--json] [--rounds N] [--percent P] [--vnode PATH] [OPERATION...]
                                Measure what calls cost a guest, against the same program on the kernel's tmpfs.
 cargo xtask instructions [--check] [--bless] [OPERATION...]
                                Count the instructions of calls under callgrind; compare with benches/instructions.txt.

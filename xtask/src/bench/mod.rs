@@ -5,10 +5,12 @@
 //! the machine does meets both. An operation's ratio is the median of its rounds' ratios. What the calls gave must
 //! be the same everywhere, or there is no result.
 //!
-//! Besides, two threads in directories of their own are compared with one ([`threads`]).
+//! Besides, two threads in directories of their own are compared with one ([`threads`]). With `--host` the guest works on
+//! a directory of the same tmpfs.
 
 mod report;
 mod runners;
+mod targets;
 mod threads;
 
 use crate::process;
@@ -17,29 +19,8 @@ use report::Report;
 use runners::Runner;
 use std::io::Write as _;
 use std::path::PathBuf;
-
-/// A kind of operation, with the ratio that each of its operations stays under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Metadata,
-    SmallIo,
-    Sequential,
-}
-
-impl Kind {
-    pub(crate) const fn target(self) -> f64 {
-        match self {
-            Kind::Metadata | Kind::SmallIo => 0.5,
-            Kind::Sequential => 0.6,
-        }
-    }
-}
-
-/// What the geometric mean of all operations stays under.
-pub(crate) const MEAN_TARGET: f64 = 0.35;
-
-/// How many times the operations of one thread two make, at least, in directories of their own.
-pub(crate) const THREADS_TARGET: f64 = 1.8;
+pub(crate) use targets::Kind;
+use targets::Over;
 
 /// The operations of `guests/src/bench.c`.
 pub(crate) const OPERATIONS: &[(&str, Kind)] = &[
@@ -69,13 +50,15 @@ struct Options {
     percent: u32,
     json: bool,
     check: bool,
+    over: Over,
     vnode: Option<PathBuf>,
     only: Vec<String>,
 }
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--rounds N] [--percent P] [--check] [--json] [--vnode PATH] [OPERATION...]
+usage: cargo xtask bench [--host] [--rounds N] [--percent P] [--check] [--json] [--vnode PATH] [OPERATION...]
 
+  --host        The guest works on a directory of the host (tmpfs), not in memory.
   --rounds N    Rounds, of which each ratio is the median (9).
   --percent P   Repetitions in a round, in percent of the usual number (100).
   --check       Fail if a ratio is over its target.
@@ -84,8 +67,15 @@ usage: cargo xtask bench [--rounds N] [--percent P] [--check] [--json] [--vnode 
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self> {
-        let mut options =
-            Options { rounds: 9, percent: 100, json: false, check: false, vnode: None, only: Vec::new() };
+        let mut options = Options {
+            rounds: 9,
+            percent: 100,
+            json: false,
+            check: false,
+            over: Over::Memory,
+            vnode: None,
+            only: Vec::new(),
+        };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut number = || -> Result<u32> {
@@ -97,6 +87,7 @@ impl Options {
                 "--percent" => options.percent = number()?,
                 "--json" => options.json = true,
                 "--check" => options.check = true,
+                "--host" => options.over = Over::Host,
                 "--vnode" => {
                     options.vnode = Some(words.next().map(PathBuf::from).context(USAGE)?);
                 }
@@ -122,9 +113,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         None => built_vnode()?,
     };
     let scratch = runners::Scratch::new()?;
-    let runners = runners::all(&vnode, &scratch)?;
+    let runners = runners::all(&vnode, &scratch, options.over)?;
     let mut report = measure(&runners, &options)?;
-    if options.only.is_empty() {
+    if options.only.is_empty() && options.over == Over::Memory {
         report.two_threads = threads::gain(options.rounds)?;
     }
     let printed = if options.json { report.json()? + "\n" } else { report.table() };
@@ -146,7 +137,8 @@ pub(crate) fn built_vnode() -> Result<PathBuf> {
 /// Runs every operation on every runner, in turn, and round after round.
 fn measure(runners: &[Runner], options: &Options) -> Result<Report> {
     let wanted: Vec<_> = OPERATIONS.iter().copied().filter(|(name, _)| options.wants(name)).collect();
-    let mut report = Report::new(runners.iter().map(|runner| runner.name.clone()).collect(), &wanted);
+    let mut report =
+        Report::new(runners.iter().map(|runner| runner.name.clone()).collect(), &wanted, options.over);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     for round in 1..=options.rounds {
         for (row, &(operation, kind)) in wanted.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What was measured, and how it is shown.
 
-use super::{Kind, MEAN_TARGET, THREADS_TARGET};
+use super::targets::{Kind, Over, THREADS_TARGET};
 use anyhow::Result;
 use std::fmt::Write;
 
@@ -16,6 +16,7 @@ pub(super) struct Report {
     runners: Vec<String>,
     rows: Vec<Row>,
     failures: Vec<String>,
+    over: Over,
     /// How many times the operations of one thread two make, on a machine with two processors.
     pub(super) two_threads: Option<f64>,
 }
@@ -29,14 +30,14 @@ struct Ratio {
 }
 
 impl Report {
-    pub(super) fn new(runners: Vec<String>, operations: &[(&'static str, Kind)]) -> Self {
+    pub(super) fn new(runners: Vec<String>, operations: &[(&'static str, Kind)], over: Over) -> Self {
         let row = |&(operation, kind): &(&'static str, Kind)| Row {
             operation,
             kind,
             samples: vec![Vec::new(); runners.len()],
         };
         let rows = operations.iter().map(row).collect();
-        Report { runners, rows, failures: Vec::new(), two_threads: None }
+        Report { runners, rows, failures: Vec::new(), over, two_threads: None }
     }
 
     pub(super) fn add(&mut self, row: usize, column: usize, nanoseconds: f64) {
@@ -78,12 +79,14 @@ impl Report {
     pub(super) fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
         for row in &self.rows {
-            if let Some(ratio) = self.ratio(row, 1).filter(|ratio| ratio.median >= row.kind.target()) {
-                missed.push(format!("{} {:.2} (target {})", row.operation, ratio.median, row.kind.target()));
+            let ratio = self.ratio(row, 1).zip(self.over.target(row.operation, row.kind));
+            if let Some((ratio, target)) = ratio.filter(|(ratio, target)| ratio.median >= *target) {
+                missed.push(format!("{} {:.2} (target {target})", row.operation, ratio.median));
             }
         }
-        if let Some(mean) = self.mean(1).filter(|&mean| mean >= MEAN_TARGET) {
-            missed.push(format!("geometric mean {mean:.2} (target {MEAN_TARGET})"));
+        let mean = self.mean(1).zip(self.over.mean_target());
+        if let Some((mean, target)) = mean.filter(|(mean, target)| mean >= target) {
+            missed.push(format!("geometric mean {mean:.2} (target {target})"));
         }
         if let Some(gain) = self.two_threads.filter(|&gain| gain < THREADS_TARGET) {
             missed.push(format!("two threads {gain:.2} (target {THREADS_TARGET})"));
@@ -147,7 +150,7 @@ impl Report {
             });
             serde_json::json!({
                 "operation": row.operation,
-                "target": row.kind.target(),
+                "target": self.over.target(row.operation, row.kind),
                 "runners": runners.collect::<serde_json::Map<_, _>>(),
             })
         });
@@ -159,7 +162,7 @@ impl Report {
         Ok(serde_json::to_string_pretty(&serde_json::json!({
             "operations": rows.collect::<Vec<_>>(),
             "geometric_mean": means.collect::<serde_json::Map<_, _>>(),
-            "mean_target": MEAN_TARGET,
+            "mean_target": self.over.mean_target(),
             "two_threads": self.two_threads,
             "missed": self.missed(),
             "failures": self.failures,
@@ -189,6 +192,7 @@ mod tests {
         let mut report = Report::new(
             vec!["native".to_owned(), "vnode".to_owned(), "other".to_owned()],
             &[("fstat", Kind::Metadata), ("read-64m", Kind::Sequential)],
+            Over::Memory,
         );
         for (native, own) in [(100.0, 20.0), (200.0, 60.0), (100.0, 40.0)] {
             report.add(0, 0, native);

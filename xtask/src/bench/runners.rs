@@ -1,5 +1,6 @@
 //! What runs the benchmark program: natively, on vnode, and on other runtimes that are found.
 
+use super::targets::Over;
 use crate::process;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -70,19 +71,20 @@ impl Runner {
 }
 
 /// The native twin, vnode, and the others, in this order.
-pub(super) fn all(vnode: &Path, scratch: &Scratch) -> Result<Vec<Runner>> {
+pub(super) fn all(vnode: &Path, scratch: &Scratch, over: Over) -> Result<Vec<Runner>> {
     let module = process::root().join("guests/built/bench.wasm");
+    let mut before: Vec<OsString> = vec!["run".into()];
+    if over == Over::Host {
+        before.extend(["--dir".into(), joined(&scratch.dir("vnode")?, "::", Path::new(GUEST_DIR))]);
+    }
+    before.extend([module.clone().into(), GUEST_DIR.into()]);
     let mut runners = vec![
         Runner {
             name: "native".to_owned(),
             program: native(scratch)?,
             before: vec![scratch.dir("native")?.into()],
         },
-        Runner {
-            name: "vnode".to_owned(),
-            program: vnode.to_path_buf(),
-            before: vec!["run".into(), module.clone().into(), GUEST_DIR.into()],
-        },
+        Runner { name: "vnode".to_owned(), program: vnode.to_path_buf(), before },
     ];
     // The first run compiles the module, the others find it in the cache.
     for runner in &runners {
@@ -106,15 +108,16 @@ fn native(scratch: &Scratch) -> Result<PathBuf> {
     Ok(program)
 }
 
+fn joined(first: &Path, between: &str, second: &Path) -> OsString {
+    let mut word = first.as_os_str().to_owned();
+    word.push(between);
+    word.push(second);
+    word
+}
+
 /// Another runtime, on a directory of the kernel's tmpfs: it has no filesystem of its own.
 fn other(name: &str, module: &Path, scratch: &Scratch) -> Result<Runner> {
     let host = scratch.dir(name)?;
-    let joined = |first: &Path, between: &str, second: &Path| {
-        let mut word = first.as_os_str().to_owned();
-        word.push(between);
-        word.push(second);
-        word
-    };
     let guest = Path::new(GUEST_DIR);
     let before: Vec<OsString> = match name {
         "wasmtime" => {
