@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use vnode_conformance::differ::{paths, sequences};
 use vnode_conformance::host::{self, Calls};
-use vnode_conformance::kernel::Kernel;
+use vnode_conformance::kernel::{Kernel, Remote};
 use vnode_conformance::subject::Subject;
 use vnode_conformance::suite;
 use vnode_conformance::vnode::Layout;
 
 /// What is compared at random takes so long, for each place.
 const TIME: Duration = Duration::from_secs(4);
+
+/// In the environment: every so many cases are tried on another filesystem than tmpfs, where all take minutes.
+const EVERY: &str = "VNODE_TEST_EVERY";
 
 /// The same kind of filesystem as the oracle's.
 fn tmpfs() -> &'static Path {
@@ -22,7 +25,7 @@ fn tmpfs() -> &'static Path {
 
 fn check(layout: Layout, calls: Calls) {
     let cases = suite::cases().expect("case files");
-    let run = |kernel: &mut vnode_conformance::kernel::Remote| {
+    let run = |kernel: &mut Remote| {
         let mut subject = host::subject(tmpfs(), layout, calls).expect("a subject");
         let report = suite::run(&mut subject, Some(kernel as &mut dyn Subject), &cases);
         println!("{report}");
@@ -53,4 +56,30 @@ fn by_single_names_at_a_sub_mount() {
 #[test]
 fn by_runs_at_a_bind_mount() {
     check(Layout::Bind, Calls::Runs);
+}
+
+/// On the filesystem that programs are built on, whatever it is: not all that the cases say of tmpfs is so there.
+#[test]
+fn on_another_filesystem() {
+    let within = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let all = suite::cases().expect("case files");
+    let count = all.len();
+    let every = std::env::var(EVERY).ok().and_then(|every| every.parse().ok()).unwrap_or(12);
+    let run = |kernel: &mut Remote| {
+        if !kernel.is_privileged() {
+            println!("skipped: a root on another filesystem takes a privileged user");
+            return;
+        }
+        let some = all.into_iter().step_by(every).collect();
+        let cases = suite::passed_by(kernel, some);
+        println!("the kernel passes {} of {} cases there", cases.len(), count.div_ceil(every));
+        assert!(cases.len() * every * 10 > count * 9, "too few cases are left");
+        for (layout, calls) in [(Layout::Root, Calls::Runs), (Layout::SubMount, Calls::Single)] {
+            let mut subject = host::subject(within, layout, calls).expect("a subject");
+            let report = suite::run(&mut subject, Some(kernel as &mut dyn Subject), &cases);
+            println!("{report}");
+            assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
+        }
+    };
+    Kernel::beside_within(Some(within), run).expect("an oracle");
 }

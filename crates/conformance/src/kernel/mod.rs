@@ -37,8 +37,16 @@ pub struct Kernel {
 /// Where the tests' files are.
 enum Place {
     /// A tmpfs mounted at `point` and made the root; `outside` is an open descriptor of the real root.
-    Chroot { outside: Handle, point: PathBuf, mounted: bool },
+    Chroot { outside: Handle, point: PathBuf, mounted: bool, fresh: Fresh },
     /// A plain directory.
+    Directory(PathBuf),
+}
+
+/// What is mounted as an empty root.
+enum Fresh {
+    /// A tmpfs.
+    Tmpfs,
+    /// A directory of some other filesystem, emptied each time.
     Directory(PathBuf),
 }
 
@@ -51,8 +59,16 @@ impl Kernel {
     /// # Panics
     /// When `work` does.
     pub fn on_thread<T: Send>(work: impl FnOnce(&mut Kernel) -> T + Send) -> std::result::Result<T, String> {
+        Kernel::on_thread_within(None, work)
+    }
+
+    /// The same, on the filesystem that the directory `within` is in; on a tmpfs if there is none.
+    fn on_thread_within<T: Send>(
+        within: Option<&Path>,
+        work: impl FnOnce(&mut Kernel) -> T + Send,
+    ) -> std::result::Result<T, String> {
         let run = || {
-            let mut kernel = Kernel::enter()?;
+            let mut kernel = Kernel::enter(within)?;
             Ok(work(&mut kernel))
         };
         std::thread::scope(|scope| match scope.spawn(run).join() {
@@ -61,30 +77,34 @@ impl Kernel {
         })
     }
 
-    fn enter() -> std::result::Result<Kernel, String> {
+    fn enter(within: Option<&Path>) -> std::result::Result<Kernel, String> {
         let describe = |what: &'static str| move |errno| format!("{what}: {errno:?}");
         system::own_descriptors_and_directories().map_err(describe("unshare(CLONE_FS | CLONE_FILES)"))?;
-        let place = match Kernel::private_root() {
+        let fresh = match within {
+            Some(within) => Fresh::Directory(Kernel::new_directory(within)?),
+            None => Fresh::Tmpfs,
+        };
+        let place = match Kernel::private_root(fresh) {
             Ok(place) => place,
-            Err(_) => Kernel::directory()?,
+            Err(_) => Place::Directory(Kernel::new_directory(Path::new("/dev/shm"))?),
         };
         let mut kernel = Kernel { place, open: Vec::new() };
         kernel.fresh_root().map_err(describe("a fresh root"))?;
         Ok(kernel)
     }
 
-    fn private_root() -> Result<Place> {
+    fn private_root(fresh: Fresh) -> Result<Place> {
         system::own_mounts()?;
         let outside = system::open_root()?;
-        Ok(Place::Chroot { outside, point: std::env::temp_dir(), mounted: false })
+        Ok(Place::Chroot { outside, point: std::env::temp_dir(), mounted: false, fresh })
     }
 
-    fn directory() -> std::result::Result<Place, String> {
+    fn new_directory(within: &Path) -> std::result::Result<PathBuf, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("/dev/shm/vnode-conformance-{}-{number}", std::process::id()));
+        let path = within.join(format!("vnode-conformance-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Place::Directory(path))
+        Ok(path)
     }
 
     /// Whether the kernel gave a root, mounts and users of its own; if so, no case may be skipped.
@@ -116,13 +136,16 @@ impl Kernel {
     fn fresh_root(&mut self) -> Result<()> {
         self.close_all();
         match &mut self.place {
-            Place::Chroot { outside, point, mounted } => {
+            Place::Chroot { outside, point, mounted, fresh } => {
                 system::set_root_user()?;
                 system::chroot_to(*outside)?;
                 if *mounted {
                     system::detach(point)?;
                 }
-                system::mount_tmpfs(point, "mode=755")?;
+                match fresh {
+                    Fresh::Tmpfs => system::mount_tmpfs(point, "mode=755")?,
+                    Fresh::Directory(path) => system::mount_emptied(path, point)?,
+                }
                 *mounted = true;
                 system::enter_root(point)
             }
@@ -138,7 +161,13 @@ impl Drop for Kernel {
     fn drop(&mut self) {
         match &self.place {
             // The mounts go with the thread's namespace.
-            Place::Chroot { .. } => {}
+            Place::Chroot { fresh: Fresh::Tmpfs, .. } => {}
+            Place::Chroot { outside, fresh: Fresh::Directory(path), .. } => {
+                let _ = system::set_root_user();
+                if system::chroot_to(*outside).is_ok() {
+                    let _ = std::fs::remove_dir_all(path);
+                }
+            }
             Place::Directory(path) => {
                 let _ = system::empty_directory(path);
                 let _ = std::fs::remove_dir(path);

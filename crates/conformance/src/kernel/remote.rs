@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code, reason = "work that borrows is handed to another thread, which is waited for")]
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use vnode_core::{Attr, Result, SetTime, StatFs};
@@ -37,9 +38,24 @@ impl Kernel {
     /// # Panics
     /// When `work` does.
     pub fn beside<T>(work: impl FnOnce(&mut Remote) -> T) -> std::result::Result<T, String> {
+        Kernel::beside_within(None, work)
+    }
+
+    /// The same, on the filesystem that the directory `within` is in.
+    ///
+    /// # Errors
+    /// As [`Kernel::on_thread`].
+    ///
+    /// # Panics
+    /// When `work` does.
+    pub fn beside_within<T>(
+        within: Option<&Path>,
+        work: impl FnOnce(&mut Remote) -> T,
+    ) -> std::result::Result<T, String> {
         let (sender, receiver) = channel();
         std::thread::scope(|scope| {
-            let thread = scope.spawn(move || Kernel::on_thread(move |kernel| serve(kernel, receiver)));
+            let thread =
+                scope.spawn(move || Kernel::on_thread_within(within, move |kernel| serve(kernel, receiver)));
             let mut remote = Remote { work: sender };
             // No private root could be had: the thread ended, and will say why.
             let lives = remote.lives();

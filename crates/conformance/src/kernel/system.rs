@@ -101,6 +101,14 @@ pub(super) fn mount_tmpfs(point: &Path, options: &str) -> Result<()> {
     mount(c"tmpfs", &c_path(point)?, Some(c"tmpfs"), 0, Some(&c_text(options.as_bytes())?))
 }
 
+/// Mounts a directory, made anew, at `point`.
+pub(super) fn mount_emptied(path: &Path, point: &Path) -> Result<()> {
+    let made = std::fs::remove_dir_all(path).and_then(|()| std::fs::create_dir(path));
+    made.map_err(|_| Errno::IO)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).map_err(|_| Errno::IO)?;
+    mount(&c_path(path)?, &c_path(point)?, None, libc::MS_BIND, None)
+}
+
 /// Makes the filesystem that is mounted at `point` read-only, and with it all its mounts.
 pub(super) fn remount_read_only(point: &Path) -> Result<()> {
     mount(c"none", &c_path(point)?, None, libc::MS_REMOUNT | libc::MS_RDONLY, None)
