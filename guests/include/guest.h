@@ -196,10 +196,10 @@ static inline void list(const char *path)
 }
 
 /*
- * Takes the scratch directory from the arguments. A native run is told by GUEST_ROOT which directory to
- * be confined to, so that absolute links mean the same to it as to the guest, whose root is its own.
+ * A native run is told by GUEST_ROOT which directory to be confined to, so that absolute links mean the same to it as
+ * to the guest, whose root is its own.
  */
-static inline void enter(int argc, char **argv)
+static inline void confine(void)
 {
 #ifndef __wasm__
     const char *root = getenv("GUEST_ROOT");
@@ -210,6 +210,12 @@ static inline void enter(int argc, char **argv)
     }
     umask(022);
 #endif
+}
+
+/* Takes the scratch directory from the arguments. */
+static inline void enter(int argc, char **argv)
+{
+    confine();
     if (argc > 1)
         scratch = argv[1];
     if (mkdir(scratch, 0777) == -1 && errno != EEXIST)

@@ -11,7 +11,7 @@ use clap::{
     ValueEnum,
 };
 
-use crate::mounts::{self, GuestPath, KINDS, KindRow, Mount};
+use crate::mounts::{self, Form, GuestPath, KINDS, Mount, SHORTS, ShortRow};
 use crate::quantity;
 
 const FILES: &str = "Files";
@@ -239,9 +239,6 @@ fn with_suggestion(mut error: clap::Error) -> clap::Error {
 
 /// Options that are decided on and not served yet, with what to do instead.
 const TO_COME: &[(&str, &str, &str)] = &[
-    ("dir", "HOST[::GUEST]", INSTEAD_OF_HOST),
-    ("volume", "HOST:GUEST", INSTEAD_OF_HOST),
-    ("mapdir", "GUEST:HOST", INSTEAD_OF_HOST),
     (
         "overlay",
         "HOST::GUEST",
@@ -252,9 +249,6 @@ const TO_COME: &[(&str, &str, &str)] = &[
     ("max-processes", "COUNT", "a guest has one process until WASIX is served"),
 ];
 
-const INSTEAD_OF_HOST: &str =
-    "host directories can't be mounted yet; --copy HOST::GUEST reads one into memory, and nothing goes back";
-
 /// An option that only says that it is not there.
 fn to_come(&(name, value, instead): &(&'static str, &'static str, &'static str)) -> Arg {
     let parser = OsStringValueParser::new().try_map(move |_| Err::<OsString, &str>(instead));
@@ -263,7 +257,7 @@ fn to_come(&(name, value, instead): &(&'static str, &'static str, &'static str))
 
 /// The mount options, made from the table.
 fn mount_args() -> Vec<Arg> {
-    let mut args: Vec<Arg> = KINDS.iter().map(short_form).collect();
+    let mut args: Vec<Arg> = SHORTS.iter().map(short_form).collect();
     args.push(
         mount_arg("mount", FullForm)
             .value_name("type=KIND,...")
@@ -274,17 +268,16 @@ fn mount_args() -> Vec<Arg> {
     args.into_iter().enumerate().map(|(order, arg)| arg.display_order(order)).collect()
 }
 
-fn short_form(row: &'static KindRow) -> Arg {
-    let kind = row.kind;
-    let parser = OsStringValueParser::new().try_map(move |value| Mount::short(kind, &value));
+fn short_form(row: &'static ShortRow) -> Arg {
+    let parser = OsStringValueParser::new().try_map(move |value| Mount::short(row, &value));
     mount_arg(row.option, parser)
         .value_name(row.syntax)
         .help(row.about)
         .long_help(mounts::short_form_help(row))
-        .value_hint(if row.kind == mounts::Kind::Copy {
-            clap::ValueHint::AnyPath
-        } else {
-            clap::ValueHint::Other
+        .value_hint(match row.form {
+            Form::HostGuest => clap::ValueHint::AnyPath,
+            Form::HostOrBoth | Form::Volume => clap::ValueHint::DirPath,
+            Form::Guest | Form::Mapped => clap::ValueHint::Other,
         })
 }
 
@@ -294,7 +287,7 @@ fn mount_arg(name: &'static str, parser: impl Into<ValueParser>) -> Arg {
 
 /// The mounts in the order in which they stand on the command line.
 fn mounts_in_order(matches: &ArgMatches) -> Vec<Mount> {
-    let mut found: Vec<(usize, Mount)> = KINDS
+    let mut found: Vec<(usize, Mount)> = SHORTS
         .iter()
         .map(|row| row.option)
         .chain(["mount"])
@@ -398,21 +391,25 @@ const ABOUT: &str = "Runs WebAssembly programs on a POSIX-true filesystem";
 const AFTER_HELP: &str = "\
 Examples:
   vnode run program.wasm                        an empty filesystem in memory at /
+  vnode run --dir . program.wasm                this directory of the host, as the guest's /
   vnode run --copy .::/work program.wasm /work  a copy of this directory at /work
   vnode run --help                              every option, examples, exit codes";
 
 const RUN_ABOUT: &str = "\
 Run a WebAssembly program, a command for wasi_snapshot_preview1 or wasi_unstable.
 
-The guest has the files that the mount options give it and nothing else: no host directory, no environment, no \
-network. Without a mount it has an empty filesystem in memory. stdin, stdout and stderr are vnode's own.";
+The guest has the files that the mount options give it and nothing else: no other file of the host, no environment, \
+no network. Without a mount it has an empty filesystem in memory. stdin, stdout and stderr are vnode's own.";
 
 const RUN_AFTER_HELP: &str = "\
 Examples:
   vnode run hello.wasm
       An empty filesystem in memory at /, opened for the guest as /.
-  vnode run --copy src::/src --tmpfs /tmp:size=64M cc.wasm -O2 /src/main.c
-      A copy of the host's src, and 64 MiB for temporary files. -O2 goes to the guest.
+  vnode run --dir src::/src::ro --dir out::/out --tmpfs /tmp:size=64M cc.wasm -O2 /src/main.c
+      The host's src, which stays as it is, its out, and 64 MiB for temporary files. -O2 goes to the
+      guest.
+  vnode run --copy src::/src tidy.wasm /src
+      A copy of src, which the guest may change.
   vnode run --copy image.tar::/ --cwd /home --user 1000 sh.wasm
       A tree from a tar archive; the guest is user 1000 in it.
   vnode run --timeout 10s --stats --trace=calls.txt job.wasm < in > out

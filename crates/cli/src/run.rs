@@ -32,6 +32,7 @@ const GRACE: Duration = Duration::from_millis(200);
 /// What kept the guest from starting.
 pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> {
     let mut measured = Measured::default();
+    raise_descriptor_limit();
     let module = read_module(options.module())?;
     let cannot_run = |error: Unrunnable| unrunnable(options.module(), &error);
     vnode_wasmtime::inspect(&module).map_err(cannot_run)?;
@@ -50,7 +51,7 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     for (name, value) in variables {
         builder = builder.env(name.as_bytes(), value.as_bytes());
     }
-    for preopen in tree::preopens(options, mounts) {
+    for preopen in tree.preopens(options) {
         builder = builder.preopen(preopen.name.into_vec(), preopen.directory.absolute());
     }
     if let Some(observer) = observer(options, counts.as_ref())? {
@@ -76,6 +77,14 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
         stats::report(format, &measured, &counts.counts(), &tree.mounted);
     }
     Ok(ExitCode::from(code))
+}
+
+/// Lets the process have as many descriptors as it may: those of host directories and of the guest's files in them.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where that can't be, the limit stays, and the guest has fewer files.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The module's bytes.

@@ -9,6 +9,7 @@ use vnode_kernel::CallCount;
 use vnode_memory::Memory;
 
 use crate::failure::say;
+use crate::mounts::Kind;
 use crate::options::StatsFormat;
 
 /// What is measured around a run.
@@ -20,10 +21,12 @@ pub(crate) struct Measured {
     pub(crate) run: Duration,
 }
 
-/// A memory filesystem of the guest, and where it is mounted.
+/// A filesystem of the guest, and where it is mounted.
 pub(crate) struct Mounted {
     pub(crate) at: String,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) kind: Kind,
+    /// Nothing for a host directory: what it holds is not the guest's alone.
+    pub(crate) memory: Option<Arc<Memory>>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +59,14 @@ struct ByCall<'a> {
 #[derive(Serialize)]
 struct Filesystem<'a> {
     at: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    usage: Option<Usage>,
+}
+
+#[derive(Serialize)]
+struct Usage {
     bytes: u64,
     inodes: u64,
 }
@@ -96,8 +107,9 @@ impl<'a> Report<'a> {
             filesystems: mounted
                 .iter()
                 .map(|mounted| {
-                    let usage = mounted.memory.usage();
-                    Filesystem { at: &mounted.at, bytes: usage.bytes, inodes: usage.inodes }
+                    let usage = mounted.memory.as_ref().map(|memory| memory.usage());
+                    let usage = usage.map(|usage| Usage { bytes: usage.bytes, inodes: usage.inodes });
+                    Filesystem { at: &mounted.at, kind: mounted.kind.name(), usage }
                 })
                 .collect(),
         }
@@ -117,7 +129,12 @@ impl<'a> Report<'a> {
             let _ = write!(text, "; files copied in {:.3} s", self.seconds.load);
         }
         for fs in &self.filesystems {
-            let _ = write!(text, "\n  {}: {} bytes in {} inodes", fs.at, fs.bytes, fs.inodes);
+            let _ = match &fs.usage {
+                Some(usage) => {
+                    write!(text, "\n  {}: {} bytes in {} inodes", fs.at, usage.bytes, usage.inodes)
+                }
+                None => write!(text, "\n  {}: a directory of the host", fs.at),
+            };
         }
         if !self.by_call.is_empty() {
             let _ =

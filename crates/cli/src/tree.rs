@@ -1,10 +1,12 @@
 //! The guest's tree of mounts, built as the mount options say.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use vnode_core::{FilesystemRef, Mode, MountFlags, Namespace};
+use vnode_core::{Errno, FilesystemRef, Mode, MountFlags, Namespace};
+use vnode_host::{Host, HostError};
 use vnode_memory::Memory;
 
 use crate::failure::Failure;
@@ -12,6 +14,7 @@ use crate::mounts::{GuestPath, Kind, Mount};
 use crate::options::{Preopen, Run, User};
 use crate::stats::{Measured, Mounted};
 use vnode_cli::load::{self, Owner};
+use vnode_cli::text::shown;
 
 /// What a tmpfs has as its root's permissions unless told, as tmpfs(5).
 const TMPFS_MODE: u32 = 0o1777;
@@ -20,80 +23,150 @@ const TMPFS_MODE: u32 = 0o1777;
 pub(crate) struct Tree {
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) mounted: Vec<Mounted>,
+    /// Where the mounts are, in the order of the options; the root if there were none.
+    points: Vec<GuestPath>,
 }
 
-/// The directories to open for the guest, in order.
-pub(crate) fn preopens(options: &Run, mounts: &[Mount]) -> Vec<Preopen> {
-    let named = |directory: &GuestPath| Preopen {
-        directory: directory.clone(),
-        name: directory.spelled().to_owned(),
-    };
-    let mut preopens: Vec<Preopen> = mounts.iter().map(|mount| named(&mount.guest)).collect();
-    if mounts.is_empty() && !options.preopen.iter().any(|preopen| preopen.directory == GuestPath::root()) {
-        preopens.push(named(&GuestPath::root()));
+impl Tree {
+    /// The directories to open for the guest, in order.
+    pub(crate) fn preopens(&self, options: &Run) -> Vec<Preopen> {
+        let mut preopens: Vec<Preopen> = self
+            .points
+            .iter()
+            .map(|point| Preopen { directory: point.clone(), name: point.spelled().to_owned() })
+            .collect();
+        preopens.extend(options.preopen.iter().cloned());
+        if let Some(cwd) = &options.cwd {
+            preopens.push(Preopen { directory: cwd.clone(), name: ".".into() });
+        }
+        preopens
     }
-    preopens.extend(options.preopen.iter().cloned());
-    if let Some(cwd) = &options.cwd {
-        preopens.push(Preopen { directory: cwd.clone(), name: ".".into() });
+}
+
+/// A filesystem to mount, of which the figures are asked for later.
+enum Served {
+    Memory(Arc<Memory>),
+    Host(FilesystemRef),
+}
+
+impl Served {
+    fn filesystem(&self) -> FilesystemRef {
+        match self {
+            Served::Memory(memory) => FilesystemRef::new::<Memory>(Arc::clone(memory)),
+            Served::Host(host) => host.clone(),
+        }
     }
-    preopens
+
+    fn mounted(self, at: String, kind: Kind) -> Mounted {
+        let memory = match self {
+            Served::Memory(memory) => Some(memory),
+            Served::Host(_) => None,
+        };
+        Mounted { at, kind, memory }
+    }
 }
 
 /// Makes every filesystem, fills it, and mounts it.
 ///
 /// # Errors
-/// Two mounts on one point; a copy that fails; a point that can't be.
+/// Two mounts on one point; a host directory that can't be served; a copy that fails; a point that can't be.
 pub(crate) fn build(options: &Run, mounts: &[Mount], measured: &mut Measured) -> Result<Tree, Failure> {
-    let mut points = HashSet::new();
-    if let Some(mount) = mounts.iter().find(|mount| !points.insert(mount.guest.absolute())) {
-        return Err(Failure::setup(format!("two mounts are on {}; give each its own place", mount.guest)));
-    }
+    check_points(mounts)?;
     let mut filesystems = Vec::new();
     for mount in mounts {
         let start = Instant::now();
-        filesystems.push((mount, Arc::new(filesystem(options, mount)?)));
+        if let Some(served) = serve(options, mount)? {
+            filesystems.push((mount, served));
+        }
         if mount.kind == Kind::Copy {
             measured.load += start.elapsed();
         }
     }
+    let mut points: Vec<GuestPath> = filesystems.iter().map(|(mount, _)| mount.guest.clone()).collect();
+    if mounts.is_empty() && !options.preopen.iter().any(|preopen| preopen.directory == GuestPath::root()) {
+        points.push(GuestPath::root());
+    }
     // What is nearer to the root first: a later mount would hide what is below it.
     filesystems.sort_by_key(|(mount, _)| mount.guest.absolute().iter().filter(|&&byte| byte == b'/').count());
-    assemble(options, filesystems)
+    let (root, root_flags, root_kind) = take_root(&mut filesystems)
+        .unwrap_or_else(|| (Served::Memory(own_root(options, mounts)), MountFlags::empty(), Kind::Tmpfs));
+    let namespace = Arc::new(Namespace::with_flags(root.filesystem(), root_flags));
+    let mut mounted = vec![root.mounted("/".to_owned(), root_kind)];
+    for (mount, served) in filesystems {
+        namespace
+            .mount_at(mount.guest.absolute(), &served.filesystem(), flags(mount))
+            .map_err(|errno| about(mount, format_args!("can't mount on {}: {errno}", mount.guest)))?;
+        mounted.push(served.mounted(mount.guest.to_string(), mount.kind));
+    }
+    Ok(Tree { namespace, mounted, points })
 }
 
-fn assemble(options: &Run, mut filesystems: Vec<(&Mount, Arc<Memory>)>) -> Result<Tree, Failure> {
-    let root = match filesystems.iter().position(|(mount, _)| mount.guest.absolute() == b"/") {
-        Some(at) => {
-            let (mount, memory) = filesystems.remove(at);
-            (memory, flags(mount))
+fn check_points(mounts: &[Mount]) -> Result<(), Failure> {
+    let mut points = HashMap::new();
+    for mount in mounts {
+        if let Some(other) = points.insert(mount.guest.absolute(), mount) {
+            return Err(Failure::setup(format!(
+                "two mounts are on {}: {} and {}; give each its own place",
+                mount.guest, other.option, mount.option
+            )));
         }
-        None => (Arc::new(root(options, filesystems.is_empty())), MountFlags::empty()),
-    };
-    let (memory, root_flags) = root;
-    let fs = FilesystemRef::new::<Memory>(Arc::clone(&memory));
-    let namespace = Arc::new(Namespace::with_flags(fs, root_flags));
-    let mut mounted = vec![Mounted { at: "/".to_owned(), memory }];
-    for (mount, memory) in filesystems {
-        let fs = FilesystemRef::new::<Memory>(Arc::clone(&memory));
-        namespace
-            .mount_at(mount.guest.absolute(), &fs, flags(mount))
-            .map_err(|errno| Failure::setup(format!("can't mount on {}: {errno}", mount.guest)))?;
-        mounted.push(Mounted { at: mount.guest.to_string(), memory });
     }
-    Ok(Tree { namespace, mounted })
+    Ok(())
+}
+
+fn take_root(filesystems: &mut Vec<(&Mount, Served)>) -> Option<(Served, MountFlags, Kind)> {
+    let at = filesystems.iter().position(|(mount, _)| mount.guest.absolute() == b"/")?;
+    let (mount, served) = filesystems.remove(at);
+    Some((served, flags(mount), mount.kind))
 }
 
 /// The root if no mount is on it: the guest's own if it has nothing else.
-fn root(options: &Run, is_all: bool) -> Memory {
-    let (uid, gid) = if is_all { owner(options.user.as_ref()) } else { (0, 0) };
-    Memory::builder()
-        .max_bytes(options.max_fs_bytes)
-        .max_inodes(options.max_fs_inodes)
-        .owner(uid, gid)
-        .build()
+fn own_root(options: &Run, mounts: &[Mount]) -> Arc<Memory> {
+    let (uid, gid) = if mounts.is_empty() { owner(options.user.as_ref()) } else { (0, 0) };
+    let builder =
+        Memory::builder().max_bytes(options.max_fs_bytes).max_inodes(options.max_fs_inodes).owner(uid, gid);
+    Arc::new(builder.build())
 }
 
-fn filesystem(options: &Run, mount: &Mount) -> Result<Memory, Failure> {
+/// The filesystem of a mount; none if it is optional and not there.
+fn serve(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
+    match mount.kind {
+        Kind::Host => host(mount),
+        Kind::Tmpfs | Kind::Copy => Ok(Some(Served::Memory(Arc::new(memory(options, mount)?)))),
+    }
+}
+
+fn host(mount: &Mount) -> Result<Option<Served>, Failure> {
+    let path = mount.source.as_deref().unwrap_or(Path::new(""));
+    match Host::builder().one_mount(mount.one_mount).open(path) {
+        Ok(host) => Ok(Some(Served::Host(FilesystemRef::new::<Host>(host)))),
+        Err(error) if error.errno == Errno::NOENT && mount.optional => Ok(None),
+        Err(HostError { errno, .. }) => {
+            let path = shown(path.as_os_str());
+            Err(match errno {
+                Errno::NOENT => about(
+                    mount,
+                    format_args!(
+                        "the host has no directory {path}; add optional (--dir HOST::GUEST::optional) to go on \
+                         without it"
+                    ),
+                ),
+                Errno::NOTDIR => about(
+                    mount,
+                    format_args!("{path} is no directory on the host; give the directory that it is in"),
+                ),
+                Errno::ACCES => about(mount, format_args!("vnode may not enter {path} on the host: {errno}")),
+                errno => about(mount, format_args!("can't serve {path} of the host: {errno}")),
+            })
+        }
+    }
+}
+
+fn about(mount: &Mount, message: std::fmt::Arguments<'_>) -> Failure {
+    Failure::setup(format!("{}: {message}", mount.option))
+}
+
+fn memory(options: &Run, mount: &Mount) -> Result<Memory, Failure> {
     let (uid, gid) = owner(options.user.as_ref());
     let mut builder = Memory::builder()
         .max_bytes(mount.size.unwrap_or(options.max_fs_bytes))
@@ -116,7 +189,7 @@ fn owner(user: Option<&User>) -> (u32, u32) {
 
 fn flags(mount: &Mount) -> MountFlags {
     let mut flags = MountFlags::empty();
-    flags.set(MountFlags::READ_ONLY, mount.read_only);
+    flags.set(MountFlags::READ_ONLY, mount.is_read_only());
     flags.set(MountFlags::NO_ATIME, mount.no_atime);
     flags
 }

@@ -37,7 +37,13 @@ fn values_of_options_are_checked() {
         ("--tmpfs", "/x:sise=1", "unknown key \"sise\""),
         ("--copy", "src", "write HOST::GUEST"),
         ("--mount", "dst=/x", "type= is missing"),
-        ("--mount", "type=host,src=.,dst=/x", "not there yet"),
+        ("--dir", ".::", "guest's directory is missing"),
+        ("--dir", ".::/x::size=1", "size is not for host"),
+        ("--volume", ".:/x:z", "neither HOST:GUEST nor HOST:GUEST:ro"),
+        ("--mapdir", ".", "not GUEST:HOST"),
+        ("--mount", "type=host,dst=/x", "src= is missing: the host's directory"),
+        ("--mount", "type=host,src=.,dst=/x,xdev=1", "deny or allow"),
+        ("--mount", "type=overlay,src=.,dst=/x", "not there yet; there are host, tmpfs and copy"),
         ("--mount", "type=cifs,dst=/x", "type=cifs is unknown"),
     ] {
         run(["run", option, value, "m.wasm"]).fails(125, says);
@@ -46,10 +52,8 @@ fn values_of_options_are_checked() {
 
 #[test]
 fn options_that_are_to_come_say_what_to_do_instead() {
-    run(["run", "--dir", ".", "m.wasm"]).fails(125, "--copy HOST::GUEST reads one into memory");
-    run(["run", "--volume", ".:/x", "m.wasm"]).fails(125, "--copy HOST::GUEST");
-    run(["run", "--mapdir", "/x:.", "m.wasm"]).fails(125, "--copy HOST::GUEST");
     run(["run", "--overlay", ".::/x", "m.wasm"]).fails(125, "overlays aren't there yet");
+    run(["run", "--bind", "/a::/x", "m.wasm"]).fails(125, "bind mounts aren't there yet");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! The guests of `guests/src`, run by the vnode command on its memory filesystem.
+//! The guests of `guests/src`, run by the vnode command on its memory filesystem, and on an empty directory of the host.
 //!
 //! A guest with a native twin is also built by the host's C compiler from the same source and run on the kernel,
-//! confined to an empty directory on tmpfs; both must print the same bytes and end with the same code. That needs
+//! confined to an empty directory on tmpfs; all must print the same bytes and end with the same code. That needs
 //! root, for `chroot`, and a compiler; elsewhere the comparison is skipped and said so, and the guest has to
 //! run all the same. A guest over the raw ABI has no twin: it checks itself.
 
@@ -36,9 +36,20 @@ struct Outcome {
 }
 
 impl Guest {
+    /// On a memory filesystem.
     fn on_vnode(&self) -> Output {
+        self.on_vnode_with(&[])
+    }
+
+    /// On an empty directory of the host.
+    fn on_host(&self) -> Output {
+        let root = EmptyRoot::new(self.name, "host");
+        self.on_vnode_with(&["--dir", &format!("{}::/", root.0.display())])
+    }
+
+    fn on_vnode_with(&self, options: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vnode"));
-        command.args(["run", "--timeout", "100s"]);
+        command.args(["run", "--timeout", "100s"]).args(options);
         for (name, value) in self.environment {
             command.arg("--env").arg(format!("{name}={value}"));
         }
@@ -53,7 +64,7 @@ impl Guest {
         if source.contains("#include \"guest.h\"") && !is_root() {
             return Err("only root can confine a native program by chroot".to_owned());
         }
-        let root = EmptyRoot::new(self.name);
+        let root = EmptyRoot::new(self.name, "kernel");
         let mut command = Command::new(&program);
         command.env_clear().env("GUEST_ROOT", &root.0).envs(self.environment.iter().copied());
         let output = feed(command.args(self.arguments), self.input);
@@ -67,10 +78,10 @@ impl Guest {
 struct EmptyRoot(PathBuf);
 
 impl EmptyRoot {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, of: &str) -> Self {
         let shared = Path::new("/dev/shm");
         let parent = if shared.is_dir() { shared.to_path_buf() } else { std::env::temp_dir() };
-        let dir = parent.join(format!("vnode-guest-{name}-{}", std::process::id()));
+        let dir = parent.join(format!("vnode-guest-{name}-{of}-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
@@ -127,40 +138,42 @@ fn differences(vnode: &[u8], kernel: &[u8]) -> String {
     text
 }
 
-/// Runs the guest on vnode and on the kernel; both must say the same.
+/// Runs the guest on vnode's memory, on a host directory and on the kernel; all must say the same.
 fn twin(guest: &Guest) {
-    let output = guest.on_vnode();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let vnode = Outcome { stdout: output.stdout, code: output.status.code() };
-    let kernel = match guest.on_kernel() {
-        Ok(kernel) => kernel,
-        Err(why) => {
-            // Past the test runner, which shows what a test prints only if it fails.
-            let _ =
-                writeln!(std::io::stderr(), "skipped: {} is not compared with the kernel: {why}", guest.name);
-            assert!(!is_root() || why.starts_with("no C compiler"), "root has the means: {why}");
-            assert!(!vnode.stdout.is_empty() && vnode.code.is_some(), "{}: {stderr}", guest.name);
-            return;
-        }
-    };
-    assert!(
-        vnode == kernel,
-        "{}: vnode ended with {:?}, the kernel with {:?}\n{}{stderr}",
-        guest.name,
-        vnode.code,
-        kernel.code,
-        differences(&vnode.stdout, &kernel.stdout)
-    );
+    let kernel = guest.on_kernel();
+    if let Err(why) = &kernel {
+        // Past the test runner, which shows what a test prints only if it fails.
+        let _ = writeln!(std::io::stderr(), "skipped: {} is not compared with the kernel: {why}", guest.name);
+        assert!(!is_root() || why.starts_with("no C compiler"), "root has the means: {why}");
+    }
+    for (on, output) in [("memory", guest.on_vnode()), ("a host directory", guest.on_host())] {
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let vnode = Outcome { stdout: output.stdout, code: output.status.code() };
+        let Ok(kernel) = &kernel else {
+            assert!(!vnode.stdout.is_empty() && vnode.code.is_some(), "{} on {on}: {stderr}", guest.name);
+            continue;
+        };
+        assert!(
+            vnode == *kernel,
+            "{} on {on}: vnode ended with {:?}, the kernel with {:?}\n{}{stderr}",
+            guest.name,
+            vnode.code,
+            kernel.code,
+            differences(&vnode.stdout, &kernel.stdout)
+        );
+    }
 }
 
-/// Runs a guest that checks itself.
+/// Runs a guest that checks itself, on memory and on a host directory.
 fn self_check(guest: &Guest) {
-    let output = guest.on_vnode();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let wrong: Vec<&str> = said.lines().filter(|line| !line.starts_with("ok ")).collect();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {}\n{}\n{stderr}", guest.name, output.status, wrong.join("\n"));
-    assert!(said.lines().any(|line| line.starts_with("all as expected: ")), "{}: {said}", guest.name);
+    for (on, output) in [("memory", guest.on_vnode()), ("a host directory", guest.on_host())] {
+        let name = guest.name;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let wrong: Vec<&str> = said.lines().filter(|line| !line.starts_with("ok ")).collect();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name} on {on}: {}\n{}\n{stderr}", output.status, wrong.join("\n"));
+        assert!(said.lines().any(|line| line.starts_with("all as expected: ")), "{name} on {on}: {said}");
+    }
 }
 
 /// One test for each guest with a native twin that needs nothing but its scratch directory.
@@ -222,6 +235,107 @@ fn stdio_with_arguments_environment_and_input() {
         ..guest!("stdio")
     });
     twin(&Guest { arguments: &["/work"], ..guest!("stdio") });
+}
+
+#[test]
+fn files_by_the_paths_that_people_write() {
+    twin(&Guest {
+        arguments: &[
+            "mkdir",
+            "/a",
+            ":",
+            "mkdir",
+            "/a/b/",
+            ":",
+            "write",
+            "/a/f",
+            "one",
+            ":",
+            "append",
+            "/a/f",
+            "two",
+            ":",
+            "cat",
+            "/a/f",
+            ":",
+            "create",
+            "/a/f",
+            "x",
+            ":",
+            "overwrite",
+            "/a/none",
+            "x",
+            ":",
+            "symlink",
+            "../f",
+            "/a/b/link",
+            ":",
+            "cat",
+            "/a/b/link",
+            ":",
+            "readlink",
+            "/a/b/link",
+            ":",
+            "link",
+            "/a/f",
+            "/hard",
+            ":",
+            "touch",
+            "/hard",
+            "1000000000",
+            ":",
+            "stat",
+            "/a/b/link",
+            ":",
+            "rename",
+            "/a/b",
+            "/c",
+            ":",
+            "cat",
+            "/c/link",
+            ":",
+            "truncate",
+            "/hard",
+            ":",
+            "stat",
+            "/hard",
+            ":",
+            "ftruncate",
+            "/hard",
+            ":",
+            "rmdir",
+            "/a",
+            ":",
+            "unlink",
+            "/a",
+            ":",
+            "unlink",
+            "/a/f",
+            ":",
+            "rmdir",
+            "/a/",
+            ":",
+            "list",
+            "/c",
+            ":",
+            "list",
+            "/a",
+            ":",
+            "hold",
+            "/c/h",
+            "20",
+            ":",
+            "list",
+            "/c",
+            ":",
+            "wait",
+            ":",
+            "lstat",
+            "/c",
+        ],
+        input: "go on\n",
+        ..guest!("files")
+    });
 }
 
 #[test]

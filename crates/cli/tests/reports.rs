@@ -74,6 +74,7 @@ fn figures_for_programs_are_one_object() {
     assert_eq!((&report["calls"], &report["errors"]), (&2.into(), &1.into()));
     assert_eq!(report["by_call"][0]["call"], "path_open");
     assert_eq!(report["filesystems"][0]["at"], "/");
+    assert_eq!(report["filesystems"][0]["type"], "tmpfs");
     assert_eq!(report["filesystems"][0]["inodes"], 2);
     assert!(report["seconds"]["run"].as_f64().unwrap() > 0.0);
 }
@@ -104,7 +105,7 @@ fn nothing_is_coloured_that_goes_to_no_terminal() {
 #[test]
 fn completions_are_made_for_each_shell_from_the_same_table() {
     for (shell, marks) in [
-        ("bash", &["_vnode", "--tmpfs", "--copy", "--mount"][..]),
+        ("bash", &["_vnode", "--dir", "--volume", "--mapdir", "--tmpfs", "--copy", "--mount"][..]),
         ("zsh", &["#compdef vnode", "--timeout"]),
         ("fish", &["complete -c vnode", "tmpfs"]),
         ("elvish", &["vnode"]),
@@ -117,7 +118,10 @@ fn completions_are_made_for_each_shell_from_the_same_table() {
         }
     }
     let bash = run(["completions", "bash"]).stdout;
-    assert!(bash.contains("type=tmpfs,dst= type=copy,src="), "the full form's beginnings are offered");
+    assert!(
+        bash.contains("type=host,src= type=tmpfs,dst= type=copy,src="),
+        "the full form's beginnings are offered"
+    );
     let checked = vnode_shell_check(&bash);
     assert!(checked, "bash takes the script");
 }

@@ -1,6 +1,8 @@
 //! Running the command in tests.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, reason = "a part of tests, of which each uses some")]
 
+pub(crate) mod hosts;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,0 +1,338 @@
+//! The mount options: `table` has the kinds and keys, from which the parser here, the help, the completions and the
+//! documentation are made; `guest_path` where they are mounted.
+
+mod guest_path;
+mod table;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use vnode_cli::text::shown;
+
+use crate::quantity;
+use table::{KeyId, KeyRow};
+
+pub(crate) use guest_path::GuestPath;
+pub(crate) use table::{Form, KINDS, Kind, SHORTS, ShortRow, full_form_help, short_form_help};
+
+/// One mount as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) kind: Kind,
+    /// The option and its value, to name it by.
+    pub(crate) option: String,
+    /// The host's path; only a tmpfs has none.
+    pub(crate) source: Option<PathBuf>,
+    pub(crate) guest: GuestPath,
+    /// Bytes; 0 is no limit.
+    pub(crate) size: Option<u64>,
+    /// Inodes; 0 is no limit.
+    pub(crate) inodes: Option<u64>,
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    /// Nothing said: it can be changed.
+    read_only: Option<bool>,
+    pub(crate) no_atime: bool,
+    /// Whether the guest goes without it if the host has no such directory.
+    pub(crate) optional: bool,
+    /// Whether what is mounted below it on the host is refused.
+    pub(crate) one_mount: bool,
+}
+
+/// What the value of a short option says.
+struct Parts<'a> {
+    source: Option<&'a [u8]>,
+    guest: &'a [u8],
+    keys: &'a [u8],
+}
+
+impl Mount {
+    fn new(kind: Kind, option: &str, value: &OsStr, guest: GuestPath) -> Mount {
+        Mount {
+            kind,
+            option: format!("--{option} {}", shown(value)),
+            source: None,
+            guest,
+            size: None,
+            inodes: None,
+            mode: None,
+            uid: None,
+            gid: None,
+            read_only: None,
+            no_atime: false,
+            optional: false,
+            one_mount: false,
+        }
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only == Some(true)
+    }
+
+    /// Parses the value of an option that is short for a kind.
+    pub(crate) fn short(row: &ShortRow, value: &OsStr) -> Result<Mount, String> {
+        let parts = Parts::cut(row.form, value.as_bytes())?;
+        if parts.source == Some(b"") {
+            return Err(format!("the host's path is missing; write {}", row.syntax));
+        }
+        let guest = GuestPath::new(OsStr::from_bytes(parts.guest)).map_err(|error| {
+            if parts.source == Some(parts.guest) {
+                format!("{error}, behind the host's: {}::/data", value.display())
+            } else {
+                error
+            }
+        })?;
+        let mut mount = Mount::new(row.kind, row.option, value, guest);
+        mount.source = parts.source.map(|source| PathBuf::from(OsStr::from_bytes(source)));
+        for (key, value) in pairs(parts.keys) {
+            let row = find_key(key)?;
+            if row.id.is_for_full_form() {
+                return Err(format!("{}= belongs to --mount; here it is said already", row.names[0]));
+            }
+            mount.set(row, value)?;
+        }
+        Ok(mount)
+    }
+
+    /// Parses the full form, `type=KIND,KEY=VALUE,...`.
+    pub(crate) fn full(value: &OsStr) -> Result<Mount, String> {
+        let pairs: Vec<_> = pairs(value.as_bytes()).collect();
+        let kind = match pairs.iter().find(|(key, _)| *key == b"type") {
+            Some((_, Some(name))) => find_kind(name)?,
+            _ => return Err(format!("type= is missing; write type={}", table::kinds_to_choose())),
+        };
+        let mut mount = Mount::new(kind, "mount", value, GuestPath::root());
+        let mut has_target = false;
+        for (key, value) in pairs {
+            let row = find_key(key)?;
+            has_target |= row.id == KeyId::Target;
+            mount.set(row, value)?;
+        }
+        if !has_target {
+            return Err("dst= is missing: where the guest sees it".to_owned());
+        }
+        match kind.row().and_then(|row| row.source) {
+            Some(what) if mount.source.is_none() => Err(format!("src= is missing: {what}")),
+            _ => Ok(mount),
+        }
+    }
+
+    fn set(&mut self, row: &KeyRow, value: Option<&[u8]>) -> Result<(), String> {
+        let key = row.names[0];
+        if !row.kinds.contains(&self.kind) {
+            return Err(format!("{key} is not for {}", self.kind.name()));
+        }
+        let value = match (row.value, value) {
+            (Some(_), Some(value)) if !value.is_empty() => value,
+            (None, None) => b"",
+            (Some(meta), _) => return Err(format!("{key} needs a value: {key}={meta}")),
+            (None, Some(_)) => return Err(format!("{key} takes no value")),
+        };
+        let text = || std::str::from_utf8(value).map_err(|_| format!("{key}= is not text"));
+        let id = || text()?.parse().map_err(|_| format!("{key}= needs a number"));
+        match row.id {
+            KeyId::Type => {}
+            KeyId::Source => self.source = Some(PathBuf::from(OsStr::from_bytes(value))),
+            KeyId::Target => self.guest = GuestPath::new(OsStr::from_bytes(value))?,
+            KeyId::Size => self.size = Some(quantity::bytes(text()?)?),
+            KeyId::Inodes => self.inodes = Some(quantity::count(text()?)?),
+            KeyId::Mode => self.mode = Some(quantity::mode(text()?)?),
+            KeyId::Uid => self.uid = Some(id()?),
+            KeyId::Gid => self.gid = Some(id()?),
+            KeyId::ReadOnly => self.set_read_only(true)?,
+            KeyId::ReadWrite => self.set_read_only(false)?,
+            KeyId::NoAtime => self.no_atime = true,
+            KeyId::Optional => self.optional = true,
+            KeyId::OtherMounts => {
+                self.one_mount = match value {
+                    b"deny" => true,
+                    b"allow" => false,
+                    _ => return Err(format!("{key}= is deny or allow")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn set_read_only(&mut self, read_only: bool) -> Result<(), String> {
+        match self.read_only.replace(read_only) {
+            Some(before) if before != read_only => Err("ro and rw exclude each other".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn cut(form: Form, value: &'a [u8]) -> Result<Self, String> {
+        match form {
+            Form::Guest => {
+                let (guest, keys) = split_once(value, b":");
+                Ok(Parts { source: None, guest, keys: keys.unwrap_or_default() })
+            }
+            Form::HostGuest | Form::HostOrBoth => Parts::cut_at_double_colons(form, value),
+            Form::Volume => Parts::cut_volume(value),
+            Form::Mapped => match split_once(value, b":") {
+                (guest, Some(source)) if !source.starts_with(b":") => {
+                    Ok(Parts { source: Some(source), guest, keys: b"" })
+                }
+                _ => Err(format!("\"{}\" is not GUEST:HOST", OsStr::from_bytes(value).display())),
+            },
+        }
+    }
+
+    fn cut_at_double_colons(form: Form, value: &'a [u8]) -> Result<Self, String> {
+        let (source, rest) = split_once(value, b"::");
+        match rest {
+            Some(rest) => {
+                let (guest, keys) = split_once(rest, b"::");
+                Ok(Parts { source: Some(source), guest, keys: keys.unwrap_or_default() })
+            }
+            None if form == Form::HostOrBoth => Ok(Parts { source: Some(source), guest: source, keys: b"" }),
+            None => Err(format!(
+                "\"{0}\" doesn't say where the guest sees it; write HOST::GUEST ({0}::/data)",
+                OsStr::from_bytes(value).display()
+            )),
+        }
+    }
+
+    fn cut_volume(value: &'a [u8]) -> Result<Self, String> {
+        let parts: Vec<&[u8]> = value.split(|&byte| byte == b':').collect();
+        let shown = OsStr::from_bytes(value).display();
+        match *parts.as_slice() {
+            // That is more likely how than where.
+            [_, b"ro" | b"rw"] | [_] => Err(format!(
+                "\"{shown}\" doesn't say where the guest sees it; write HOST:GUEST or HOST:GUEST:ro"
+            )),
+            [source, guest] => Ok(Parts { source: Some(source), guest, keys: b"" }),
+            [source, guest, keys @ (b"ro" | b"rw")] => Ok(Parts { source: Some(source), guest, keys }),
+            _ => Err(format!(
+                "\"{shown}\" is neither HOST:GUEST nor HOST:GUEST:ro; --dir HOST::GUEST takes paths with colons"
+            )),
+        }
+    }
+}
+
+fn find_kind(name: &[u8]) -> Result<Kind, String> {
+    if let Some(row) = KINDS.iter().find(|row| row.name.as_bytes() == name) {
+        return Ok(row.kind);
+    }
+    let name = String::from_utf8_lossy(name);
+    if table::KINDS_TO_COME.contains(&&*name) {
+        return Err(format!("type={name} is not there yet; there are {}", table::kinds_listed()));
+    }
+    Err(format!("type={name} is unknown; there are {}", table::kinds_listed()))
+}
+
+fn find_key(name: &[u8]) -> Result<&'static KeyRow, String> {
+    table::KEYS.iter().find(|row| row.names.iter().any(|known| known.as_bytes() == name)).ok_or_else(|| {
+        let known: Vec<&str> = table::KEYS.iter().map(|row| row.names[0]).collect();
+        format!("unknown key \"{}\"; the keys are {}", String::from_utf8_lossy(name), known.join(", "))
+    })
+}
+
+/// Cuts `KEY=VALUE,KEY,...` into keys and their values.
+fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    text.split(|&byte| byte == b',').filter(|pair| !pair.is_empty()).map(|pair| split_once(pair, b"="))
+}
+
+fn split_once<'a>(text: &'a [u8], by: &[u8]) -> (&'a [u8], Option<&'a [u8]>) {
+    match text.windows(by.len()).position(|window| window == by) {
+        Some(at) => (&text[..at], Some(&text[at + by.len()..])),
+        None => (text, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn short(option: &str, text: &str) -> Result<Mount, String> {
+        let row = SHORTS.iter().find(|row| row.option == option).unwrap();
+        Mount::short(row, OsStr::new(text))
+    }
+
+    fn full(text: &str) -> Result<Mount, String> {
+        Mount::full(OsStr::new(text))
+    }
+
+    /// That both say the same, each in its own words.
+    #[track_caller]
+    fn same(short: Result<Mount, String>, full_form: &str) {
+        let full = full(full_form).unwrap();
+        assert_eq!(full.option, format!("--mount {full_form}"));
+        assert_eq!(Ok(full), short.map(|short| Mount { option: format!("--mount {full_form}"), ..short }));
+    }
+
+    #[test]
+    fn short_and_full_forms_mean_the_same() {
+        same(short("tmpfs", "/tmp:size=64M,mode=1777,ro"), "type=tmpfs,dst=/tmp,size=64M,mode=1777,ro");
+        same(short("copy", "a:b::/data::noatime"), "type=copy,source=a:b,target=/data,noatime");
+        let mount = short("tmpfs", "/tmp:size=64M,inodes=1k").unwrap();
+        assert_eq!((mount.size, mount.inodes, mount.is_read_only()), (Some(64 << 20), Some(1000), false));
+        assert_eq!(mount.option, "--tmpfs /tmp:size=64M,inodes=1k");
+    }
+
+    #[test]
+    fn a_host_directory_has_many_spellings() {
+        same(short("dir", "a"), "type=host,src=a,dst=a");
+        same(short("dir", "a:b"), "type=host,src=a:b,dst=a:b");
+        same(short("dir", "a:b::/data"), "type=host,src=a:b,dst=/data");
+        same(short("dir", "a::/data::ro"), "type=host,src=a,dst=/data,ro");
+        same(short("dir", "a::/data::rw,optional"), "type=host,src=a,dst=/data,rw,optional");
+        same(short("dir", "a::b::xdev=deny,ro,noatime"), "type=host,src=a,dst=b,readonly,noatime,xdev=deny");
+        same(short("dir", "a::b::xdev=allow"), "type=host,src=a,dst=b");
+        same(short("volume", "a:/data"), "type=host,src=a,dst=/data");
+        same(short("volume", "a:/data:ro"), "type=host,src=a,dst=/data,ro");
+        same(short("volume", "a:ro:rw"), "type=host,src=a,dst=ro,rw");
+        same(short("mapdir", "/data:a"), "type=host,src=a,dst=/data");
+        same(short("mapdir", "/data:a:b"), "type=host,src=a:b,dst=/data");
+        let mount = full("type=host,src=a,dst=b,ro,optional,xdev=deny").unwrap();
+        assert!(mount.is_read_only() && mount.optional && mount.one_mount);
+        assert!(!short("dir", "a::b::rw").unwrap().is_read_only());
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (result, says) in [
+            (short("copy", "dir"), "HOST::GUEST"),
+            (short("copy", "::/x"), "host's path is missing"),
+            (short("copy", "a::/x::mode=7"), "mode is not for copy"),
+            (short("copy", "a::/x::optional"), "optional is not for copy"),
+            (short("tmpfs", "/x:sise=1"), "unknown key \"sise\""),
+            (short("tmpfs", "/x:dst=1"), "belongs to --mount"),
+            (short("tmpfs", "/x:size"), "size=SIZE"),
+            (short("tmpfs", "/x:ro=1"), "takes no value"),
+            (short("tmpfs", "/x:uid=me"), "needs a number"),
+            (short("dir", ""), "host's path is missing"),
+            (short("dir", "::/x"), "host's path is missing"),
+            (short("dir", "../a"), "without it, behind the host's: ../a::/data"),
+            (short("dir", "a::../b"), "has \"..\""),
+            (short("dir", "a::"), "guest's directory is missing"),
+            (short("dir", "a::b::size=1"), "size is not for host"),
+            (short("dir", "a::b::ro,rw"), "exclude each other"),
+            (short("dir", "a::b::xdev=maybe"), "deny or allow"),
+            (short("dir", "a::b::xdev"), "xdev=deny|allow"),
+            (short("volume", "a"), "HOST:GUEST"),
+            (short("volume", "a:ro"), "doesn't say where"),
+            (short("volume", ":/x"), "host's path is missing"),
+            (short("volume", "a:b:z"), "neither HOST:GUEST"),
+            (short("volume", "a::b"), "--dir HOST::GUEST"),
+            (short("mapdir", "/x"), "not GUEST:HOST"),
+            (short("mapdir", "/x::a"), "not GUEST:HOST"),
+            (short("mapdir", "/x:"), "host's path is missing"),
+            (short("mapdir", ":a"), "guest's directory is missing"),
+            (full("dst=/x"), "type= is missing; write type=host|tmpfs|copy"),
+            (full("type=tmpfs"), "dst= is missing"),
+            (full("type=tmpfs,src=/a,dst=/b"), "src is not for tmpfs"),
+            (full("type=copy,dst=/b"), "src= is missing"),
+            (full("type=host,dst=/b"), "src= is missing: the host's directory"),
+            (full("type=bind,src=/a,dst=/b"), "not there yet; there are host, tmpfs and copy"),
+            (full("type=nfs,dst=/b"), "unknown"),
+        ] {
+            let error = result.unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

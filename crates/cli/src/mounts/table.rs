@@ -1,0 +1,367 @@
+//! The tables: kinds of mounts, the options that are short for them, and keys. The parser, the help, the completions
+//! and the documentation are made from them.
+
+/// What is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A directory of the host.
+    Host,
+    /// An empty memory filesystem.
+    Tmpfs,
+    /// A host tree or a tar archive, read into memory.
+    Copy,
+}
+
+/// A kind of mount: its name in `type=`, and what it does.
+pub(crate) struct KindRow {
+    pub(crate) kind: Kind,
+    pub(crate) name: &'static str,
+    /// What of the host it has to be given, if anything.
+    pub(super) source: Option<&'static str>,
+    /// How the full form starts: what a shell offers.
+    pub(crate) start: &'static str,
+    pub(crate) about: &'static str,
+}
+
+/// Every kind that is served.
+pub(crate) static KINDS: &[KindRow] = &[
+    KindRow {
+        kind: Kind::Host,
+        name: "host",
+        source: Some("the host's directory"),
+        start: "type=host,src=",
+        about: "The host's directory HOST at GUEST; what the guest changes is changed there",
+    },
+    KindRow {
+        kind: Kind::Tmpfs,
+        name: "tmpfs",
+        source: None,
+        start: "type=tmpfs,dst=",
+        about: "An empty filesystem in memory at GUEST; it is gone when the guest ends",
+    },
+    KindRow {
+        kind: Kind::Copy,
+        name: "copy",
+        source: Some("the host's directory or tar archive"),
+        start: "type=copy,src=",
+        about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back",
+    },
+];
+
+/// Kinds that are decided on and not served yet: an error says so.
+pub(super) const KINDS_TO_COME: &[&str] = &["overlay", "image", "bind"];
+
+/// How the value of a short option is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `GUEST[:KEY,...]`
+    Guest,
+    /// `HOST::GUEST[::KEY,...]`
+    HostGuest,
+    /// `HOST[::GUEST[::KEY,...]]`
+    HostOrBoth,
+    /// `HOST:GUEST[:ro|rw]`
+    Volume,
+    /// `GUEST:HOST`
+    Mapped,
+}
+
+/// An option that is short for a kind of mount.
+pub(crate) struct ShortRow {
+    pub(crate) option: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) form: Form,
+    pub(crate) syntax: &'static str,
+    pub(crate) about: &'static str,
+    /// What the long help says behind that.
+    notes: &'static str,
+}
+
+const HOST_NOTES: &str = "\
+GUEST is HOST as spelled, if it is not given; . is the guest's /. The guest can't get out of the directory: a link in \
+it leads where it leads in the guest's tree, an absolute one from the guest's /. FIFOs, sockets and devices are \
+listed and can't be opened. What the guest makes belongs to vnode's own user, and the host's checks hold on top of \
+the guest's. Nobody can set set-user-id on it. Names are compared as the host's filesystem does it, also where that \
+takes a for A. /proc is nothing to give to a guest.";
+
+/// Every such option.
+pub(crate) static SHORTS: &[ShortRow] = &[
+    ShortRow {
+        option: "dir",
+        kind: Kind::Host,
+        form: Form::HostOrBoth,
+        syntax: "HOST[::GUEST[::KEY=VALUE,...]]",
+        about: "The host's directory HOST at GUEST; what the guest changes is changed there",
+        notes: HOST_NOTES,
+    },
+    ShortRow {
+        option: "volume",
+        kind: Kind::Host,
+        form: Form::Volume,
+        syntax: "HOST:GUEST[:ro|rw]",
+        about: "As --dir, spelled with single colons",
+        notes: "",
+    },
+    ShortRow {
+        option: "mapdir",
+        kind: Kind::Host,
+        form: Form::Mapped,
+        syntax: "GUEST:HOST",
+        about: "As --dir, the guest's directory first",
+        notes: "",
+    },
+    ShortRow {
+        option: "tmpfs",
+        kind: Kind::Tmpfs,
+        form: Form::Guest,
+        syntax: "GUEST[:KEY=VALUE,...]",
+        about: "An empty filesystem in memory at GUEST; it is gone when the guest ends",
+        notes: "",
+    },
+    ShortRow {
+        option: "copy",
+        kind: Kind::Copy,
+        form: Form::HostGuest,
+        syntax: "HOST::GUEST[::KEY=VALUE,...]",
+        about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back",
+        notes: "",
+    },
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyId {
+    Type,
+    Source,
+    Target,
+    Size,
+    Inodes,
+    Mode,
+    Uid,
+    Gid,
+    ReadOnly,
+    ReadWrite,
+    NoAtime,
+    Optional,
+    OtherMounts,
+}
+
+/// A key of the full form.
+pub(crate) struct KeyRow {
+    pub(super) id: KeyId,
+    /// The name and other names that are taken as well.
+    pub(crate) names: &'static [&'static str],
+    /// What its value is, if it has one.
+    pub(crate) value: Option<&'static str>,
+    /// The kinds that have it.
+    pub(super) kinds: &'static [Kind],
+    pub(crate) about: &'static str,
+}
+
+const ALL: &[Kind] = &[Kind::Host, Kind::Tmpfs, Kind::Copy];
+const IN_MEMORY: &[Kind] = &[Kind::Tmpfs, Kind::Copy];
+
+/// Every key.
+pub(crate) static KEYS: &[KeyRow] = &[
+    KeyRow {
+        id: KeyId::Type,
+        names: &["type"],
+        value: Some("KIND"),
+        kinds: ALL,
+        about: "what is mounted; always first",
+    },
+    KeyRow {
+        id: KeyId::Source,
+        names: &["src", "source"],
+        value: Some("HOST"),
+        kinds: &[Kind::Host, Kind::Copy],
+        about: "the host's directory, or tar archive to copy",
+    },
+    KeyRow {
+        id: KeyId::Target,
+        names: &["dst", "target", "destination"],
+        value: Some("GUEST"),
+        kinds: ALL,
+        about: "where the guest sees it",
+    },
+    KeyRow {
+        id: KeyId::ReadOnly,
+        names: &["ro", "readonly"],
+        value: None,
+        kinds: ALL,
+        about: "the guest can't change it",
+    },
+    KeyRow {
+        id: KeyId::ReadWrite,
+        names: &["rw"],
+        value: None,
+        kinds: ALL,
+        about: "the guest can change it, as it can if nothing is said",
+    },
+    KeyRow {
+        id: KeyId::NoAtime,
+        names: &["noatime"],
+        value: None,
+        kinds: ALL,
+        about: "reading leaves access times",
+    },
+    KeyRow {
+        id: KeyId::Optional,
+        names: &["optional"],
+        value: None,
+        kinds: &[Kind::Host],
+        about: "if the directory is missing, the guest goes without",
+    },
+    KeyRow {
+        id: KeyId::OtherMounts,
+        names: &["xdev"],
+        value: Some("deny|allow"),
+        kinds: &[Kind::Host],
+        about: "what is mounted below the directory on the host (allow)",
+    },
+    KeyRow {
+        id: KeyId::Size,
+        names: &["size"],
+        value: Some("SIZE"),
+        kinds: IN_MEMORY,
+        about: "most bytes it may hold (64M, 50%; 0: no limit)",
+    },
+    KeyRow {
+        id: KeyId::Inodes,
+        names: &["inodes", "nr_inodes"],
+        value: Some("COUNT"),
+        kinds: IN_MEMORY,
+        about: "most files and directories it may hold (0: no limit)",
+    },
+    KeyRow {
+        id: KeyId::Mode,
+        names: &["mode"],
+        value: Some("MODE"),
+        kinds: &[Kind::Tmpfs],
+        about: "permissions of its root directory, in octal (1777)",
+    },
+    KeyRow {
+        id: KeyId::Uid,
+        names: &["uid"],
+        value: Some("UID"),
+        kinds: IN_MEMORY,
+        about: "the owner of everything in it at first",
+    },
+    KeyRow {
+        id: KeyId::Gid,
+        names: &["gid"],
+        value: Some("GID"),
+        kinds: IN_MEMORY,
+        about: "the group of everything in it at first",
+    },
+];
+
+impl Kind {
+    /// The kind's row.
+    pub(super) fn row(self) -> Option<&'static KindRow> {
+        KINDS.iter().find(|row| row.kind == self)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        self.row().map_or("", |row| row.name)
+    }
+}
+
+impl KeyId {
+    /// Whether it says what `--mount` has to be told and a short option has said already.
+    pub(super) fn is_for_full_form(self) -> bool {
+        matches!(self, KeyId::Type | KeyId::Source | KeyId::Target)
+    }
+}
+
+impl Form {
+    fn takes_keys(self) -> bool {
+        matches!(self, Form::Guest | Form::HostGuest | Form::HostOrBoth)
+    }
+}
+
+/// The full form's help: every kind and every key.
+pub(crate) fn full_form_help() -> String {
+    let mut text = String::from("A mount in the full form, type=KIND,KEY=VALUE,...\n\nKinds:\n");
+    for row in KINDS {
+        text += &format!("  {:<7} {}\n", row.name, row.about);
+    }
+    text += "\nKeys:\n";
+    for row in KEYS {
+        let spelled = match row.value {
+            Some(value) => format!("{}={value}", row.names[0]),
+            None => row.names[0].to_owned(),
+        };
+        let only =
+            if row.kinds.len() == KINDS.len() { String::new() } else { format!(" ({})", only(row.kinds)) };
+        text += &format!("  {spelled:<16} {}{only}\n", row.about);
+    }
+    text += "\nA value can't hold a comma.";
+    text
+}
+
+/// The help of the option that is short for a kind.
+pub(crate) fn short_form_help(row: &ShortRow) -> String {
+    let mut text = row.about.to_owned();
+    if !row.notes.is_empty() {
+        text += &format!("\n\n{}", row.notes);
+    }
+    if row.form.takes_keys() {
+        let keys: Vec<&str> = KEYS
+            .iter()
+            .filter(|key| !key.id.is_for_full_form() && key.kinds.contains(&row.kind))
+            .map(|key| key.names[0])
+            .collect();
+        text += &format!("\n\nKeys, as --mount has them: {}.", keys.join(", "));
+    }
+    text
+}
+
+fn only(kinds: &[Kind]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The kinds' names in a sentence.
+pub(super) fn kinds_listed() -> String {
+    let names: Vec<&str> = KINDS.iter().map(|row| row.name).collect();
+    match names.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// The kinds' names as alternatives.
+pub(super) fn kinds_to_choose() -> String {
+    KINDS.iter().map(|row| row.name).collect::<Vec<_>>().join("|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_there_once_and_in_the_help() {
+        let mut names: Vec<&str> = KEYS.iter().flat_map(|row| row.names).copied().collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(KEYS.iter().all(|row| full_form_help().contains(row.about)));
+    }
+
+    #[test]
+    fn every_kind_has_an_option_and_is_in_the_help() {
+        assert!(KINDS.iter().all(|row| full_form_help().contains(row.about)));
+        assert!(KINDS.iter().all(|row| SHORTS.iter().any(|short| short.kind == row.kind)));
+        assert!(KINDS.iter().all(|row| row.start.contains(row.name)));
+    }
+
+    #[test]
+    fn the_help_of_an_option_has_the_keys_that_it_takes() {
+        let help = |option: &str| {
+            SHORTS.iter().find(|row| row.option == option).map(short_form_help).unwrap_or_default()
+        };
+        assert!(help("dir").ends_with("Keys, as --mount has them: ro, rw, noatime, optional, xdev."));
+        assert!(help("tmpfs").contains("size, inodes, mode") && !help("tmpfs").contains("optional"));
+        assert!(!help("volume").contains("Keys") && !help("mapdir").contains("Keys"));
+    }
+}
