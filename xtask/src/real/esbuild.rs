@@ -1,7 +1,7 @@
 //! esbuild, built by its authors for preview1, bundling a tree as package managers lay it out: the packages in
 //! `node_modules` are links, relative and absolute ones, and links to links. Against the native esbuild.
 
-use super::{Lab, Scratch, same_text};
+use super::{Lab, On, Scratch, same_text};
 use crate::process::{check, exists, output};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -37,11 +37,6 @@ pub(super) fn run(lab: &Lab) -> Result<String> {
                 .args(["--bundle", "--log-level=warning"])
                 .args(*options);
         };
-        let mut vnode = lab.vnode_run();
-        // It lists the directories above, too: they are there, from the root on.
-        vnode.args(["--preopen", "/", "--copy", &format!("{tree}::{tree}"), "--cwd", &tree]);
-        vnode.args(["--env", &format!("PWD={tree}")]).arg(dir.join(MODULE));
-        arguments(&mut vnode);
         let mut native = Command::new(dir.join(NATIVE));
         native.current_dir(&tree).env("PWD", &tree);
         arguments(&mut native);
@@ -51,7 +46,15 @@ pub(super) fn run(lab: &Lab) -> Result<String> {
                 bail!("the native bundle lacks {expected:?}: the tree is not what was meant");
             }
         }
-        same_text(&options.join(" "), &output(&mut vnode)?, &kernel)?;
+        for on in On::ALL {
+            let mut vnode = lab.vnode_run();
+            // It lists the directories above, too: they are there, from the root on.
+            vnode.args(["--preopen", "/", if on == On::Host { "--dir" } else { "--copy" }]);
+            vnode.args([&format!("{tree}::{tree}"), "--cwd", &tree]);
+            vnode.args(["--env", &format!("PWD={tree}")]).arg(dir.join(MODULE));
+            arguments(&mut vnode);
+            same_text(&format!("{} on {}", options.join(" "), on.name()), &output(&mut vnode)?, &kernel)?;
+        }
         bytes += kernel.len();
     }
     Ok(format!("{} bundles, {bytes} bytes, the same on vnode and on the kernel", RUNS.len()))

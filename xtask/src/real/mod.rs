@@ -1,5 +1,5 @@
-//! Programs that others wrote, run by the vnode command on its memory filesystem. Each does the same on the
-//! kernel, run natively, and must say the same there.
+//! Programs that others wrote, run by the vnode command on its memory filesystem and on directories of the host. Each
+//! does the same on the kernel, run natively, and must say the same there.
 //!
 //! | module | program | from |
 //! | --- | --- | --- |
@@ -12,6 +12,7 @@
 mod esbuild;
 mod python;
 mod sqlite;
+mod tree;
 
 use crate::process::{self, check};
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,24 @@ use std::time::Instant;
 type Program = (&'static str, fn(&Lab) -> Result<String>);
 
 const PROGRAMS: &[Program] = &[("python", python::run), ("esbuild", esbuild::run), ("sqlite", sqlite::run)];
+
+/// Where a program's files are when it runs on vnode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    Memory,
+    Host,
+}
+
+impl On {
+    const ALL: [On; 2] = [On::Memory, On::Host];
+
+    fn name(self) -> &'static str {
+        match self {
+            On::Memory => "memory",
+            On::Host => "a host directory",
+        }
+    }
+}
 
 /// Where the programs are kept and with what they are run.
 struct Lab {

@@ -1,7 +1,8 @@
 //! SQLite, built here from the source that the crate `libsqlite3-sys` bundles, with its Unix VFS over wasi-libc.
-//! A driver of ours fills a database on vnode's memory filesystem; the file is taken out and read natively.
+//! A driver of ours fills a database on vnode's memory filesystem, and the file is taken out; and another in a
+//! directory of the host, where it lies. Both are read natively.
 
-use super::{Lab, Scratch, same_text};
+use super::{Lab, On, Scratch, same_text};
 use crate::guests::{compiler, ensure_toolchain, linker};
 use crate::process::{cargo, check, exists, output};
 use anyhow::{Context, Result, bail};
@@ -36,25 +37,46 @@ pub(super) fn run(lab: &Lab) -> Result<String> {
         build(lab, &dir, &driver, &module).context("cannot build SQLite for WASI")?;
     }
 
+    let mut bytes = 0;
+    for on in On::ALL {
+        bytes = on_vnode(lab, &module, on).with_context(|| format!("on {}", on.name()))?;
+    }
+    Ok(format!("a database of {bytes} bytes, made on vnode, reads the same natively"))
+}
+
+/// Has a database made and read natively; gives its size.
+fn on_vnode(lab: &Lab, module: &Path, on: On) -> Result<usize> {
+    let given = Scratch::new("sqlite-given")?;
+    let work = format!("{}::/work", given.0.display());
+    let mut vnode = lab.vnode_run();
+    vnode.args(match on {
+        On::Memory => ["--tmpfs", "/work"],
+        On::Host => ["--dir", &work],
+    });
+    vnode.args(["--env", "SQLITE_TMPDIR=/work"]).arg(module).arg("/work");
     // The driver tells what it sees on stderr and writes the database file to stdout.
-    let guest = lab
-        .vnode_run()
-        .args(["--tmpfs", "/work", "--env", "SQLITE_TMPDIR=/work"])
-        .arg(&module)
-        .arg("/work")
-        .stdin(Stdio::null())
-        .output()?;
+    let guest = vnode.stdin(Stdio::null()).output()?;
     let report = String::from_utf8_lossy(&guest.stderr).into_owned();
     if !guest.status.success() {
         bail!("the driver failed: {}\n{}", guest.status, report.trim_end());
     }
     let scratch = Scratch::new("sqlite")?;
-    let database = scratch.0.join("taken-out.db");
-    fs::write(&database, &guest.stdout)?;
+    let database = match on {
+        On::Memory => {
+            let path = scratch.0.join("taken-out.db");
+            fs::write(&path, &guest.stdout)?;
+            path
+        }
+        // It lies there, and is what the guest read of it.
+        On::Host => given.0.join("data.db"),
+    };
+    if fs::read(&database)? != guest.stdout {
+        bail!("the file on the host is not what the guest reads");
+    }
     let mut native = Command::new("python3");
     let reread = output(native.arg(lab.root.join("xtask/real/reread.py")).arg(&database))?;
     same_text("the database", report.as_bytes(), &reread)?;
-    Ok(format!("a database of {} bytes, made on vnode, reads the same natively", guest.stdout.len()))
+    Ok(guest.stdout.len())
 }
 
 /// Lets cargo fetch the crate with its sources.
