@@ -1,5 +1,7 @@
 //! Clocks: what the guest reads, what deadlines are measured with, and the time of a call.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use rustix::time::{ClockId as HostClock, clock_getres, clock_gettime};
 use vnode_core::{Clock, Errno, Result, Timespec};
 
@@ -40,12 +42,18 @@ pub trait Clocks: Send + Sync {
 #[derive(Debug)]
 pub struct HostClocks {
     cpu_start: u64,
+    /// The most that the processor time of a thread was. A guest on an executor runs on one thread after the other, and
+    /// for the guest they are one.
+    thread_cpu: AtomicU64,
 }
 
 impl HostClocks {
     /// The host's clocks.
     pub fn new() -> Self {
-        HostClocks { cpu_start: nanos(clock_gettime(HostClock::ProcessCPUTime)).unwrap_or(0) }
+        HostClocks {
+            cpu_start: nanos(clock_gettime(HostClock::ProcessCPUTime)).unwrap_or(0),
+            thread_cpu: AtomicU64::new(0),
+        }
     }
 }
 
@@ -60,7 +68,8 @@ impl Clocks for HostClocks {
         let time = nanos(clock_gettime(host_clock(clock)))?;
         Ok(match clock {
             ClockId::ProcessCpu => time.saturating_sub(self.cpu_start),
-            _ => time,
+            ClockId::ThreadCpu => self.thread_cpu.fetch_max(time, Ordering::Relaxed).max(time),
+            ClockId::Realtime | ClockId::Monotonic => time,
         })
     }
 
@@ -117,6 +126,21 @@ mod tests {
             assert!(clocks.time(id).unwrap() > first, "{id:?} after {work}");
             assert!((1..=1_000_000_000).contains(&clocks.resolution(id).unwrap()));
         }
+    }
+
+    #[test]
+    fn the_time_of_a_thread_goes_on_in_another() {
+        let clocks = HostClocks::new();
+        let worked = loop {
+            let time = clocks.time(ClockId::ThreadCpu).unwrap();
+            if time > 5_000_000 {
+                break time;
+            }
+        };
+        let elsewhere = std::thread::scope(|scope| {
+            scope.spawn(|| clocks.time(ClockId::ThreadCpu).unwrap()).join().unwrap()
+        });
+        assert!(elsewhere >= worked, "{elsewhere} {worked}");
     }
 
     #[test]
