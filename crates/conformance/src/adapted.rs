@@ -134,9 +134,25 @@ impl Books {
 /// # Errors
 /// Those of [`Vnode::new`].
 pub fn subject(layout: Layout, layers: &[Layer]) -> Result<(Vnode, Books)> {
+    subject_over("memory", Below::Memory, layout, layers)
+}
+
+/// What is below all layers.
+pub enum Below {
+    /// Memory filesystems, which count for themselves what a quota counts.
+    Memory,
+    /// Other filesystems.
+    Other(Make),
+}
+
+/// A process on other filesystems under `layers`, the innermost first.
+///
+/// # Errors
+/// Those of [`Vnode::new`].
+pub fn subject_over(name: &str, below: Below, layout: Layout, layers: &[Layer]) -> Result<(Vnode, Books)> {
     let books = Books::default();
     let names: Vec<_> = layers.iter().rev().map(|layer| format!("{layer:?} over ")).collect();
-    let subject = Vnode::new(&format!("{}memory", names.concat()), layout, maker(layers, &books))?;
+    let subject = Vnode::new(&format!("{}{name}", names.concat()), layout, maker(layers, &books, below))?;
     Ok((subject, books))
 }
 
@@ -152,30 +168,43 @@ pub fn survivor(crash: &Crash<FilesystemRef>) -> Result<Vnode> {
     Vnode::new("what survived", Layout::Root, Box::new(move |_, _| memory.clone()))
 }
 
-fn maker(layers: &[Layer], books: &Books) -> Make {
+fn maker(layers: &[Layer], books: &Books, below: Below) -> Make {
     let (layers, books) = (layers.to_vec(), books.clone());
     Box::new(move |size, inodes| {
         // The filesystems of the last case are done with; those of this one may be several.
         if size == 0 && inodes == 0 {
             books.settle();
         }
-        made(&layers, &books, size, inodes)
+        let limited = layers.contains(&Layer::Quota);
+        let (fs, memory) = match &below {
+            Below::Other(make) if limited => (make(0, 0), None),
+            Below::Other(make) => (make(size, inodes), None),
+            Below::Memory => {
+                let builder = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0);
+                let builder = if limited { builder } else { builder.max_bytes(size).max_inodes(inodes) };
+                let memory = Arc::new(builder.build());
+                (FilesystemRef::new::<Memory>(memory.clone()), Some(memory))
+            }
+        };
+        layered(fs, memory, &layers, &books, (size, inodes))
     })
 }
 
-fn made(layers: &[Layer], books: &Books, size: u64, inodes: u64) -> FilesystemRef {
-    let limited = layers.contains(&Layer::Quota);
-    let builder = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0);
-    let builder = if limited { builder } else { builder.max_bytes(size).max_inodes(inodes) };
-    let memory = Arc::new(builder.build());
-    let mut fs = FilesystemRef::new::<Memory>(memory.clone());
+fn layered(
+    fs: FilesystemRef,
+    memory: Option<Arc<Memory>>,
+    layers: &[Layer],
+    books: &Books,
+    (size, inodes): (u64, u64),
+) -> FilesystemRef {
+    let mut fs = fs;
     for layer in layers {
         fs = match layer {
             Layer::Quota => {
                 let builder = Quota::<FilesystemRef>::builder().max_bytes(size).max_inodes(inodes);
                 books.or_unmade(builder.build(fs.clone()), fs, |quota| {
-                    let memory = memory.clone();
-                    books.with(|kept| kept.accounts.push(Account { quota: quota.clone(), memory }));
+                    let accounts = memory.clone().map(|memory| Account { quota: quota.clone(), memory });
+                    books.with(|kept| kept.accounts.extend(accounts));
                 })
             }
             Layer::Crash => {

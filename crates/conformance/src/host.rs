@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use vnode_core::{Errno, FilesystemRef, Result};
-use vnode_host::{Host, HostBuilder};
+use vnode_host::Host;
 use vnode_memory::Memory;
 
+use crate::adapted::{self, Below, Books, Layer};
 use crate::subject::Needs;
 use crate::vnode::{Layout, Make, Vnode};
 
@@ -65,18 +66,35 @@ impl Drop for Scratch {
 /// # Errors
 /// Those of [`Vnode::new`]; `EIO`: no directory could be made in `within`.
 pub fn subject(within: &Path, layout: Layout, calls: Calls) -> Result<Vnode> {
-    let scratch = Arc::new(Scratch::new(within)?);
-    let builder = Host::builder().stepwise(calls == Calls::Single).set_id(true).devices(true).owners(true);
-    let name = match calls {
-        Calls::Runs => format!("host directory in {}", within.display()),
-        Calls::Single => format!("host directory in {} by single names", within.display()),
-    };
-    let subject = Vnode::new(&name, layout, maker(scratch, builder))?;
+    let subject = Vnode::new(&name(within, calls), layout, maker(within, calls)?)?;
     Ok(subject.lacking(Needs::NEWEST_FIRST).timed_by_the_kernel())
 }
 
-fn maker(scratch: Arc<Scratch>, builder: HostBuilder) -> Make {
-    Box::new(move |size, inodes| {
+/// The same under `layers`, the innermost first.
+///
+/// # Errors
+/// As [`subject`].
+pub fn subject_under(
+    layers: &[Layer],
+    within: &Path,
+    layout: Layout,
+    calls: Calls,
+) -> Result<(Vnode, Books)> {
+    let below = Below::Other(maker(within, calls)?);
+    let (subject, books) = adapted::subject_over(&name(within, calls), below, layout, layers)?;
+    Ok((subject.lacking(Needs::NEWEST_FIRST).timed_by_the_kernel(), books))
+}
+
+fn name(within: &Path, calls: Calls) -> String {
+    let calls = if calls == Calls::Runs { "" } else { " by single names" };
+    format!("host directory in {}{calls}", within.display())
+}
+
+fn maker(within: &Path, calls: Calls) -> Result<Make> {
+    let scratch = Scratch::new(within)?;
+    let single = calls == Calls::Single;
+    let builder = Host::builder().stepwise(single).set_id(true).devices(true).owners(true);
+    Ok(Box::new(move |size, inodes| {
         if (size, inodes) != (0, 0) {
             // A directory has no limit of its own.
             return FilesystemRef::new::<Memory>(
@@ -88,5 +106,5 @@ fn maker(scratch: Arc<Scratch>, builder: HostBuilder) -> Make {
             Ok(host) => FilesystemRef::new::<Host>(host),
             Err(errno) => unreachable!("no directory to serve: {errno}"),
         }
-    })
+    }))
 }

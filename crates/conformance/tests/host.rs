@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use vnode_conformance::adapted::Layer;
 use vnode_conformance::differ::{paths, sequences};
+use vnode_conformance::faulty;
 use vnode_conformance::host::{self, Calls};
 use vnode_conformance::kernel::{Kernel, Remote};
 use vnode_conformance::subject::Subject;
@@ -82,4 +84,30 @@ fn on_another_filesystem() {
         }
     };
     Kernel::beside_within(Some(within), run).expect("an oracle");
+}
+
+/// What fails leaves the tree as it was: every operation, with each call of the filesystem that it makes failed once.
+#[test]
+fn a_failed_operation_changes_nothing() {
+    let (mut subject, books) =
+        host::subject_under(&[Layer::Faults], tmpfs(), Layout::Root, Calls::Runs).expect("a subject");
+    let report = faulty::run(&mut subject, &books, &faulty::cases().expect("case file"));
+    println!("{} operations, {} calls failed", report.operations, report.faults);
+    assert!(report.findings.is_empty(), "{}", report.findings.join("\n"));
+    assert!(report.faults > 300, "too few calls failed");
+}
+
+/// A decorator with inodes of its own hands on what a host directory needs.
+#[test]
+fn under_a_quota_at_a_sub_mount() {
+    let cases = suite::cases().expect("case files");
+    let run = |kernel: &mut Remote| {
+        let layers = [Layer::Quota, Layer::Events];
+        let (mut subject, _) =
+            host::subject_under(&layers, tmpfs(), Layout::SubMount, Calls::Runs).expect("a subject");
+        let report = suite::run(&mut subject, Some(kernel as &mut dyn Subject), &cases);
+        println!("{report}");
+        assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
+    };
+    Kernel::beside(run).expect("an oracle");
 }

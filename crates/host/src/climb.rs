@@ -81,7 +81,7 @@ pub(crate) fn name_of(host: &Host, cx: &Cx<'_>, dir: &Arc<HostNode>, out: &mut N
         *out = Name::new(way.last_name())?.into();
         return Ok(());
     }
-    let listing = host.pool.open(|| sys::open_directory(held.as_fd()))?;
+    let listing = host.pool.open(|| sys::open_directory(held.as_fd(), true))?;
     let mut found = None;
     let mut buffer = vec![core::mem::MaybeUninit::uninit(); 32_768];
     loop {

@@ -110,13 +110,10 @@ impl File for HostFile {
             return Ok((0, self.end()?));
         }
         self.will_change(cx)?;
-        let len = if self.largest == u64::MAX {
-            from.remaining()
-        } else {
-            self.allowed(self.end()?, from.remaining())?
-        };
+        let limited = self.largest != u64::MAX;
+        let len = if limited { self.allowed(self.end()?, from.remaining())? } else { from.remaining() };
         let mut part = from.first(len);
-        let count = sys::append(self.descriptor.as_fd(), &mut part)?;
+        let count = sys::append(self.descriptor.as_fd(), &mut part, limited)?;
         from.advance(count);
         Ok((count, sys::position(self.descriptor.as_fd())?))
     }

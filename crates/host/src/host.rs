@@ -51,7 +51,7 @@ impl Host {
         let stat = sys::stat(descriptor.as_fd())?;
         self.check_mount(dir, stat.id)?;
         let way = Way { from: Arc::clone(dir), names: name.into() };
-        Ok(HostNode::found(&self.pool, stat.attr.kind, stat.id, descriptor, way))
+        Ok(HostNode::found(&self.pool, stat, descriptor, way))
     }
 
     /// Refuses another mount than a directory's, if mounts are to be refused.
@@ -75,7 +75,7 @@ impl Host {
             return Ok((descriptor, stat));
         }
         let held = inode.fd()?;
-        let descriptor = self.pool.open(|| sys::reopen(held.as_fd(), access))?;
+        let descriptor = self.pool.open(|| sys::reopen(held.as_fd(), access, cx.keeps_atime()))?;
         let stat = sys::stat(descriptor.as_fd())?;
         Ok((descriptor, stat))
     }
@@ -272,19 +272,20 @@ impl Filesystem for Host {
         Ok(self.file(Arc::new(descriptor), stat.attr.mode))
     }
 
-    fn open_dir(&self, _: &Cx<'_>, dir: &Arc<HostNode>) -> Result<Box<dyn DirStream>> {
+    fn open_dir(&self, cx: &Cx<'_>, dir: &Arc<HostNode>) -> Result<Box<dyn DirStream>> {
         if !dir.kind().is_dir() {
             return Err(Errno::NOTDIR);
         }
         let held = dir.fd()?;
-        Ok(Box::new(HostListing::new(self.pool.open(|| sys::open_directory(held.as_fd()))?)))
+        let keeps_atime = cx.keeps_atime();
+        Ok(Box::new(HostListing::new(self.pool.open(|| sys::open_directory(held.as_fd(), keeps_atime))?)))
     }
 
     fn sync(&self, cx: &Cx<'_>, inode: &Arc<HostNode>, data_only: bool) -> Result<()> {
         let held = inode.fd()?;
         match inode.kind() {
             FileType::Directory => {
-                sys::sync(self.pool.open(|| sys::open_directory(held.as_fd()))?, data_only)
+                sys::sync(self.pool.open(|| sys::open_directory(held.as_fd(), true))?, data_only)
             }
             FileType::Regular if held.handle().access.is_some() => sys::sync(held, data_only),
             FileType::Regular => sys::sync(self.content(cx, inode, Access::READ)?.0, data_only),

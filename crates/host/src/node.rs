@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use vnode_core::fs::{Access, Inode, InodeId};
-use vnode_core::{Errno, FileType, Result};
+use vnode_core::{Errno, FileType, Result, Timespec};
 
 use crate::pool::{Descriptor, Pool};
-use crate::sys;
+use crate::sys::{self, Stat};
 
 /// How an inode was found: names with slashes between them, none of them a link but maybe the last.
 pub(crate) struct Way {
@@ -29,6 +29,11 @@ impl Way {
     }
 }
 
+/// The longest chain of inodes that were found one from the other and may have to be found again. One more is held by
+/// its descriptor instead, and what is above it forgotten: else a guest that goes down a deep tree step by step would
+/// have all of it held in memory for each descriptor of its own, and found again in one call.
+const LONGEST_WAY: u32 = 64;
+
 /// A descriptor of an inode.
 pub(crate) struct Handle {
     pub(crate) descriptor: Arc<Descriptor>,
@@ -42,6 +47,10 @@ pub struct HostNode {
     id: OnceLock<InodeId>,
     handle: RwLock<Option<Handle>>,
     way: Option<Way>,
+    /// How many ways are above it.
+    depth: u32,
+    /// When it was made: numbers of inodes are given again.
+    born: Option<Timespec>,
     pool: Arc<Pool>,
     /// Holders who can't have its descriptor closed.
     pins: AtomicU32,
@@ -70,6 +79,8 @@ impl HostNode {
             kind,
             id,
             handle: RwLock::new(Some(handle)),
+            depth: way.as_ref().map_or(0, |way| way.from.depth + 1),
+            born: None,
             way,
             pool: Arc::clone(pool),
             pins: AtomicU32::new(0),
@@ -84,15 +95,14 @@ impl HostNode {
     }
 
     /// An inode that is found again by the way to it.
-    pub(crate) fn found(
-        pool: &Arc<Pool>,
-        kind: FileType,
-        id: InodeId,
-        descriptor: Descriptor,
-        way: Way,
-    ) -> Arc<Self> {
+    pub(crate) fn found(pool: &Arc<Pool>, stat: Stat, descriptor: Descriptor, way: Way) -> Arc<Self> {
+        if way.from.depth >= LONGEST_WAY && stat.attr.kind.is_dir() {
+            return Self::fixed(pool, stat.attr.kind, stat.id, descriptor);
+        }
         let handle = Handle { descriptor: Arc::new(descriptor), access: None };
-        let node = Arc::new(Self::of(pool, kind, handle, Some(way), OnceLock::from(id)));
+        let mut node = Self::of(pool, stat.attr.kind, handle, Some(way), OnceLock::from(stat.id));
+        node.born = stat.attr.btime;
+        let node = Arc::new(node);
         pool.add(&node);
         node
     }
@@ -150,8 +160,12 @@ impl HostNode {
             let way = node.way().ok_or(Errno::STALE)?;
             // Closed again already: another try begins anew.
             let Some(from) = way.from.held() else { return Ok(()) };
-            let descriptor = node.pool.open(|| find_along(from.as_fd(), &way.names))?;
-            if node.id.get() != Some(&sys::stat(descriptor.as_fd())?.id) {
+            let descriptor = match node.pool.open(|| find_along(from.as_fd(), &way.names)) {
+                Err(Errno::NOENT | Errno::NOTDIR) => return Err(Errno::STALE),
+                found => found?,
+            };
+            let stat = sys::stat(descriptor.as_fd())?;
+            if node.id.get() != Some(&stat.id) || node.born != stat.attr.btime {
                 return Err(Errno::STALE);
             }
             let handle = Handle { descriptor: Arc::new(descriptor), access: None };
@@ -162,10 +176,12 @@ impl HostNode {
 
     /// Closes the descriptor, if it can be opened again and nobody uses it.
     pub(crate) fn close(&self) -> Option<Handle> {
-        if self.used.swap(false, Ordering::Relaxed) || self.pins.load(Ordering::Relaxed) > 0 {
+        if self.used.swap(false, Ordering::Relaxed) {
             return None;
         }
-        self.handle.try_write()?.take()
+        let mut handle = self.handle.try_write()?;
+        // Under the lock: whoever pins it then looks whether it is open.
+        if self.pins.load(Ordering::Relaxed) > 0 { None } else { handle.take() }
     }
 }
 
@@ -205,7 +221,7 @@ impl Inode for HostNode {
 }
 
 impl Drop for HostNode {
-    /// Drops the way up step by step: it is as long as the tree is deep.
+    /// Drops the way up step by step.
     fn drop(&mut self) {
         let mut next = self.way.take();
         while let Some(way) = next {

@@ -18,6 +18,8 @@ pub(crate) struct Pool {
     open: AtomicUsize,
     /// Nothing: what the process may have, but for a quarter that is left to everything else.
     limit: Option<usize>,
+    /// So many may be open without that being asked for, which is a system call.
+    few: usize,
     closable: Mutex<Clock>,
 }
 
@@ -33,9 +35,15 @@ struct Clock {
 /// The pool that all filesystems of the process share, for the kernel's limit is the process's.
 static SHARED: LazyLock<Arc<Pool>> = LazyLock::new(|| Arc::new(Pool::new(None)));
 
+/// Of the descriptors that the process may have, all but a quarter.
+fn most_of_the_process() -> usize {
+    sys::descriptor_limit() / 4 * 3
+}
+
 impl Pool {
     fn new(limit: Option<usize>) -> Self {
-        Pool { open: AtomicUsize::new(0), limit, closable: Mutex::default() }
+        let few = limit.unwrap_or_else(most_of_the_process).min(64);
+        Pool { open: AtomicUsize::new(0), limit, few, closable: Mutex::default() }
     }
 
     pub(crate) fn shared() -> Arc<Pool> {
@@ -53,7 +61,7 @@ impl Pool {
     }
 
     fn limit(&self) -> usize {
-        self.limit.unwrap_or_else(|| sys::descriptor_limit() / 4 * 3)
+        self.limit.unwrap_or_else(most_of_the_process)
     }
 
     /// Opens a descriptor.
@@ -61,14 +69,9 @@ impl Pool {
     /// # Errors
     /// `EMFILE`: there are as many as may be, and all in use. Those of `open`.
     pub(crate) fn open(self: &Arc<Self>, open: impl Fn() -> Result<OwnedFd>) -> Result<Descriptor> {
-        // The limit is asked for when there are many only: that is a system call.
-        const FEW: usize = 64;
         let count = Count::up(self);
         let before = self.open.load(Ordering::Relaxed);
-        if before > self.limit.map_or(FEW, |limit| limit.min(FEW))
-            && before > self.limit()
-            && !self.close_some()
-        {
+        if before > self.few && before > self.limit() && !self.close_some() {
             return Err(Errno::MFILE);
         }
         let opened = match open() {

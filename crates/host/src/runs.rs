@@ -106,8 +106,8 @@ impl<'a> Taking<'_, '_, 'a> {
             return Ok(None);
         }
         let reached = match parents.map(|parents| self.at_once(parents)).transpose() {
-            // By single steps, up to the link.
-            Err(Errno::LOOP) => return Ok(None),
+            // By single steps, up to the link, or along what moves meanwhile.
+            Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN) => return Ok(None),
             Ok(Some(reached)) if !reached.stat.attr.kind.is_dir() => return Ok(None),
             reached => reached?,
         };
@@ -143,7 +143,8 @@ impl<'a> Taking<'_, '_, 'a> {
             }
             Err(Errno::NOENT) if self.may_miss_last() => self.step_last(parents),
             Ok(_) => self.step_last(parents),
-            Err(Errno::LOOP) => self.step(None),
+            // `EXDEV` also says that a directory left where the walk began, while it walked.
+            Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN) => self.step(None),
             Err(errno) => Err(errno),
         }
     }
@@ -217,7 +218,7 @@ impl<'a> Taking<'_, '_, 'a> {
                 self.step(Some(reached))
             }
             // A link came there since, or something else.
-            Ok(_) | Err(Errno::LOOP) => self.step(None),
+            Ok(_) | Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN) => self.step(None),
             Err(errno) => Err(errno),
         }
     }
@@ -277,6 +278,6 @@ impl<'a> Taking<'_, '_, 'a> {
         let Reached { descriptor, stat, end } = reached;
         let names = self.names.text.get(..end).unwrap_or(self.names.text).into();
         let way = Way { from: Arc::clone(self.dir), names };
-        HostNode::found(&self.host.pool, stat.attr.kind, stat.id, descriptor, way)
+        HostNode::found(&self.host.pool, stat, descriptor, way)
     }
 }

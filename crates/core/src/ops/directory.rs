@@ -1,6 +1,7 @@
 //! Listing, chdir, getcwd.
 
 use core::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::access::{self, May};
 use crate::attr::FileType;
@@ -30,7 +31,7 @@ impl Caller<'_> {
         if !at.kind().is_dir() {
             return Err(Errno::NOTDIR);
         }
-        let stream = at.mount.filesystem().any().open_dir(self.cx, &at.node)?;
+        let stream = self.reading(&at.mount, |cx| at.mount.filesystem().any().open_dir(cx, &at.node))?;
         Ok(Listing { dir: at.clone(), stream })
     }
 
@@ -141,7 +142,11 @@ impl Listing {
 
     fn dot_dot(&self, caller: &Caller<'_>) -> Result<DirEntry<'static>> {
         let fs = self.dir.mount.filesystem().any();
-        let parent = fs.parent(caller.cx, &self.dir.node)?;
+        let parent = match fs.parent(caller.cx, &self.dir.node) {
+            // Moved out of what the filesystem serves: what is above it is nobody's to know.
+            Err(Errno::NOENT) => Arc::clone(&self.dir.node),
+            parent => parent?,
+        };
         let ino = fs.getattr(caller.cx, &parent)?.ino;
         Ok(DirEntry { name: b"..", ino, kind: FileType::Directory, next: 2 })
     }

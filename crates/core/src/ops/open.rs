@@ -158,7 +158,9 @@ impl Caller<'_> {
             FileType::Regular => {
                 let file = match opened {
                     Some((_, file)) => file,
-                    None => place.mount.filesystem().any().open(self.cx, &place.node, how.access)?,
+                    None => self.reading(&place.mount, |cx| {
+                        place.mount.filesystem().any().open(cx, &place.node, how.access)
+                    })?,
                 };
                 if truncate {
                     self.empty(&place)?;

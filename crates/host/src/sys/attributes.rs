@@ -67,7 +67,7 @@ pub(crate) fn set_mode(inode: BorrowedFd<'_>, mode: Mode) -> Result<()> {
         // Linux before 6.6.
         Err(Errno::NOSYS) => {
             let mode = rustix::fs::Mode::from_raw_mode(mode.raw());
-            rustix::fs::chmod(procfs::path(inode), mode).map_err(errno)
+            rustix::fs::chmod(procfs::path(inode)?, mode).map_err(errno)
         }
         set => set,
     }
@@ -94,7 +94,7 @@ pub(crate) fn set_times(inode: BorrowedFd<'_>, atime: Option<SetTime>, mtime: Op
     match rustix::fs::utimensat(inode, "", &times, AtFlags::EMPTY_PATH) {
         // Linux before 5.8.
         Err(rustix::io::Errno::INVAL) => {
-            rustix::fs::utimensat(rustix::fs::CWD, procfs::path(inode), &times, AtFlags::empty())
+            rustix::fs::utimensat(rustix::fs::CWD, procfs::path(inode)?, &times, AtFlags::empty())
         }
         set => set,
     }
@@ -103,7 +103,7 @@ pub(crate) fn set_times(inode: BorrowedFd<'_>, atime: Option<SetTime>, mtime: Op
 
 /// Sets the size of a regular file, whose times only change if the size does (`truncate(2)`).
 pub(crate) fn truncate(inode: BorrowedFd<'_>, len: u64) -> Result<()> {
-    match raw::truncate(&procfs::path(inode), len) {
+    match raw::truncate(&procfs::path(inode)?, len) {
         // There is no `/proc`.
         Err(Errno::NOENT) => Err(Errno::STALE),
         truncated => truncated,
@@ -136,6 +136,6 @@ pub(crate) fn folds_case(dir: BorrowedFd<'_>) -> bool {
     const CASEFOLD: u32 = 0x4000_0000;
     let by_kind = rustix::fs::fstatfs(dir).is_ok_and(|stat| FOLDING.contains(&(stat.f_type as u64)));
     by_kind
-        || super::open_directory(dir)
+        || super::open_directory(dir, true)
             .is_ok_and(|dir| rustix::fs::ioctl_getflags(dir).is_ok_and(|flags| flags.bits() & CASEFOLD != 0))
 }

@@ -6,14 +6,30 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType as HostType, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::retry_on_intr;
-use vnode_core::{FileType, Result};
+use vnode_core::{Errno, FileType, Result};
 
 use super::errno;
 
-/// Opens a directory for listing it, by its descriptor without content.
-pub(crate) fn open_directory(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
+/// Opens a directory for listing it, by its descriptor without content. Listing leaves its access time if asked so by
+/// its owner.
+pub(crate) fn open_directory(dir: BorrowedFd<'_>, keeps_atime: bool) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    retry_on_intr(|| rustix::fs::openat(dir, c".", flags, Mode::empty())).map_err(errno)
+    leaving_atime(flags, keeps_atime, |flags| rustix::fs::openat(dir, c".", flags, Mode::empty()))
+}
+
+/// Opens with `O_NOATIME` if asked so, which only the owner may: without it else.
+pub(super) fn leaving_atime(
+    flags: OFlags,
+    keeps_atime: bool,
+    open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>,
+) -> Result<OwnedFd> {
+    if keeps_atime {
+        match retry_on_intr(|| open(flags | OFlags::NOATIME)) {
+            Err(rustix::io::Errno::PERM) => {}
+            opened => return opened.map_err(errno),
+        }
+    }
+    retry_on_intr(|| open(flags)).map_err(errno)
 }
 
 /// An entry of a listing.
@@ -57,7 +73,11 @@ pub(crate) fn list(
             Some(Ok(entry)) => {
                 let name = entry.file_name().to_bytes();
                 if name != b"." && name != b".." {
-                    let kind = kind(dir, name, entry.file_type())?;
+                    let kind = match kind(dir, name, entry.file_type()) {
+                        // It was removed since.
+                        Err(Errno::NOENT) => continue,
+                        kind => kind?,
+                    };
                     let entry = Entry { name, ino: entry.ino(), kind, next: entry.next_entry_cookie() };
                     if emit(entry).is_break() {
                         return Ok(Piece::Enough);

@@ -8,6 +8,7 @@ use rustix::io::retry_on_intr;
 use vnode_core::fs::{Access, NewInode, NewKind, Remove, Rename};
 use vnode_core::{Errno, PATH_MAX, Result};
 
+use super::directory::leaving_atime;
 use super::errno;
 use super::procfs;
 
@@ -21,7 +22,7 @@ fn mode(bits: u32) -> Mode {
     Mode::from_raw_mode(bits)
 }
 
-fn for_access(access: Access) -> OFlags {
+pub(super) fn for_access(access: Access) -> OFlags {
     CONTENT
         | match (access.contains(Access::READ), access.contains(Access::WRITE)) {
             (_, false) => OFlags::RDONLY,
@@ -65,16 +66,9 @@ pub(crate) fn open_content(
     access: Access,
     keeps_atime: bool,
 ) -> Result<OwnedFd> {
-    let open = |flags| retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty())).map_err(errno);
-    let flags = for_access(access);
-    if keeps_atime {
-        // Only the owner may ask for that.
-        match open(flags | OFlags::NOATIME) {
-            Err(Errno::PERM) => {}
-            opened => return opened,
-        }
-    }
-    open(flags)
+    leaving_atime(for_access(access), keeps_atime, |flags| {
+        rustix::fs::openat(dir, name, flags, Mode::empty())
+    })
 }
 
 /// Makes a regular file and opens it.
@@ -103,7 +97,7 @@ pub(crate) fn link(inode: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> R
     match rustix::fs::linkat(inode, "", dir, name, AtFlags::EMPTY_PATH) {
         // Without a privilege, Linux before 6.10 has no such call.
         Err(rustix::io::Errno::NOENT) => {
-            let path = procfs::path(inode);
+            let path = procfs::path(inode)?;
             rustix::fs::linkat(CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW).map_err(errno)
         }
         linked => linked.map_err(errno),

@@ -83,7 +83,22 @@ pub(crate) fn write(file: BorrowedFd<'_>, offset: u64, from: &mut Source<'_>) ->
 }
 
 /// Writes at the end, once, whoever else writes there; the descriptor's own position is behind what was written.
-pub(crate) fn append(file: BorrowedFd<'_>, from: &mut Source<'_>) -> Result<usize> {
+///
+/// `limited`: the process has a limit on the size of files, and somebody else may have brought the file to it since it
+/// was looked at. The signal of that, which would end the process, is taken.
+///
+/// # Errors
+/// `EFBIG`: the file is at that limit.
+pub(crate) fn append(file: BorrowedFd<'_>, from: &mut Source<'_>, limited: bool) -> Result<usize> {
+    let masked = limited.then(SizeSignal::mask);
+    let appended = append_once(file, from);
+    if let Some(masked) = masked {
+        masked.restore(appended == Err(Errno::FBIG));
+    }
+    appended
+}
+
+fn append_once(file: BorrowedFd<'_>, from: &mut Source<'_>) -> Result<usize> {
     let fd = file.as_raw_fd();
     let vectors = vectors(from.segments());
     if vectors.is_empty() {
@@ -94,6 +109,45 @@ pub(crate) fn append(file: BorrowedFd<'_>, from: &mut Source<'_>) -> Result<usiz
     let count = asked(|| unsafe { libc::pwritev2(fd, vectors.as_ptr(), len, -1, libc::RWF_APPEND) })?;
     from.advance(count);
     Ok(count)
+}
+
+/// `SIGXFSZ` kept from the thread.
+struct SizeSignal {
+    set: libc::sigset_t,
+    before: libc::sigset_t,
+}
+
+impl SizeSignal {
+    fn mask() -> Self {
+        let mut masked = SizeSignal { set: no_signals(), before: no_signals() };
+        // SAFETY: both sets are initialized and this value's; the mask is the thread's own.
+        unsafe {
+            libc::sigaddset(&raw mut masked.set, libc::SIGXFSZ);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const masked.set, &raw mut masked.before);
+        }
+        masked
+    }
+
+    /// Takes the signal if it was sent, and has the thread's mask as before.
+    fn restore(self, sent: bool) {
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: both sets are initialized; nothing is to be told of the signal.
+        unsafe {
+            if sent {
+                libc::sigtimedwait(&raw const self.set, core::ptr::null_mut(), &raw const at_once);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, core::ptr::null_mut());
+        }
+    }
+}
+
+fn no_signals() -> libc::sigset_t {
+    let mut set = core::mem::MaybeUninit::uninit();
+    // SAFETY: `sigemptyset` initializes the whole set.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        set.assume_init()
+    }
 }
 
 /// `fchmodat2(2)` of what a descriptor stands for.

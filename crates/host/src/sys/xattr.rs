@@ -38,7 +38,7 @@ fn told(error: HostErrno) -> Errno {
 
 /// `getxattr(2)`.
 pub(crate) fn get_xattr(inode: BorrowedFd<'_>, name: &[u8]) -> Result<Arc<[u8]>> {
-    let path = procfs::path(inode);
+    let path = procfs::path(inode)?;
     Ok(filled(|buffer| rustix::fs::getxattr(&path, name, buffer))?.into())
 }
 
@@ -49,16 +49,16 @@ pub(crate) fn set_xattr(inode: BorrowedFd<'_>, name: &[u8], value: &[u8], how: S
         SetXattr::Create => XattrFlags::CREATE,
         SetXattr::Replace => XattrFlags::REPLACE,
     };
-    rustix::fs::setxattr(procfs::path(inode), name, value, flags).map_err(told)
+    rustix::fs::setxattr(procfs::path(inode)?, name, value, flags).map_err(told)
 }
 
 /// `listxattr(2)`: names, each with a zero byte behind it.
 pub(crate) fn list_xattr(inode: BorrowedFd<'_>) -> Result<Vec<u8>> {
-    let path = procfs::path(inode);
+    let path = procfs::path(inode)?;
     filled(|buffer| rustix::fs::listxattr(&path, buffer))
 }
 
 /// `removexattr(2)`.
 pub(crate) fn remove_xattr(inode: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    rustix::fs::removexattr(procfs::path(inode), name).map_err(told)
+    rustix::fs::removexattr(procfs::path(inode)?, name).map_err(told)
 }
