@@ -9,6 +9,7 @@ use vnode_core::{Errno, FilesystemRef, Mode, MountFlags, Namespace};
 use vnode_host::{Host, HostError};
 use vnode_memory::Memory;
 
+use crate::cache;
 use crate::failure::Failure;
 use crate::mounts::{GuestPath, Kind, Mount};
 use crate::options::{Preopen, Run, User};
@@ -138,27 +139,38 @@ fn serve(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
 
 fn host(mount: &Mount) -> Result<Option<Served>, Failure> {
     let path = mount.source.as_deref().unwrap_or(Path::new(""));
-    match Host::builder().one_mount(mount.one_mount).open(path) {
-        Ok(host) => Ok(Some(Served::Host(FilesystemRef::new::<Host>(host)))),
-        Err(error) if error.errno == Errno::NOENT && mount.optional => Ok(None),
-        Err(HostError { errno, .. }) => {
-            let path = shown(path.as_os_str());
-            Err(match errno {
-                Errno::NOENT => about(
-                    mount,
-                    format_args!(
-                        "the host has no directory {path}; add optional (--dir HOST::GUEST::optional) to go on \
-                         without it"
-                    ),
-                ),
-                Errno::NOTDIR => about(
-                    mount,
-                    format_args!("{path} is no directory on the host; give the directory that it is in"),
-                ),
-                Errno::ACCES => about(mount, format_args!("vnode may not enter {path} on the host: {errno}")),
-                errno => about(mount, format_args!("can't serve {path} of the host: {errno}")),
-            })
+    let host = match Host::builder().one_mount(mount.one_mount).open(path) {
+        Ok(host) => host,
+        Err(error) if error.errno == Errno::NOENT && mount.optional => return Ok(None),
+        Err(error) => return Err(unserved(mount, &error)),
+    };
+    if !mount.is_read_only() && cache::meets(path) {
+        return Err(about(
+            mount,
+            format_args!(
+                "vnode's cache of compiled modules is there, and what a guest writes into it would run as vnode; \
+                 give another directory, or add ro, or keep the cache elsewhere (XDG_CACHE_HOME)"
+            ),
+        ));
+    }
+    Ok(Some(Served::Host(FilesystemRef::new::<Host>(host))))
+}
+
+/// Why a directory of the host can't be served.
+fn unserved(mount: &Mount, error: &HostError) -> Failure {
+    let path = shown(error.path.as_os_str());
+    match error.errno {
+        Errno::NOENT => about(
+            mount,
+            format_args!(
+                "the host has no directory {path}; add optional (--dir HOST::GUEST::optional) to go on without it"
+            ),
+        ),
+        Errno::NOTDIR => {
+            about(mount, format_args!("{path} is no directory on the host; give the directory that it is in"))
         }
+        errno @ Errno::ACCES => about(mount, format_args!("vnode may not enter {path} on the host: {errno}")),
+        errno => about(mount, format_args!("can't serve {path} of the host: {errno}")),
     }
 }
 

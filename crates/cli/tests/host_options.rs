@@ -140,6 +140,34 @@ fn a_directory_that_cant_be_served_is_told_with_its_option() {
 }
 
 #[test]
+fn no_guest_writes_where_compiled_modules_are_kept() {
+    let dir = Dir::new();
+    fs::create_dir(dir.path().join("other")).unwrap();
+    symlink(dir.path(), dir.path().join("other/link")).unwrap();
+    let with = |value: &str| {
+        let mut command = vnode();
+        command.env("XDG_CACHE_HOME", dir.path().join("cache")).args([
+            "run",
+            "--dir",
+            value,
+            &guest("files"),
+        ]);
+        Ran::from(command.args(["cat", "/x/there"]).output().unwrap())
+    };
+    // Before it is there, and when it is.
+    for _ in 0..2 {
+        for host in [dir.text(""), dir.text("other/link")] {
+            let ran = with(&format!("{host}::/x"));
+            ran.fails(125, &format!("--dir {host}::/x: vnode's cache of compiled modules is there"));
+        }
+        with(&format!("{}::/x::ro", dir.text(""))).prints("cat /x/there: \"host's\"\n");
+        with(&format!("{}::/x", dir.text("other"))).prints("cat /x/there: ENOENT\n");
+        assert!(dir.has("cache/vnode"));
+    }
+    with(&format!("{}::/x", dir.text("cache/vnode"))).fails(125, "cache of compiled modules");
+}
+
+#[test]
 fn a_directory_that_may_not_be_entered_is_told() {
     let dir = Dir::new();
     let closed = dir.path().join("closed");
