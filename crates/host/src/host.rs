@@ -75,9 +75,31 @@ impl Host {
             return Ok((descriptor, stat));
         }
         let held = inode.fd()?;
-        let descriptor = self.pool.open(|| sys::reopen(held.as_fd(), access, cx.keeps_atime()))?;
+        let descriptor = match self.pool.open(|| sys::reopen(held.as_fd(), access, cx.keeps_atime())) {
+            Err(Errno::STALE) => return self.content_by_way(cx, inode, access),
+            reopened => reopened?,
+        };
         let stat = sys::stat(descriptor.as_fd())?;
         Ok((descriptor, stat))
+    }
+
+    /// The same where a descriptor can't be opened again: by all the names that it was found by.
+    ///
+    /// # Errors
+    /// `ESTALE`: they lead to something else now, or there are none.
+    fn content_by_way(
+        &self,
+        cx: &Cx<'_>,
+        inode: &Arc<HostNode>,
+        access: Access,
+    ) -> Result<(Descriptor, Stat)> {
+        let way = inode.way().ok_or(Errno::STALE)?;
+        let dir = way.find_last_directory()?;
+        match self.open_named(cx, dir.as_fd(), way.last_name(), access) {
+            Ok((_, stat)) if stat.id != inode.id() => Err(Errno::STALE),
+            Err(Errno::NOENT | Errno::NXIO | Errno::LOOP) => Err(Errno::STALE),
+            opened => opened,
+        }
     }
 
     /// Opens the content of what a name stands for, if it is a regular file; looked at before, so that nothing else is

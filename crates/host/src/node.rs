@@ -23,6 +23,12 @@ impl Way {
         self.names.rsplit(|&byte| byte == b'/').next().unwrap_or(&self.names)
     }
 
+    /// Finds the directory that the last name is in, if there are more.
+    pub(crate) fn find_last_directory(&self) -> Result<std::os::fd::OwnedFd> {
+        let above = self.names.len() - self.last_name().len();
+        find_along(self.from.fd()?.as_fd(), self.names.get(..above).unwrap_or_default())
+    }
+
     /// Whether it is one name.
     pub(crate) fn is_one(&self) -> bool {
         !self.names.contains(&b'/')
