@@ -32,9 +32,47 @@ fn what_the_guest_does_is_done_on_the_host() {
     assert_eq!((meta("there").mtime(), meta("there").atime()), (1_000_000_000, 1_000_000_000));
     assert_eq!(fs::read_link(dir.path().join("d/link")).unwrap().as_os_str(), "../there");
     assert!(!dir.has("gone") && !dir.has("e"));
-    // What a umask of vnode's own would say is nothing to the guest.
-    assert_eq!(meta("moved").mode() & 0o777, 0o644);
-    assert_eq!(meta("d").mode() & 0o777, 0o755);
+    assert_eq!((meta("moved").mode() & 0o777, meta("d").mode() & 0o777), (0o644, 0o755));
+}
+
+#[test]
+fn vnodes_own_umask_is_not_the_guests() {
+    for (own, options, file, directory) in
+        [("077", "", 0o644, 0o755), ("000", "", 0o644, 0o755), ("022", "--umask 007", 0o660, 0o770)]
+    {
+        let dir = Dir::new();
+        let script = format!(
+            "umask {own} && exec {} run {options} --dir {}::/data {} create /data/f x : mkdir /data/d",
+            env!("CARGO_BIN_EXE_vnode"),
+            dir.text(""),
+            guest("files")
+        );
+        let ran: Ran = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap().into();
+        ran.prints("create /data/f: ok\nmkdir /data/d: ok\n");
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
+        assert_eq!((mode("f"), mode("d")), (file, directory), "{own} {options}");
+    }
+}
+
+#[test]
+fn guests_that_run_at_once_share_a_directory() {
+    let dir = Dir::new();
+    let option = format!("{}::/data", dir.text(""));
+    let children: Vec<_> = (0..4)
+        .map(|guest| {
+            let steps = format!("mkdir /data/{guest} : hold /data/{guest}/f 100 : create /data/one {guest}");
+            command(&["--dir", &option], &steps).stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let said: Vec<Ran> = children.into_iter().map(|child| child.wait_with_output().unwrap().into()).collect();
+    let winners = said.iter().filter(|ran| ran.stdout.contains("create /data/one: ok\n")).count();
+    let losers = said.iter().filter(|ran| ran.stdout.contains("create /data/one: EEXIST\n")).count();
+    assert_eq!((winners, losers), (1, 3), "{said:?}");
+    let winner = said.iter().position(|ran| ran.stdout.contains("one: ok")).unwrap();
+    assert_eq!(dir.read("one"), winner.to_string());
+    for guest in 0..4 {
+        assert_eq!(fs::read_dir(dir.path().join(guest.to_string())).unwrap().count(), 100);
+    }
 }
 
 #[test]
