@@ -7,6 +7,7 @@
 //! | [`real`] | programs that others wrote, compared with themselves on the kernel |
 //! | [`mod@bench`] | what calls cost a guest, as ratios to a native program's |
 //! | [`instructions`] | how many instructions calls take, kept from growing |
+//! | [`race`] | guests on a directory of the host that others change, for longer than in the tests |
 //! | [`fuzz`], [`mutants`] | what takes longer: fuzzers, and broken rules that tests must notice |
 //! | [`ci`] | everything that has to pass, in order |
 //! | [`process`], [`tools`], [`debian`] | starting other programs, installing those that developers need |
@@ -22,6 +23,7 @@ mod instructions;
 mod mutants;
 mod process;
 mod publish;
+mod race;
 mod real;
 mod tidy;
 mod tools;
@@ -37,6 +39,7 @@ cargo xtask tidy               Check the rules of the architecture, the sources 
 cargo xtask real [--release] [python] [esbuild] [sqlite]
                                Run programs that others wrote on vnode and compare them with the kernel.
 cargo xtask diff [--minutes N] Apply random operations to vnode and to the kernel; compare.
+cargo xtask race [--minutes N] Swap directories of the host under guests; nothing outside may be reached.
 cargo xtask bench [--host] [--check] [--json] [--rounds N] [--percent P] [--vnode PATH] [OPERATION...]
                                Measure what calls cost a guest, against the same program on the kernel's tmpfs.
 cargo xtask instructions [--check] [--bless] [OPERATION...]
@@ -77,6 +80,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),
         "diff" => ci::diff(rest),
+        "race" => race::run(rest),
         "fuzz" => fuzz::run(rest),
         "mutants" => mutants::run(rest),
         "publish" => publish::run(rest),
