@@ -22,6 +22,7 @@ mod hostile_names;
 mod limits;
 mod moved;
 mod old_kernels;
+mod read_only;
 mod scene;
 mod special;
 mod submounts;
