@@ -217,6 +217,11 @@ pub(crate) struct MountTable {
 }
 
 impl MountTable {
+    /// Whether some name of a filesystem is a mount point.
+    pub(crate) fn has_points_on(&self, fs: &FilesystemRef) -> bool {
+        self.busy.keys().any(|&(dev, _)| dev == fs.dev())
+    }
+
     /// Whether nothing is mounted but the root.
     pub(crate) fn is_empty(&self) -> bool {
         self.points.is_empty()

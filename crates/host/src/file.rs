@@ -43,9 +43,9 @@ impl HostFile {
         let mode = match &self.set_id {
             SetId::None => return Ok(()),
             SetId::Taken(done) if done.swap(true, Ordering::Relaxed) => return Ok(()),
-            SetId::Taken(_) => Some(sys::stat(fd)?.attr.mode - (Mode::SETUID | Mode::SETGID)),
+            SetId::Taken(_) => Some(sys::look(fd)?.attr.mode - (Mode::SETUID | Mode::SETGID)),
             SetId::AsLinux if cx.credentials().has(Capabilities::FSETID) => return Ok(()),
-            SetId::AsLinux => access::mode_after_write(cx, &sys::stat(fd)?.attr),
+            SetId::AsLinux => access::mode_after_write(cx, &sys::look(fd)?.attr),
         };
         mode.map_or(Ok(()), |mode| sys::set_mode(fd, mode))
     }

@@ -1,7 +1,7 @@
 //! A directory of the host as a filesystem.
 
 use core::sync::atomic::AtomicBool;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use vnode_core::fs::{
@@ -49,14 +49,24 @@ impl Host {
         let held = dir.fd()?;
         let descriptor = self.pool.open(|| sys::find(held.as_fd(), name))?;
         let stat = sys::stat(descriptor.as_fd())?;
-        self.check_mount(dir, stat.id)?;
+        self.check_mount(dir.id(), stat)?;
         let way = Way { from: Arc::clone(dir), names: name.into() };
         Ok(HostNode::found(&self.pool, stat, descriptor, way))
     }
 
     /// Refuses another mount than a directory's, if mounts are to be refused.
-    pub(crate) fn check_mount(&self, dir: &HostNode, found: InodeId) -> Result<()> {
-        if self.one_mount && dir.id().0 != found.0 { Err(Errno::XDEV) } else { Ok(()) }
+    pub(crate) fn check_mount(&self, dir: InodeId, found: Stat) -> Result<()> {
+        if self.one_mount && dir.0 != found.mount { Err(Errno::XDEV) } else { Ok(()) }
+    }
+
+    /// What a name stands for, and on which mount only if that is asked.
+    pub(crate) fn look_at(&self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
+        if self.one_mount { sys::stat_at(dir, name) } else { sys::look_at(dir, name) }
+    }
+
+    /// What a descriptor stands for, and on which mount only if that is asked.
+    pub(crate) fn look(&self, inode: BorrowedFd<'_>) -> Result<Stat> {
+        if self.one_mount { sys::stat(inode) } else { sys::look(inode) }
     }
 
     pub(crate) fn attr(&self, stat: Stat) -> Attr {
@@ -79,7 +89,7 @@ impl Host {
             Err(Errno::STALE) => return self.content_by_way(cx, inode, access),
             reopened => reopened?,
         };
-        let stat = sys::stat(descriptor.as_fd())?;
+        let stat = sys::look(descriptor.as_fd())?;
         Ok((descriptor, stat))
     }
 
@@ -110,15 +120,15 @@ impl Host {
     pub(crate) fn open_named(
         &self,
         cx: &Cx<'_>,
-        dir: std::os::fd::BorrowedFd<'_>,
+        dir: BorrowedFd<'_>,
         name: &[u8],
         access: Access,
     ) -> Result<(Descriptor, Stat)> {
-        if sys::stat_at(dir, name)?.attr.kind != FileType::Regular {
+        if sys::look_at(dir, name)?.attr.kind != FileType::Regular {
             return Err(Errno::NXIO);
         }
         let descriptor = self.pool.open(|| sys::open_content(dir, name, access, cx.keeps_atime()))?;
-        let stat = sys::stat(descriptor.as_fd())?;
+        let stat = self.look(descriptor.as_fd())?;
         if stat.attr.kind == FileType::Regular { Ok((descriptor, stat)) } else { Err(Errno::NXIO) }
     }
 
@@ -146,7 +156,7 @@ impl Host {
     }
 
     /// Gives a new inode what the process's own identity and umask took away from it.
-    fn settle(&self, inode: std::os::fd::BorrowedFd<'_>, new: &NewInode<'_>) -> Result<()> {
+    fn settle(&self, inode: BorrowedFd<'_>, new: &NewInode<'_>) -> Result<()> {
         if self.owners {
             sys::set_owner(inode, Some(new.uid), Some(new.gid))?;
         }
@@ -165,7 +175,7 @@ impl Host {
         }
         let held = inode.fd()?;
         if !self.set_id {
-            let mode = sys::stat(held.as_fd())?.attr.mode;
+            let mode = sys::look(held.as_fd())?.attr.mode;
             if mode.intersects(Mode::SETUID | Mode::SETGID) {
                 sys::set_mode(held.as_fd(), mode - (Mode::SETUID | Mode::SETGID))?;
             }
@@ -260,7 +270,7 @@ impl Filesystem for Host {
     }
 
     fn getattr(&self, _: &Cx<'_>, inode: &Arc<HostNode>) -> Result<Attr> {
-        Ok(self.attr(sys::stat(inode.fd()?.as_fd())?))
+        Ok(self.attr(sys::look(inode.fd()?.as_fd())?))
     }
 
     /// Linux has a call for each; they are made in an order in which the first is the one that may well fail.

@@ -117,7 +117,7 @@ impl<'a> Taking<'_, '_, 'a> {
             Err(Errno::NXIO | Errno::LOOP) => return Ok(None),
             opened => opened?,
         };
-        self.check_mount(id, stat)?;
+        self.host.check_mount(id, stat)?;
         let descriptor = Arc::new(descriptor);
         let node = HostNode::opened(&self.host.pool, Arc::clone(&descriptor), access, Some(stat.id));
         self.run.take_all();
@@ -165,8 +165,8 @@ impl<'a> Taking<'_, '_, 'a> {
 
     /// The attributes of the only name.
     fn stat_one(self, name: &[u8]) -> Result<End> {
-        let stat = sys::stat_at(self.start, name)?;
-        self.check_mount(self.dir.id(), stat)?;
+        let stat = self.host.look_at(self.start, name)?;
+        self.host.check_mount(self.dir.id(), stat)?;
         let kind = stat.attr.kind;
         if kind.is_symlink() && self.run.follows() {
             if !self.run.reads_links() {
@@ -193,7 +193,10 @@ impl<'a> Taking<'_, '_, 'a> {
     fn at_once(&self, names: &[u8]) -> Result<Reached> {
         let host = self.host;
         let descriptor = host.pool.open(|| sys::find_run(self.start, names, host.one_mount))?;
-        let stat = sys::stat(descriptor.as_fd())?;
+        // Only attributes are wanted: no inode is made, and nothing is found from here.
+        let only_attr =
+            self.want == Want::Attr && self.names.with_last && names.len() == self.names.text.len();
+        let stat = if only_attr { sys::look(descriptor.as_fd())? } else { sys::stat(descriptor.as_fd())? };
         Ok(Reached { descriptor, stat, end: names.len() })
     }
 
@@ -202,10 +205,6 @@ impl<'a> Taking<'_, '_, 'a> {
             Some(reached) => (reached.descriptor.as_fd(), reached.stat.id),
             None => (self.start, self.dir.id()),
         }
-    }
-
-    fn check_mount(&self, dir: InodeId, found: Stat) -> Result<()> {
-        if self.host.one_mount && dir.0 != found.id.0 { Err(Errno::XDEV) } else { Ok(()) }
     }
 
     /// Takes the directories at once, and looks at the last name by itself.
@@ -235,7 +234,7 @@ impl<'a> Taking<'_, '_, 'a> {
                 found => found?,
             };
             let stat = sys::stat(descriptor.as_fd())?;
-            self.check_mount(id, stat)?;
+            self.host.check_mount(id, stat)?;
             let kind = stat.attr.kind;
             if kind.is_symlink() && (!is_last || self.run.follows()) {
                 return self.link(reached, &descriptor);

@@ -74,7 +74,7 @@ impl Ends<'_> {
     /// Whether the filesystem's own checks are all that there are.
     fn is_plain(&self, caller: &Caller<'_>) -> bool {
         caller.cx.credentials().has(Capabilities::DAC_OVERRIDE | Capabilities::FOWNER)
-            && self.from.table.is_empty()
+            && !self.from.table.has_points_on(self.from.dir.mount.filesystem())
             && !self.from.trailing_slash
             && !self.to.trailing_slash
     }
