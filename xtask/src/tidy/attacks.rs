@@ -9,7 +9,8 @@ const DOCUMENT: &str = "SECURITY.md";
 /// The heading of the section with the table.
 const SECTION: &str = "## Attacks";
 /// Where every test is an attack.
-const TESTS: &str = "crates/wasmtime/tests/attacks/";
+const TESTS: [&str; 3] =
+    ["crates/wasmtime/tests/attacks/", "crates/host/tests/attacks/", "crates/host/tests/race/"];
 /// A part of the tests that is none.
 const METER: &str = "allocated";
 
@@ -24,7 +25,7 @@ pub(crate) fn check(root: &Path, files: &[String], findings: &mut Vec<Finding>) 
     let mut attacks = Vec::new();
     for path in files.iter().filter(|path| path.starts_with("crates/") && path.ends_with(".rs")) {
         let found = tests_in(path, &read(path)?);
-        if path.starts_with(TESTS) {
+        if TESTS.iter().any(|tests| path.starts_with(tests)) {
             attacks
                 .extend(found.iter().filter(|(test, _)| test.0 != METER).cloned().map(|found| (path, found)));
         }
