@@ -1,6 +1,6 @@
 //! A test in a process of its own.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -42,8 +42,13 @@ pub(crate) fn was_done(test: &str, launcher: &[&str]) -> bool {
     });
     let status = child.wait().unwrap();
     assert!(status.success() && out.contains("1 passed"), "{launcher:?}: {status}\n{out}\n{err}");
-    out.lines().filter(|line| line.starts_with("skipped: ")).for_each(|line| println!("{line}"));
+    err.lines().filter_map(|line| line.strip_prefix("skipped: ")).for_each(skipped);
     true
+}
+
+/// Says what isn't tried here, to whoever runs the tests and not only to who has this one fail.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
 
 /// A launcher for a shell's command before the test.
@@ -58,7 +63,7 @@ pub(crate) fn mounts() -> Option<Vec<&'static str>> {
     if may.is_ok_and(|status| status.success()) {
         return Some(launcher);
     }
-    println!("skipped: only root can mount");
+    skipped("only root can mount");
     None
 }
 
@@ -71,7 +76,7 @@ pub(crate) fn run(command: &str, arguments: &[&std::ffi::OsStr]) {
 pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("skipped: takes root");
+        skipped("takes root");
     }
     root
 }

@@ -49,7 +49,7 @@ fn launcher(dir: &Path) -> Option<String> {
     match Command::new("cc").arg("-o").arg(&program).arg(&source).status() {
         Ok(status) if status.success() => Some(program.to_str().unwrap().to_owned()),
         _ => {
-            println!("skipped: no C compiler for a filter of system calls");
+            apart::skipped("no C compiler for a filter of system calls");
             None
         }
     }

@@ -106,7 +106,7 @@ fn race(link: impl FnOnce(&Scene) -> String, time: Duration) {
     let canaries = Canaries::new(&scene);
     // By runs or one by one, with many descriptors or with few.
     let guests =
-        [(false, None), (true, None), (false, Some(24)), (true, Some(24))].map(|(stepwise, most)| {
+        [(false, None), (true, None), (false, Some(8)), (true, Some(8))].map(|(stepwise, most)| {
             let builder = Host::builder().stepwise(stepwise);
             Guest::new(most.map_or(builder.clone(), |most| builder.max_descriptors(most)), &scene.served)
         });
