@@ -35,6 +35,17 @@ pub struct Host {
     pub(crate) largest: u64,
 }
 
+/// Removes what was just made, if it is still called so.
+fn undo(dir: std::os::fd::BorrowedFd<'_>, name: &[u8], made: std::os::fd::BorrowedFd<'_>) {
+    if let (Ok(made), Ok(found)) = (sys::stat(made), sys::stat_at(dir, name))
+        && made.id == found.id
+    {
+        let what = if made.attr.kind.is_dir() { Remove::Directory } else { Remove::File };
+        // What fails is told of already.
+        let _ = sys::remove(dir, name, what);
+    }
+}
+
 /// Set in the device numbers of other filesystems of the host, so that none is one of ours.
 const FOREIGN: u64 = 1 << 63;
 
@@ -224,11 +235,14 @@ impl Filesystem for Host {
         if driven && !self.devices {
             return Err(Errno::PERM);
         }
-        sys::create(dir.fd()?.as_fd(), name, &new)?;
+        let held = dir.fd()?;
+        self.pool.check_room()?;
+        sys::create(held.as_fd(), name, &new)?;
         let node = self.find(dir, name)?;
         // The host may have put something else there since.
         if node.kind() == kind {
-            self.settle(node.fd()?.as_fd(), &new)?;
+            let made = node.fd()?;
+            self.settle(made.as_fd(), &new).inspect_err(|_| undo(held.as_fd(), name, made.as_fd()))?;
         }
         Ok(node)
     }
@@ -244,7 +258,8 @@ impl Filesystem for Host {
         let dir = at.dir.fd()?;
         let create = || sys::create_file(dir.as_fd(), at.name.as_bytes(), new.mode.raw(), access);
         let descriptor = Arc::new(self.pool.open(create)?);
-        self.settle(descriptor.as_fd(), &new)?;
+        let made = descriptor.as_fd();
+        self.settle(made, &new).inspect_err(|_| undo(dir.as_fd(), at.name.as_bytes(), made))?;
         let node = HostNode::opened(&self.pool, Arc::clone(&descriptor), access, None);
         Ok((node, self.file(descriptor, new.mode)))
     }

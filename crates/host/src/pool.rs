@@ -81,6 +81,19 @@ impl Pool {
         Ok(Descriptor { fd: opened?, _count: count })
     }
 
+    /// Makes room for a descriptor before something is done that can't be undone.
+    ///
+    /// # Errors
+    /// `EMFILE`, as for [`Pool::open`].
+    pub(crate) fn check_room(&self) -> Result<()> {
+        let after = self.open.load(Ordering::Relaxed) + 1;
+        if after > self.few && after > self.limit() && !self.close_some() {
+            Err(Errno::MFILE)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Counts in an inode whose descriptor can be closed.
     pub(crate) fn add(&self, node: &Arc<HostNode>) {
         let mut clock = self.closable.lock();
