@@ -186,7 +186,9 @@ fn too_many_that_are_in_use_are_emfile() {
         assert_eq!((pinned.len(), guest.host.descriptors()), (MOST - 1, MOST));
         let create = OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
         assert_eq!(guest.open("new", Access::WRITE, create).map(drop), Err(Errno::MFILE));
-        assert!(!scene.at("new").exists(), "what failed made something");
+        assert_eq!(guest.mkdir("new"), Err(Errno::MFILE));
+        assert_eq!(guest.symlink("nowhere", "new"), Err(Errno::MFILE));
+        assert!(scene.at("new").symlink_metadata().is_err(), "what failed made something");
         assert_eq!(guest.list("/").map(drop), Err(Errno::MFILE));
         // Errors leave nothing behind.
         for _ in 0..1000 {

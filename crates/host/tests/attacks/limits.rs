@@ -243,6 +243,39 @@ fn no_program_of_a_guests_runs_as_the_hosts_user() {
     }
 }
 
+#[test]
+fn what_cannot_be_given_to_its_owner_is_not_made() {
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let may = std::process::Command::new(nobody[0]).args(&nobody[1..]).arg("true").status();
+    if !may.is_ok_and(|status| status.success()) {
+        return apart::skipped("nobody can be nobody");
+    }
+    let program = std::env::temp_dir().join(format!("vnode-attacks-{}", std::process::id()));
+    if std::env::var_os("VNODE_HOST_ATTACK").is_none() {
+        // Where nobody finds it.
+        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    }
+    let launcher =
+        [&nobody[..], &["sh", "-c", "shift; exec \"$0\" \"$@\"", program.to_str().unwrap()]].concat();
+    if apart::was_done("limits::what_cannot_be_given_to_its_owner_is_not_made", &launcher) {
+        std::fs::remove_file(&program).unwrap();
+        return;
+    }
+    let scene = Scene::new();
+    for stepwise in [false, true] {
+        let guest = Guest::new(Host::builder().stepwise(stepwise).owners(true), &scene.served);
+        let refused = Err(Errno::PERM);
+        assert_eq!(guest.put("new", b""), refused);
+        assert_eq!(guest.mkdir("new"), refused);
+        assert_eq!(guest.symlink("nowhere", "new"), refused);
+        let fifo = vnode_core::fs::NewKind::Fifo;
+        let made =
+            guest.on("new", |caller, base, path| caller.mknod(base, path, fifo, Mode::from_raw(0o666)));
+        assert_eq!(made, refused);
+        assert_eq!(std::fs::read_dir(&scene.served).unwrap().count(), 0, "what failed made something");
+    }
+}
+
 /// Has the test's process in a root of its own meanwhile.
 fn with_root<T>(root: &Path, work: impl FnOnce() -> T) -> T {
     let old = std::fs::File::open("/").unwrap();

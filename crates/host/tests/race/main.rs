@@ -105,11 +105,10 @@ fn race(link: impl FnOnce(&Scene) -> String, time: Duration) {
     build(&scene, &link(&scene));
     let canaries = Canaries::new(&scene);
     // By runs or one by one, with many descriptors or with few.
-    let guests =
-        [(false, None), (true, None), (false, Some(8)), (true, Some(8))].map(|(stepwise, most)| {
-            let builder = Host::builder().stepwise(stepwise);
-            Guest::new(most.map_or(builder.clone(), |most| builder.max_descriptors(most)), &scene.served)
-        });
+    let guests = [(false, None), (true, None), (false, Some(8)), (true, Some(8))].map(|(stepwise, most)| {
+        let builder = Host::builder().stepwise(stepwise);
+        Guest::new(most.map_or(builder.clone(), |most| builder.max_descriptors(most)), &scene.served)
+    });
     let outcomes: [Outcomes; 4] = Default::default();
     let ends = AtomicBool::new(false);
     let until = Instant::now() + time;
