@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use vnode_core::fs::Rename;
-use vnode_core::{Errno, Follow, Result};
+use vnode_core::fs::{Rename, SetXattr};
+use vnode_core::{Errno, Follow, Mode, Result, SetTime, Timespec};
 
 use crate::guest::Guest;
 use crate::scene::{Picture, SECRET, Scene};
@@ -211,6 +211,45 @@ fn hard_links_of_links_are_links_still() {
         assert_eq!(guest.link("hard", Follow::Yes, "through"), Err(Errno::NOENT));
         assert_eq!(guest.rename("out", "hard", Rename::Exchange), Ok(()));
         guest.unlink("hard").unwrap();
+    }
+    assert_eq!(Picture::of(&scene.outside), before);
+}
+
+/// A guest's changes of a link, none of which is one of what it leads to.
+pub(crate) fn change_a_link_itself(guest: &Guest, link: &str) {
+    let then = Some(SetTime::To(Timespec { sec: 7, nsec: 0 }));
+    guest
+        .on(link, |caller, base, path| {
+            let _ = caller.chmod(base, path, Follow::No, Mode::from_raw(0o777));
+            caller.chown(base, path, Follow::No, None, None)?;
+            caller.set_times(base, path, Follow::No, then, then)?;
+            for name in [&b"user.x"[..], b"trusted.x"] {
+                let _ = caller.set_xattr(base, path, Follow::No, name, b"v", SetXattr::Any);
+                let _ = caller.get_xattr(base, path, Follow::No, name);
+                let _ = caller.remove_xattr(base, path, Follow::No, b"user.mark");
+            }
+            let held = caller.resolve(base, path, Follow::No)?;
+            let _ = caller.chmod_place(&held, Mode::from_raw(0o777));
+            let _ = caller.set_xattr_place(&held, b"user.x", b"v", SetXattr::Any);
+            assert_eq!(caller.truncate(base, path, 0), Err(Errno::NOENT));
+            caller.sync_place(&held, false)
+        })
+        .unwrap();
+    assert_eq!(guest.lstat(link).unwrap().mtime.sec, 7);
+}
+
+#[test]
+fn what_is_done_to_a_link_is_not_done_to_what_it_leads_to() {
+    let scene = Scene::new();
+    let secret = scene.outside.join("secret");
+    symlink(&secret, scene.at("out")).unwrap();
+    rustix::fs::setxattr(&secret, "user.mark", b"kept", rustix::fs::XattrFlags::CREATE).unwrap();
+    let before = Picture::of(&scene.outside);
+    for guest in Guest::both(&scene.served) {
+        change_a_link_itself(&guest, "out");
+        let mut names = [0; 256];
+        let len = rustix::fs::listxattr(&secret, &mut names[..]).unwrap();
+        assert_eq!(&names[..len], b"user.mark\0");
     }
     assert_eq!(Picture::of(&scene.outside), before);
 }

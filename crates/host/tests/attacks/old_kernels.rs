@@ -8,9 +8,9 @@ use vnode_core::fs::{Access, Rename};
 use vnode_core::{Errno, OpenFlags};
 use vnode_host::Host;
 
-use crate::apart;
 use crate::guest::Guest;
 use crate::scene::{Picture, SECRET, Scene};
+use crate::{apart, escapes};
 
 /// Executes a command with calls answered by `ENOSYS`: `without NUMBER... -- COMMAND...`.
 const WITHOUT: &str = r#"
@@ -81,6 +81,7 @@ fn works(scene: &Scene) {
     assert_eq!(guest.read("a/out"), Err(Errno::NOENT));
     assert_eq!(guest.read("a/link/file").unwrap(), b"text");
     assert_eq!(guest.put("a/out", b"changed"), Err(Errno::NOENT));
+    escapes::change_a_link_itself(&guest, "a/out");
     guest.truncate("a/b/file", 2).unwrap();
     guest.rename("a/b/file", "a/moved", Rename::NoReplace).unwrap();
     assert_eq!(guest.read("a/moved").unwrap(), b"te");
