@@ -35,6 +35,9 @@ pub struct Host {
     pub(crate) largest: u64,
 }
 
+/// So many seconds may a filesystem's clock be behind, or round down.
+const CLOCKS_DIFFER: i64 = 2;
+
 /// Removes what was just made, if it is still called so.
 fn undo(dir: std::os::fd::BorrowedFd<'_>, name: &[u8], made: std::os::fd::BorrowedFd<'_>) {
     if let (Ok(made), Ok(found)) = (sys::stat(made), sys::stat_at(dir, name))
@@ -237,10 +240,13 @@ impl Filesystem for Host {
         }
         let held = dir.fd()?;
         self.pool.check_room()?;
+        let before = sys::coarse_time().sec;
         sys::create(held.as_fd(), name, &new)?;
         let node = self.find(dir, name)?;
-        // The host may have put something else there since.
-        if node.kind() == kind {
+        // Somebody may have put something else there since, which is not to be given away.
+        if node.kind() == kind
+            && node.born().is_none_or(|born| born.sec.saturating_add(CLOCKS_DIFFER) >= before)
+        {
             let made = node.fd()?;
             self.settle(made.as_fd(), &new).inspect_err(|_| undo(held.as_fd(), name, made.as_fd()))?;
         }

@@ -102,14 +102,16 @@ impl HostNode {
 
     /// An inode that is found again by the way to it.
     pub(crate) fn found(pool: &Arc<Pool>, stat: Stat, descriptor: Descriptor, way: Way) -> Arc<Self> {
-        if way.from.depth >= LONGEST_WAY && stat.attr.kind.is_dir() {
-            return Self::fixed(pool, stat.attr.kind, stat.id, descriptor);
-        }
+        // Where it is the last of a chain, it is held by its descriptor alone.
+        let way = Some(way).filter(|way| way.from.depth < LONGEST_WAY || !stat.attr.kind.is_dir());
+        let is_closable = way.is_some();
         let handle = Handle { descriptor: Arc::new(descriptor), access: None };
-        let mut node = Self::of(pool, stat.attr.kind, handle, Some(way), OnceLock::from(stat.id));
+        let mut node = Self::of(pool, stat.attr.kind, handle, way, OnceLock::from(stat.id));
         node.born = stat.attr.btime;
         let node = Arc::new(node);
-        pool.add(&node);
+        if is_closable {
+            pool.add(&node);
+        }
         node
     }
 
@@ -122,6 +124,11 @@ impl HostNode {
     ) -> Arc<Self> {
         let handle = Handle { descriptor, access: Some(access) };
         Arc::new(Self::of(pool, FileType::Regular, handle, None, id.map(OnceLock::from).unwrap_or_default()))
+    }
+
+    /// When it was made, if that is known.
+    pub(crate) fn born(&self) -> Option<Timespec> {
+        self.born
     }
 
     pub(crate) fn way(&self) -> Option<&Way> {

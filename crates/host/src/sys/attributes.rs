@@ -102,6 +102,16 @@ fn time(time: StatxTimestamp) -> Timespec {
     Timespec { sec: time.tv_sec, nsec: time.tv_nsec }
 }
 
+/// The time that the host gives to what is made now, or one a little before it.
+pub(crate) fn coarse_time() -> Timespec {
+    #[cfg(target_os = "linux")]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::RealtimeCoarse;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Realtime;
+    let now = rustix::time::clock_gettime(CLOCK);
+    Timespec { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) }
+}
+
 /// Sets the permission bits of an inode, which is no link.
 pub(crate) fn set_mode(inode: BorrowedFd<'_>, mode: Mode) -> Result<()> {
     match raw::set_mode(inode, mode.raw()) {

@@ -12,7 +12,8 @@ mod raw;
 mod xattr;
 
 pub(crate) use attributes::{
-    Stat, filesystem, folds_case, look, look_at, set_mode, set_owner, set_times, stat, stat_at, truncate,
+    Stat, coarse_time, filesystem, folds_case, look, look_at, set_mode, set_owner, set_times, stat, stat_at,
+    truncate,
 };
 pub(crate) use content::{allocate, position, seek_data_or_hole, seek_end, set_len, size_limit};
 pub(crate) use directory::{Piece, list, open_directory, seek};
