@@ -24,6 +24,7 @@ mod listing;
 mod moved;
 mod numbers;
 mod old_kernels;
+mod owners;
 mod read_only;
 mod scene;
 mod special;
