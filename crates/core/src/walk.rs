@@ -92,8 +92,8 @@ pub(crate) fn resolve(caller: &Caller<'_>, base: &Place, path: VPath<'_>, follow
 /// A place that was found.
 pub(crate) struct Found {
     pub(crate) place: Place,
-    /// Its attributes and content, if it was opened on the way.
-    pub(crate) opened: Option<(Attr, Arc<dyn File>)>,
+    /// Its attributes and content, if it was opened on the way: large, rare, and handed through several calls.
+    pub(crate) opened: Option<Box<(Attr, Arc<dyn File>)>>,
 }
 
 impl From<Place> for Found {
@@ -114,7 +114,8 @@ pub(crate) fn resolve_to_open(
     unraced(caller, base, path, &table, |walk| {
         walk.opens = Some(access);
         walk.find(Want::Inode, follow)?;
-        let opened = walk.found.attr.zip(walk.found.file.take());
+        let file = walk.found.file.take();
+        let opened = file.and_then(|file| Some(Box::new((walk.found.attr?, file))));
         Ok(Found { place: walk.take_here(), opened })
     })
 }

@@ -146,7 +146,7 @@ impl Caller<'_> {
         may.set(May::WRITE, writes);
         if !may.is_empty() {
             match &opened {
-                Some((attr, _)) => place.check_attr(self.cx, may, attr)?,
+                Some(opened) => place.check_attr(self.cx, may, &opened.0)?,
                 None => place.check(self.cx, may)?,
             }
         }
@@ -157,7 +157,7 @@ impl Caller<'_> {
             FileType::Directory => OpenNode::Directory,
             FileType::Regular => {
                 let file = match opened {
-                    Some((_, file)) => file,
+                    Some(opened) => opened.1,
                     None => self.reading(&place.mount, |cx| {
                         place.mount.filesystem().any().open(cx, &place.node, how.access)
                     })?,
