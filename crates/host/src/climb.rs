@@ -7,10 +7,11 @@ use core::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use vnode_core::fs::Inode;
+use vnode_core::fs::{DirStream, Inode};
 use vnode_core::{Cx, Errno, FileType, Name, NameBuf, Result};
 
 use crate::host::Host;
+use crate::listing::HostListing;
 use crate::node::HostNode;
 use crate::pool::Descriptor;
 use crate::sys::{self, Stat};
@@ -83,22 +84,13 @@ pub(crate) fn name_of(host: &Host, cx: &Cx<'_>, dir: &Arc<HostNode>, out: &mut N
     }
     let listing = host.pool.open(|| sys::open_directory(held.as_fd(), true))?;
     let mut found = None;
-    let mut buffer = vec![core::mem::MaybeUninit::uninit(); 32_768];
-    loop {
-        cx.check_canceled()?;
-        let piece = sys::list(listing.as_fd(), &mut buffer, &mut |entry| {
-            if entry.kind.is_dir() && is_dir(entry.name) {
-                found = Some(entry.name.to_vec());
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        match piece {
-            sys::Piece::More => {}
-            sys::Piece::End => return Err(Errno::NOENT),
-            sys::Piece::Enough => break,
+    HostListing::new(listing).list(cx, 0, &mut |entry| {
+        if entry.kind.is_dir() && is_dir(entry.name) {
+            found = Some(entry.name.to_vec());
+            return ControlFlow::Break(());
         }
-    }
+        ControlFlow::Continue(())
+    })?;
     *out = Name::new(&found.ok_or(Errno::NOENT)?)?.into();
     Ok(())
 }

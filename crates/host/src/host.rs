@@ -39,7 +39,7 @@ pub struct Host {
 const CLOCKS_DIFFER: i64 = 2;
 
 /// Removes what was just made, if it is still called so.
-fn undo(dir: std::os::fd::BorrowedFd<'_>, name: &[u8], made: std::os::fd::BorrowedFd<'_>) {
+fn undo(dir: BorrowedFd<'_>, name: &[u8], made: BorrowedFd<'_>) {
     if let (Ok(made), Ok(found)) = (sys::stat(made), sys::stat_at(dir, name))
         && made.id == found.id
     {

@@ -5,9 +5,12 @@ use core::ffi::c_int;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use rustix::io::Errno as HostErrno;
 use smallvec::SmallVec;
 use vnode_core::io::{Segment, Sink, Source};
 use vnode_core::{Errno, Result};
+
+use super::errno;
 
 /// Segments that one call takes (`IOV_MAX`).
 const SEGMENTS: usize = 1024;
@@ -32,15 +35,11 @@ fn asked(call: impl Fn() -> libc::ssize_t) -> Result<usize> {
         if let Ok(count) = usize::try_from(call()) {
             return Ok(count);
         }
-        match std::io::Error::last_os_error().raw_os_error() {
-            Some(libc::EINTR) => {}
-            error => return Err(as_errno(error)),
+        match HostErrno::from_io_error(&std::io::Error::last_os_error()) {
+            Some(HostErrno::INTR) => {}
+            error => return Err(error.map_or(Errno::IO, errno)),
         }
     }
-}
-
-fn as_errno(error: Option<c_int>) -> Errno {
-    error.and_then(|error| u16::try_from(error).ok()).and_then(Errno::from_raw).unwrap_or(Errno::IO)
 }
 
 /// An offset as the host takes it; those of the contract fit.
