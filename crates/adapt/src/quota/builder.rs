@@ -28,7 +28,7 @@ pub struct QuotaBuilder {
 }
 
 /// The clock of calls that set no time.
-struct Epoch;
+pub(super) struct Epoch;
 
 impl Clock for Epoch {
     fn now(&self) -> Timespec {

@@ -48,18 +48,11 @@ mod tests {
     use std::sync::Arc;
 
     use vnode_core::fs::{At, Filesystem, NewInode, NewKind, Remove, SetXattr};
-    use vnode_core::{Clock, Credentials, Cx, Mode, Name, Timespec};
+    use vnode_core::{Credentials, Cx, Mode, Name};
     use vnode_memory::Memory;
 
     use crate::Quota;
-
-    struct Epoch;
-
-    impl Clock for Epoch {
-        fn now(&self) -> Timespec {
-            Timespec::EPOCH
-        }
-    }
+    use crate::quota::builder::Epoch;
 
     #[test]
     fn values_of_what_is_found_again_are_not_given_back_twice() {
