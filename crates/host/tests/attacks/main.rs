@@ -25,6 +25,7 @@ mod moved;
 mod numbers;
 mod old_kernels;
 mod owners;
+mod quotas;
 mod read_only;
 mod scene;
 mod special;
