@@ -8,7 +8,7 @@ use rustix::fs::{
 use vnode_core::fs::InodeId;
 use vnode_core::{Attr, Errno, FileType, Mode, Result, SetTime, StatFs, Timespec};
 
-use super::{errno, procfs, raw};
+use super::{errno, procfs, raw, uninterrupted};
 
 /// What is known of an inode.
 #[derive(Clone, Copy)]
@@ -25,12 +25,12 @@ pub(crate) struct Stat {
 /// and so without the identity of a directory.
 pub(crate) fn look_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    convert_short(&rustix::fs::statat(dir, name, flags).map_err(errno)?)
+    convert_short(&uninterrupted(|| rustix::fs::statat(dir, name, flags)).map_err(errno)?)
 }
 
 /// The same of an inode.
 pub(crate) fn look(inode: BorrowedFd<'_>) -> Result<Stat> {
-    convert_short(&rustix::fs::fstat(inode).map_err(errno)?)
+    convert_short(&uninterrupted(|| rustix::fs::fstat(inode)).map_err(errno)?)
 }
 
 /// A device number as the kernel has it itself, in 32 bits.
@@ -64,12 +64,12 @@ const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).unio
 /// Of what a name stands for; a link is not followed.
 pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    convert(&rustix::fs::statx(dir, name, flags, WANTED).map_err(errno)?)
+    convert(&uninterrupted(|| rustix::fs::statx(dir, name, flags, WANTED)).map_err(errno)?)
 }
 
 /// Of an inode.
 pub(crate) fn stat(inode: BorrowedFd<'_>) -> Result<Stat> {
-    convert(&rustix::fs::statx(inode, c"", AtFlags::EMPTY_PATH, WANTED).map_err(errno)?)
+    convert(&uninterrupted(|| rustix::fs::statx(inode, c"", AtFlags::EMPTY_PATH, WANTED)).map_err(errno)?)
 }
 
 fn convert(stat: &Statx) -> Result<Stat> {
@@ -118,7 +118,8 @@ pub(crate) fn set_mode(inode: BorrowedFd<'_>, mode: Mode) -> Result<()> {
         // Linux before 6.6.
         Err(Errno::NOSYS) => {
             let mode = rustix::fs::Mode::from_raw_mode(mode.raw());
-            rustix::fs::chmod(procfs::path(inode)?, mode).map_err(errno)
+            let path = procfs::path(inode)?;
+            uninterrupted(|| rustix::fs::chmod(&path, mode)).map_err(errno)
         }
         set => set,
     }
@@ -131,7 +132,7 @@ pub(crate) fn set_owner(inode: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32
         return Err(Errno::INVAL);
     }
     let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-    rustix::fs::chownat(inode, "", uid, gid, AtFlags::EMPTY_PATH).map_err(errno)
+    uninterrupted(|| rustix::fs::chownat(inode, "", uid, gid, AtFlags::EMPTY_PATH)).map_err(errno)
 }
 
 /// Sets times.
@@ -142,10 +143,11 @@ pub(crate) fn set_times(inode: BorrowedFd<'_>, atime: Option<SetTime>, mtime: Op
         Some(SetTime::To(Timespec { sec, nsec })) => HostTime { tv_sec: sec, tv_nsec: nsec.into() },
     };
     let times = Timestamps { last_access: host(atime), last_modification: host(mtime) };
-    match rustix::fs::utimensat(inode, "", &times, AtFlags::EMPTY_PATH) {
+    match uninterrupted(|| rustix::fs::utimensat(inode, "", &times, AtFlags::EMPTY_PATH)) {
         // Linux before 5.8.
         Err(rustix::io::Errno::INVAL) => {
-            rustix::fs::utimensat(rustix::fs::CWD, procfs::path(inode)?, &times, AtFlags::empty())
+            let path = procfs::path(inode)?;
+            uninterrupted(|| rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::empty()))
         }
         set => set,
     }
@@ -163,8 +165,8 @@ pub(crate) fn truncate(inode: BorrowedFd<'_>, len: u64) -> Result<()> {
 
 /// What the filesystem that an inode is in has and has left.
 pub(crate) fn filesystem(inode: BorrowedFd<'_>) -> Result<StatFs> {
-    let kind = rustix::fs::fstatfs(inode).map_err(errno)?.f_type;
-    let host = rustix::fs::fstatvfs(inode).map_err(errno)?;
+    let kind = uninterrupted(|| rustix::fs::fstatfs(inode)).map_err(errno)?.f_type;
+    let host = uninterrupted(|| rustix::fs::fstatvfs(inode)).map_err(errno)?;
     let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Ok(StatFs {
         kind: kind as u64,

@@ -3,15 +3,14 @@
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FallocateFlags, SeekFrom};
-use rustix::io::retry_on_intr;
 use vnode_core::Result;
 use vnode_core::fs::{Allocate, SeekFor};
 
-use super::errno;
+use super::{errno, uninterrupted};
 
 /// Sets the size; the times change even if it doesn't (`ftruncate(2)`).
 pub(crate) fn set_len(file: BorrowedFd<'_>, len: u64) -> Result<()> {
-    retry_on_intr(|| rustix::fs::ftruncate(file, len)).map_err(errno)
+    uninterrupted(|| rustix::fs::ftruncate(file, len)).map_err(errno)
 }
 
 /// `fallocate(2)`.
@@ -22,7 +21,7 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, how: Allocate, offset: u64, len: u6
         Allocate::PunchHole => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
         Allocate::ZeroRange => FallocateFlags::ZERO_RANGE,
     };
-    retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, len)).map_err(errno)
+    uninterrupted(|| rustix::fs::fallocate(file, flags, offset, len)).map_err(errno)
 }
 
 /// The next data or hole (`lseek(2)`); moves the descriptor's own position.
@@ -31,12 +30,12 @@ pub(crate) fn seek_data_or_hole(file: BorrowedFd<'_>, what: SeekFor, offset: u64
         SeekFor::Data => SeekFrom::Data(offset),
         SeekFor::Hole => SeekFrom::Hole(offset),
     };
-    rustix::fs::seek(file, to).map_err(errno)
+    uninterrupted(|| rustix::fs::seek(file, to)).map_err(errno)
 }
 
 /// The size; moves the descriptor's own position there.
 pub(crate) fn seek_end(file: BorrowedFd<'_>) -> Result<u64> {
-    rustix::fs::seek(file, SeekFrom::End(0)).map_err(errno)
+    uninterrupted(|| rustix::fs::seek(file, SeekFrom::End(0))).map_err(errno)
 }
 
 /// The descriptor's own position.

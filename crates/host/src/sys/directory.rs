@@ -5,10 +5,9 @@ use core::ops::ControlFlow;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType as HostType, Mode, OFlags, RawDir, SeekFrom};
-use rustix::io::retry_on_intr;
 use vnode_core::{Errno, FileType, Result};
 
-use super::errno;
+use super::{errno, uninterrupted};
 
 /// Opens a directory for listing it, by its descriptor without content. Listing leaves its access time if asked so by
 /// its owner.
@@ -24,12 +23,12 @@ pub(super) fn leaving_atime(
     open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>,
 ) -> Result<OwnedFd> {
     if keeps_atime {
-        match retry_on_intr(|| open(flags | OFlags::NOATIME)) {
+        match uninterrupted(|| open(flags | OFlags::NOATIME)) {
             Err(rustix::io::Errno::PERM) => {}
             opened => return opened.map_err(errno),
         }
     }
-    retry_on_intr(|| open(flags)).map_err(errno)
+    uninterrupted(|| open(flags)).map_err(errno)
 }
 
 /// An entry of a listing.
@@ -54,7 +53,7 @@ pub(crate) enum Piece {
 
 /// Has a directory's listing go on at a position: 0, or one that an entry gave.
 pub(crate) fn seek(dir: BorrowedFd<'_>, at: u64) -> Result<()> {
-    rustix::fs::seek(dir, SeekFrom::Start(at)).map(drop).map_err(errno)
+    uninterrupted(|| rustix::fs::seek(dir, SeekFrom::Start(at))).map(drop).map_err(errno)
 }
 
 /// Emits as many entries but `.` and `..` as a buffer holds, from where the descriptor stands. Unless all were taken, it

@@ -27,6 +27,18 @@ pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
 
 use vnode_core::Errno;
 
+/// Makes a call of the host, and makes it again when a signal interrupts it, which no guest is told of. Of local
+/// filesystems only few calls are interrupted, of those served by programs (FUSE) or over the network every one may be.
+///
+/// The second try has the thread's signals wait: the room for a large file begins anew when it is interrupted, and would
+/// never end where signals come often.
+pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    match call() {
+        Err(rustix::io::Errno::INTR) => raw::without_signals(|| rustix::io::retry_on_intr(&mut call)),
+        answer => answer,
+    }
+}
+
 /// An error of the host as ours.
 pub(crate) fn errno(error: rustix::io::Errno) -> Errno {
     u16::try_from(error.raw_os_error()).ok().and_then(Errno::from_raw).unwrap_or(Errno::IO)

@@ -4,13 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
-use rustix::io::retry_on_intr;
 use vnode_core::fs::{Access, NewInode, NewKind, Remove, Rename};
 use vnode_core::{Errno, PATH_MAX, Result};
 
 use super::directory::leaving_atime;
-use super::errno;
-use super::procfs;
+use super::{errno, procfs, uninterrupted};
 
 /// An inode and nothing of its content: no device is touched, no FIFO waits.
 const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -34,12 +32,12 @@ pub(super) fn for_access(access: Access) -> OFlags {
 /// Opens a directory by its path on the host, links followed: the embedder's own, never a guest's.
 pub(crate) fn open_root(path: &[u8]) -> Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    retry_on_intr(|| rustix::fs::openat(CWD, path, flags, Mode::empty())).map_err(errno)
+    uninterrupted(|| rustix::fs::openat(CWD, path, flags, Mode::empty())).map_err(errno)
 }
 
 /// The inode that a name stands for, without its content.
 pub(crate) fn find(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
-    retry_on_intr(|| rustix::fs::openat(dir, name, PATH_ONLY, Mode::empty())).map_err(errno)
+    uninterrupted(|| rustix::fs::openat(dir, name, PATH_ONLY, Mode::empty())).map_err(errno)
 }
 
 /// The directory above.
@@ -56,7 +54,7 @@ pub(crate) fn find_run(dir: BorrowedFd<'_>, names: &[u8], same_mount: bool) -> R
     let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     resolve.set(ResolveFlags::NO_XDEV, same_mount);
     let open = || rustix::fs::openat2(dir, names, PATH_ONLY, Mode::empty(), resolve);
-    retry_on_intr(open).map_err(errno)
+    uninterrupted(open).map_err(errno)
 }
 
 /// Opens the content of what a name stands for; what it is must be known, and checked again.
@@ -74,13 +72,13 @@ pub(crate) fn open_content(
 /// Makes a regular file and opens it.
 pub(crate) fn create_file(dir: BorrowedFd<'_>, name: &[u8], bits: u32, access: Access) -> Result<OwnedFd> {
     let flags = for_access(access) | OFlags::CREATE | OFlags::EXCL;
-    retry_on_intr(|| rustix::fs::openat(dir, name, flags, mode(bits))).map_err(errno)
+    uninterrupted(|| rustix::fs::openat(dir, name, flags, mode(bits))).map_err(errno)
 }
 
 /// Makes anything but a regular file that is to be opened.
 pub(crate) fn create(dir: BorrowedFd<'_>, name: &[u8], new: &NewInode<'_>) -> Result<()> {
     let node = |kind, dev| rustix::fs::mknodat(dir, name, kind, mode(new.mode.raw()), dev);
-    match new.kind {
+    uninterrupted(|| match new.kind {
         NewKind::Regular => node(FileType::RegularFile, 0),
         NewKind::Directory => rustix::fs::mkdirat(dir, name, mode(new.mode.raw())),
         NewKind::Symlink(target) => rustix::fs::symlinkat(target, dir, name),
@@ -88,17 +86,18 @@ pub(crate) fn create(dir: BorrowedFd<'_>, name: &[u8], new: &NewInode<'_>) -> Re
         NewKind::Socket => node(FileType::Socket, 0),
         NewKind::CharDevice(dev) => node(FileType::CharacterDevice, dev),
         NewKind::BlockDevice(dev) => node(FileType::BlockDevice, dev),
-    }
+    })
     .map_err(errno)
 }
 
 /// Makes another name for an inode.
 pub(crate) fn link(inode: BorrowedFd<'_>, dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    match rustix::fs::linkat(inode, "", dir, name, AtFlags::EMPTY_PATH) {
+    match uninterrupted(|| rustix::fs::linkat(inode, "", dir, name, AtFlags::EMPTY_PATH)) {
         // Without a privilege, Linux before 6.10 has no such call.
         Err(rustix::io::Errno::NOENT) => {
             let path = procfs::path(inode)?;
-            rustix::fs::linkat(CWD, path, dir, name, AtFlags::SYMLINK_FOLLOW).map_err(errno)
+            let link = || rustix::fs::linkat(CWD, &path, dir, name, AtFlags::SYMLINK_FOLLOW);
+            uninterrupted(link).map_err(errno)
         }
         linked => linked.map_err(errno),
     }
@@ -110,7 +109,7 @@ pub(crate) fn remove(dir: BorrowedFd<'_>, name: &[u8], what: Remove) -> Result<(
         Remove::File => AtFlags::empty(),
         Remove::Directory => AtFlags::REMOVEDIR,
     };
-    rustix::fs::unlinkat(dir, name, flags).map_err(errno)
+    uninterrupted(|| rustix::fs::unlinkat(dir, name, flags)).map_err(errno)
 }
 
 /// Renames.
@@ -126,7 +125,7 @@ pub(crate) fn rename(
         Rename::NoReplace => RenameFlags::NOREPLACE,
         Rename::Exchange => RenameFlags::EXCHANGE,
     };
-    rustix::fs::renameat_with(from, old, to, new, flags).map_err(errno)
+    uninterrupted(|| rustix::fs::renameat_with(from, old, to, new, flags)).map_err(errno)
 }
 
 /// The target of a symbolic link, by its own descriptor.
@@ -144,7 +143,8 @@ pub(crate) fn read_link(link: BorrowedFd<'_>) -> Result<Arc<[u8]>> {
 /// `EINVAL`: it is no link. `EIO`: the target is longer than a path may be.
 pub(crate) fn read_link_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Arc<[u8]>> {
     let mut buffer = [0; PATH_MAX + 1];
-    let len = rustix::fs::readlinkat_raw(dir, name, &mut buffer[..]).map_err(errno)?;
+    let read = || rustix::fs::readlinkat_raw(dir, name, &mut buffer[..]);
+    let len = uninterrupted(read).map_err(errno)?;
     match buffer.get(..len) {
         Some(target) if len <= PATH_MAX => Ok(target.into()),
         _ => Err(Errno::IO),
@@ -154,7 +154,7 @@ pub(crate) fn read_link_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Arc<[u8]>
 /// Writes a directory or a file to the medium.
 pub(crate) fn sync(fd: impl AsFd, data_only: bool) -> Result<()> {
     let fd = fd.as_fd();
-    if data_only { rustix::fs::fdatasync(fd) } else { rustix::fs::fsync(fd) }.map_err(errno)
+    uninterrupted(|| if data_only { rustix::fs::fdatasync(fd) } else { rustix::fs::fsync(fd) }).map_err(errno)
 }
 
 /// How many descriptors the process may have.

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use vnode_core::io::{Segment, Sink, Source};
 use vnode_core::{Errno, Result};
 
-use super::errno;
+use super::{errno, uninterrupted};
 
 /// Segments that one call takes (`IOV_MAX`).
 const SEGMENTS: usize = 1024;
@@ -31,15 +31,8 @@ pub(crate) fn first_call(segments: impl Iterator<Item = Segment>) -> usize {
 
 /// The host's answer to a call, made again when a signal interrupted it.
 fn asked(call: impl Fn() -> libc::ssize_t) -> Result<usize> {
-    loop {
-        if let Ok(count) = usize::try_from(call()) {
-            return Ok(count);
-        }
-        match HostErrno::from_io_error(&std::io::Error::last_os_error()) {
-            Some(HostErrno::INTR) => {}
-            error => return Err(error.map_or(Errno::IO, errno)),
-        }
-    }
+    let why = |_| HostErrno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(HostErrno::IO);
+    uninterrupted(|| usize::try_from(call()).map_err(why)).map_err(errno)
 }
 
 /// An offset as the host takes it; those of the contract fit.
@@ -134,6 +127,20 @@ fn append_once(file: BorrowedFd<'_>, from: &mut Source<'_>) -> Result<usize> {
     let count = asked(|| unsafe { libc::pwritev2(fd, vectors.as_ptr(), len, -1, libc::RWF_APPEND) })?;
     from.advance(count);
     Ok(count)
+}
+
+/// Does something while the thread's signals wait.
+pub(super) fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    let (mut all, mut before) = (no_signals(), no_signals());
+    // SAFETY: both sets are initialized and ours; the mask is the thread's own.
+    unsafe {
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+    }
+    let done = work();
+    // SAFETY: as above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, core::ptr::null_mut()) };
+    done
 }
 
 /// `SIGXFSZ` kept from the thread.

@@ -8,7 +8,7 @@ use rustix::io::Errno as HostErrno;
 use vnode_core::fs::SetXattr;
 use vnode_core::{Errno, Result};
 
-use super::{errno, procfs};
+use super::{errno, procfs, uninterrupted};
 
 /// The longest value, and the longest list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
 const MOST: usize = 65_536;
@@ -17,7 +17,7 @@ const MOST: usize = 65_536;
 fn filled(call: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> Result<Vec<u8>> {
     let mut buffer = vec![0; 256];
     loop {
-        match call(&mut buffer) {
+        match uninterrupted(|| call(&mut buffer)) {
             Ok(len) => {
                 buffer.truncate(len);
                 return Ok(buffer);
@@ -49,7 +49,8 @@ pub(crate) fn set_xattr(inode: BorrowedFd<'_>, name: &[u8], value: &[u8], how: S
         SetXattr::Create => XattrFlags::CREATE,
         SetXattr::Replace => XattrFlags::REPLACE,
     };
-    rustix::fs::setxattr(procfs::path(inode)?, name, value, flags).map_err(told)
+    let path = procfs::path(inode)?;
+    uninterrupted(|| rustix::fs::setxattr(&path, name, value, flags)).map_err(told)
 }
 
 /// `listxattr(2)`: names, each with a zero byte behind it.
@@ -60,5 +61,6 @@ pub(crate) fn list_xattr(inode: BorrowedFd<'_>) -> Result<Vec<u8>> {
 
 /// `removexattr(2)`.
 pub(crate) fn remove_xattr(inode: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    rustix::fs::removexattr(procfs::path(inode)?, name).map_err(told)
+    let path = procfs::path(inode)?;
+    uninterrupted(|| rustix::fs::removexattr(&path, name)).map_err(told)
 }
