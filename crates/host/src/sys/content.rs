@@ -40,7 +40,7 @@ pub(crate) fn seek_end(file: BorrowedFd<'_>) -> Result<u64> {
 
 /// The descriptor's own position.
 pub(crate) fn position(file: BorrowedFd<'_>) -> Result<u64> {
-    rustix::fs::tell(file).map_err(errno)
+    uninterrupted(|| rustix::fs::tell(file)).map_err(errno)
 }
 
 /// The largest file that the process may write (`RLIMIT_FSIZE`).
