@@ -90,13 +90,13 @@ fn space_field(space: &StatFs, key: &str) -> String {
 }
 
 /// The major number of a device, as `makedev(3)` packs it.
-pub fn rdev_major(rdev: u64) -> u32 {
-    (((rdev >> 32) & 0xffff_f000) | ((rdev >> 8) & 0xfff)) as u32
+pub fn rdev_major(rdev: u32) -> u32 {
+    (rdev >> 8) & 0xfff
 }
 
 /// The minor number of a device, as `makedev(3)` packs it.
-pub fn rdev_minor(rdev: u64) -> u32 {
-    (((rdev >> 12) & 0xffff_ff00) | (rdev & 0xff)) as u32
+pub fn rdev_minor(rdev: u32) -> u32 {
+    ((rdev >> 12) & 0xf_ff00) | (rdev & 0xff)
 }
 
 /// A file type's word in scripts.

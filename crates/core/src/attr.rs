@@ -164,8 +164,8 @@ pub struct Attr {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// For a device: which (`makedev(3)`).
-    pub rdev: u64,
+    /// For a device: which (`makedev(3)`; Linux's numbers have 12 bits of major and 20 of minor).
+    pub rdev: u32,
     /// Bytes of content; for a symbolic link the length of its target.
     pub size: u64,
     /// Storage used, in units of 512 bytes.
@@ -181,6 +181,9 @@ pub struct Attr {
     /// Creation, where the filesystem knows it.
     pub btime: Option<Timespec>,
 }
+
+// Up to 128 bytes are copied in place; more, as each layer would that hands them on, by a call of `memcpy`.
+const _: () = assert!(size_of::<crate::Result<Attr>>() <= 128);
 
 impl Attr {
     /// The attributes of an inode that no filesystem keeps: one name, no content, owned by root, as old as the

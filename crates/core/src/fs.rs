@@ -102,10 +102,10 @@ pub enum NewKind<'a> {
     Fifo,
     /// A socket.
     Socket,
-    /// A character device (`makedev(3)`).
-    CharDevice(u64),
+    /// A character device (`makedev(3)`; Linux's numbers have 12 bits of major and 20 of minor).
+    CharDevice(u32),
     /// A block device.
-    BlockDevice(u64),
+    BlockDevice(u32),
 }
 
 impl NewKind<'_> {
@@ -286,6 +286,13 @@ pub trait File: Send + Sync {
     fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
         let _ = (cx, data_only);
         Ok(())
+    }
+
+    /// Whether each of its calls asks [`blocking::check`](crate::blocking::check) itself before it does anything else.
+    /// Of a filesystem with [`Caps::BLOCKING`] nothing is put before such a file, which takes an allocation of each
+    /// open and time of each call.
+    fn asks_itself(&self) -> bool {
+        false
     }
 }
 

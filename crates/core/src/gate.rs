@@ -22,6 +22,11 @@ pub(crate) struct Gate<F>(pub(crate) Arc<F>);
 /// A file behind the gate.
 struct GatedFile(Arc<dyn File>);
 
+/// A file that something asks for: itself, or what is put before it.
+fn gated(file: Arc<dyn File>) -> Arc<dyn File> {
+    if file.asks_itself() { file } else { Arc::new(GatedFile(file)) }
+}
+
 /// A listing behind the gate.
 struct GatedListing(Box<dyn DirStream>);
 
@@ -52,12 +57,12 @@ impl<F: AnyFilesystem> AnyFilesystem for Gate<F> {
     ) -> Result<(Node, Arc<dyn File>)> {
         blocking::check()?;
         let (node, file) = self.0.create_open(cx, at, new, access)?;
-        Ok((node, Arc::new(GatedFile(file))))
+        Ok((node, gated(file)))
     }
 
     fn open(&self, cx: &Cx<'_>, inode: &Node, access: Access) -> Result<Arc<dyn File>> {
         blocking::check()?;
-        Ok(Arc::new(GatedFile(self.0.open(cx, inode, access)?)))
+        self.0.open(cx, inode, access).map(gated)
     }
 
     fn open_run(
@@ -69,7 +74,7 @@ impl<F: AnyFilesystem> AnyFilesystem for Gate<F> {
     ) -> Result<RunEnd<dyn Inode>> {
         blocking::check()?;
         let end = self.0.open_run(cx, dir, run, access)?;
-        run.wrap_opened(|file| Arc::new(GatedFile(file)));
+        run.wrap_opened(gated);
         Ok(end)
     }
 

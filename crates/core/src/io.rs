@@ -51,7 +51,10 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn new(segments: &'a [Segment]) -> Self {
         let remaining = segments.iter().fold(0usize, |sum, segment| sum.saturating_add(segment.len));
-        Cursor { current: Segment::EMPTY, rest: segments, remaining }
+        match segments.split_first() {
+            Some((first, rest)) => Cursor { current: *first, rest, remaining },
+            None => Cursor { current: Segment::EMPTY, rest: &[], remaining },
+        }
     }
 
     /// Takes the next piece, of at most `limit` bytes; nothing when all are used or the limit is 0.
@@ -83,6 +86,11 @@ impl<'a> Cursor<'a> {
     /// The same position, with at most `limit` bytes to go.
     fn first(&self, limit: usize) -> Cursor<'_> {
         Cursor { current: self.current, rest: self.rest, remaining: self.remaining.min(limit) }
+    }
+
+    fn single(&self) -> Option<Segment> {
+        let whole = self.remaining > 0 && self.remaining <= self.current.len;
+        whole.then_some(Segment { start: self.current.start, len: self.remaining })
     }
 
     fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
@@ -145,6 +153,11 @@ impl<'a> Sink<'a> {
             done += piece.len;
         }
         done
+    }
+
+    /// All that is not filled yet, if it is some bytes in one piece: for a plain system call.
+    pub fn single(&self) -> Option<Segment> {
+        self.cursor.single()
     }
 
     /// The segments not filled yet, for a vectored system call; pass what it filled to [`Sink::advance`].
@@ -226,6 +239,11 @@ impl<'a> Source<'a> {
         done
     }
 
+    /// All that is not taken yet, if it is some bytes in one piece: for a plain system call.
+    pub fn single(&self) -> Option<Segment> {
+        self.cursor.single()
+    }
+
     /// The segments not taken yet, for a vectored system call; pass what it took to [`Source::advance`].
     pub fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
         self.cursor.segments()
@@ -300,6 +318,26 @@ mod tests {
         assert_eq!(sink.first(3).put(b"123456"), 3);
         assert_eq!(sink.first(99).remaining(), 6);
         assert_eq!(buffers, [b"12".to_vec(), b"3def".to_vec()]);
+    }
+
+    #[test]
+    fn what_is_in_one_piece_is_told_as_one() {
+        let mut buffers = [b"ab".to_vec(), b"".to_vec(), b"cdef".to_vec()];
+        let segments = segments(&mut buffers);
+        let single = |segment: Option<Segment>| segment.map(|segment| (segment.as_ptr(), segment.len()));
+        // SAFETY: `buffers` outlive both and aren't used while they live.
+        let (mut source, mut sink) = unsafe { (Source::new(&segments), Sink::new(&segments[..1])) };
+        assert_eq!(single(sink.single()), Some((segments[0].as_ptr(), 2)));
+        sink.advance(1);
+        assert_eq!(single(sink.single()), Some((segments[0].as_ptr().wrapping_add(1), 1)));
+        sink.advance(1);
+        assert_eq!(single(sink.single()), None);
+        assert_eq!(single(source.single()), None);
+        assert_eq!(single(source.first(2).single()), Some((segments[0].as_ptr(), 2)));
+        source.advance(3);
+        assert_eq!(single(source.single()), Some((segments[2].as_ptr().wrapping_add(1), 3)));
+        // SAFETY: there is nothing to fill.
+        assert_eq!(single(unsafe { Sink::new(&[]) }.single()), None);
     }
 
     #[test]

@@ -44,9 +44,9 @@ pub enum EntryKind<'a> {
     /// A socket.
     Socket,
     /// A character device (`makedev(3)`).
-    CharDevice(u64),
+    CharDevice(u32),
     /// A block device.
-    BlockDevice(u64),
+    BlockDevice(u32),
 }
 
 /// Something to be loaded.

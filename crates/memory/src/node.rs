@@ -46,7 +46,7 @@ pub(crate) enum Body {
     Directory(Directory),
     Symlink(Arc<[u8]>),
     /// A FIFO, a socket, a device with its number.
-    Special(u64),
+    Special(u32),
 }
 
 /// An inode of a [`Memory`](crate::Memory) filesystem.

@@ -234,7 +234,9 @@ fn kind<'a, R: Read>(
     let device = || {
         let header = member.header();
         let major = header.device_major()?.unwrap_or_default();
-        Ok::<_, io::Error>(rustix::fs::makedev(major, header.device_minor()?.unwrap_or_default()))
+        let minor = header.device_minor()?.unwrap_or_default();
+        let number = u32::try_from(rustix::fs::makedev(major, minor));
+        number.map_err(|_| io::Error::other(format!("there is no device {major}:{minor}")))
     };
     Ok(Some(match member.header().entry_type() {
         EntryType::Directory => EntryKind::Directory,

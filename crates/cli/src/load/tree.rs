@@ -94,10 +94,11 @@ impl<'a> Walk<'a> {
             EntryKind::Fifo
         } else if kind.is_socket() {
             EntryKind::Socket
+        // The kernel's own device numbers have 32 bits.
         } else if kind.is_char_device() {
-            EntryKind::CharDevice(metadata.rdev())
+            EntryKind::CharDevice(metadata.rdev() as u32)
         } else {
-            EntryKind::BlockDevice(metadata.rdev())
+            EntryKind::BlockDevice(metadata.rdev() as u32)
         })
     }
 

@@ -516,7 +516,7 @@ fn attributes(stat: &libc::stat) -> Result<Attr> {
         nlink: stat.st_nlink as u32,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        rdev: stat.st_rdev,
+        rdev: stat.st_rdev as u32,
         size: stat.st_size as u64,
         blocks: stat.st_blocks as u64,
         blksize: stat.st_blksize as u32,

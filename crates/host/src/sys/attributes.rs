@@ -46,7 +46,8 @@ fn convert_short(stat: &rustix::fs::Stat) -> Result<Stat> {
         nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
         uid: stat.st_uid,
         gid: stat.st_gid,
-        rdev: stat.st_rdev,
+        // The kernel's own numbers of devices have 32 bits.
+        rdev: stat.st_rdev as u32,
         size: stat.st_size as u64,
         blocks: stat.st_blocks as u64,
         blksize: u32::try_from(stat.st_blksize).unwrap_or(4096),
@@ -84,7 +85,7 @@ fn convert(stat: &Statx) -> Result<Stat> {
         nlink: stat.stx_nlink,
         uid: stat.stx_uid,
         gid: stat.stx_gid,
-        rdev: rustix::fs::makedev(stat.stx_rdev_major, stat.stx_rdev_minor),
+        rdev: rustix::fs::makedev(stat.stx_rdev_major, stat.stx_rdev_minor) as u32,
         size: stat.stx_size,
         blocks: stat.stx_blocks,
         blksize: stat.stx_blksize,

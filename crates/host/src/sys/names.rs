@@ -84,8 +84,8 @@ pub(crate) fn create(dir: BorrowedFd<'_>, name: &[u8], new: &NewInode<'_>) -> Re
         NewKind::Symlink(target) => rustix::fs::symlinkat(target, dir, name),
         NewKind::Fifo => node(FileType::Fifo, 0),
         NewKind::Socket => node(FileType::Socket, 0),
-        NewKind::CharDevice(dev) => node(FileType::CharacterDevice, dev),
-        NewKind::BlockDevice(dev) => node(FileType::BlockDevice, dev),
+        NewKind::CharDevice(dev) => node(FileType::CharacterDevice, dev.into()),
+        NewKind::BlockDevice(dev) => node(FileType::BlockDevice, dev.into()),
     })
     .map_err(errno)
 }
