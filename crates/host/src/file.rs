@@ -7,10 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vnode_core::fs::{Allocate, File, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Capabilities, Cx, Errno, Mode, Result, access};
+use vnode_core::{Capabilities, Cx, Errno, Mode, Result, access, blocking};
 
 use crate::pool::Descriptor;
-use crate::sys;
+use crate::sys::{self, Moved};
 
 /// The content of a regular file of the host, opened.
 pub(crate) struct HostFile {
@@ -61,50 +61,77 @@ impl HostFile {
         }
     }
 
+    /// Goes on with a read of more segments than the kernel takes at once.
+    #[cold]
+    fn read_on(&self, cx: &Cx<'_>, offset: u64, mut done: usize, into: &mut Sink<'_>) -> Result<usize> {
+        while cx.check_canceled().is_ok() {
+            let moved = sys::read(self.descriptor.as_fd(), offset + done as u64, into)?;
+            done += moved.count;
+            // Short is at the end.
+            if !moved.whole || into.remaining() == 0 {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes as much as the kernel takes at once and the process may.
+    fn write_once(&self, offset: u64, from: &mut Source<'_>) -> Result<Moved> {
+        let allowed = self.allowed(offset, from.remaining())?;
+        if allowed == from.remaining() {
+            return sys::write(self.descriptor.as_fd(), offset, from);
+        }
+        let moved = sys::write(self.descriptor.as_fd(), offset, &mut from.first(allowed))?;
+        from.advance(moved.count);
+        Ok(moved)
+    }
+
+    /// Goes on with a write as [`Self::read_on`] does.
+    #[cold]
+    fn write_on(&self, cx: &Cx<'_>, offset: u64, mut done: usize, from: &mut Source<'_>) -> Result<usize> {
+        while cx.check_canceled().is_ok() {
+            let Ok(moved) = self.write_once(offset + done as u64, from) else { break };
+            done += moved.count;
+            if !moved.whole || from.remaining() == 0 {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
     fn end(&self) -> Result<u64> {
         sys::seek_end(self.descriptor.as_fd())
     }
 }
 
 impl File for HostFile {
+    fn asks_itself(&self) -> bool {
+        true
+    }
+
     fn read_at(&self, cx: &Cx<'_>, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
-        let mut done = 0;
-        // Again for more segments than the kernel takes at once only: short is at the end.
-        loop {
-            let wanted = sys::first_call(into.segments());
-            let count = sys::read(self.descriptor.as_fd(), offset + done as u64, into)?;
-            done += count;
-            if count < wanted || into.remaining() == 0 {
-                return Ok(done);
-            }
-            cx.check_canceled()?;
+        blocking::check()?;
+        let moved = sys::read(self.descriptor.as_fd(), offset, into)?;
+        if moved.whole && into.remaining() > 0 {
+            return self.read_on(cx, offset, moved.count, into);
         }
+        Ok(moved.count)
     }
 
     fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+        blocking::check()?;
         if from.remaining() > 0 {
             self.will_change(cx)?;
         }
-        let mut done = 0;
-        loop {
-            let at = offset + done as u64;
-            let mut part = from.first(self.allowed(at, from.remaining())?);
-            let wanted = sys::first_call(part.segments());
-            let written = sys::write(self.descriptor.as_fd(), at, &mut part);
-            let count = match written {
-                Err(_) if done > 0 => return Ok(done),
-                written => written?,
-            };
-            from.advance(count);
-            done += count;
-            if count < wanted || from.remaining() == 0 || self.allowed(offset + done as u64, 1).is_err() {
-                return Ok(done);
-            }
-            cx.check_canceled()?;
+        let moved = self.write_once(offset, from)?;
+        if moved.whole && from.remaining() > 0 {
+            return self.write_on(cx, offset, moved.count, from);
         }
+        Ok(moved.count)
     }
 
     fn append(&self, cx: &Cx<'_>, from: &mut Source<'_>) -> Result<(usize, u64)> {
+        blocking::check()?;
         let _position = self.position.lock();
         if from.remaining() == 0 {
             return Ok((0, self.end()?));
@@ -119,6 +146,7 @@ impl File for HostFile {
     }
 
     fn set_len(&self, cx: &Cx<'_>, len: u64) -> Result<()> {
+        blocking::check()?;
         if len > self.largest {
             return Err(Errno::FBIG);
         }
@@ -127,6 +155,7 @@ impl File for HostFile {
     }
 
     fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
+        blocking::check()?;
         let grows = matches!(how, Allocate::Extend | Allocate::ZeroRange);
         if grows && offset.saturating_add(len) > self.largest {
             return Err(Errno::FBIG);
@@ -136,11 +165,13 @@ impl File for HostFile {
     }
 
     fn seek_data_or_hole(&self, _: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {
+        blocking::check()?;
         let _position = self.position.lock();
         sys::seek_data_or_hole(self.descriptor.as_fd(), what, offset)
     }
 
     fn sync(&self, _: &Cx<'_>, data_only: bool) -> Result<()> {
+        blocking::check()?;
         sys::sync(self.descriptor.as_fd(), data_only)
     }
 }

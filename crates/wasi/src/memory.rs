@@ -238,13 +238,13 @@ impl<'a> GuestMemory<'a> {
             vectors.push((start, len));
         }
         let mut list = SmallVec::new();
-        let mut marks = SmallVec::new();
+        let mut marks = Vec::new();
         for (start, len) in apart.piece(vectors) {
             let base = self.range(start, len, Use::Either)?;
             marks.push(base.addr().wrapping_sub(self.base.addr()));
             list.push(Segment::new(base, len));
         }
-        Ok(Segments { list, apart: Some((apart, marks)), memory: PhantomData })
+        Ok(Segments { list, apart: Some(Box::new((apart, marks))), memory: PhantomData })
     }
 
     /// A buffer as one segment.
@@ -254,7 +254,7 @@ impl<'a> GuestMemory<'a> {
     pub fn buffer(&self, at: u32, len: u32) -> Result<Segments<'_>> {
         let base = self.range(at, len as usize, Use::Either)?;
         let list = SmallVec::from_slice(&[Segment::new(base, len as usize)]);
-        let apart = self.mark(base).map(|mark| (mark.apart, SmallVec::from_slice(&[mark.offset])));
+        let apart = self.mark(base).map(|mark| Box::new((mark.apart, vec![mark.offset])));
         Ok(Segments { list, apart, memory: PhantomData })
     }
 }
@@ -309,16 +309,17 @@ fn halves(pair: [u8; 8]) -> (u32, u32) {
 
 /// Checked ranges of the guest's memory.
 pub struct Segments<'m> {
-    list: SmallVec<[Segment; 8]>,
+    /// A C library's stream moves two; more are rare, and make every call's copies of this longer.
+    list: SmallVec<[Segment; 4]>,
     /// Of a memory apart: where each is in it.
-    apart: Option<(&'m Apart<'m>, SmallVec<[usize; 8]>)>,
+    apart: Option<Box<(&'m Apart<'m>, Vec<usize>)>>,
     memory: PhantomData<&'m ()>,
 }
 
 impl Segments<'_> {
     /// To read into.
     pub fn sink(&self) -> Sink<'_> {
-        if let Some((apart, offsets)) = &self.apart {
+        if let Some((apart, offsets)) = self.apart.as_deref() {
             // Their old content was copied in, so what is not filled is put back as it was.
             offsets.iter().zip(&self.list).for_each(|(offset, segment)| apart.wrote(*offset, segment.len()));
         }

@@ -22,7 +22,7 @@ pub(crate) use names::{
     read_link, read_link_at, remove, rename, sync,
 };
 pub(crate) use procfs::{process_umask, reopen};
-pub(crate) use raw::{append, first_call, read, write};
+pub(crate) use raw::{Moved, append, read, write};
 pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
 
 use vnode_core::Errno;

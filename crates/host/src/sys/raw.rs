@@ -22,11 +22,26 @@ fn vectors(segments: impl Iterator<Item = Segment>) -> Vectors {
     segments.take(SEGMENTS).map(vector).collect()
 }
 
-/// The bytes that one call is given of some segments: no more than the kernel moves at once (`MAX_RW_COUNT`).
-pub(crate) fn first_call(segments: impl Iterator<Item = Segment>) -> usize {
-    const MOST: usize = 0x7fff_f000;
-    let given = segments.take(SEGMENTS).fold(0usize, |sum, segment| sum.saturating_add(segment.len()));
-    given.min(MOST)
+/// The most bytes that the kernel moves at once (`MAX_RW_COUNT`).
+const MOST: usize = 0x7fff_f000;
+
+/// What one call moved.
+pub(crate) struct Moved {
+    /// Bytes.
+    pub(crate) count: usize,
+    /// As many as it was given: what it was not given, another call may move.
+    pub(crate) whole: bool,
+}
+
+impl Moved {
+    fn of(count: usize, given: impl Iterator<Item = usize>) -> Self {
+        let given = given.fold(0usize, usize::saturating_add).min(MOST);
+        Moved { count, whole: count >= given }
+    }
+
+    fn of_vectors(count: usize, vectors: &[libc::iovec]) -> Self {
+        Moved::of(count, vectors.iter().map(|vector| vector.iov_len))
+    }
 }
 
 /// The host's answer to a call, made again when a signal interrupted it.
@@ -67,37 +82,53 @@ unsafe fn pwrite(fd: c_int, from: *const libc::c_void, len: usize, offset: libc:
 }
 
 /// Reads at an offset, once: as much as there is, or as the host gives at once.
-pub(crate) fn read(file: BorrowedFd<'_>, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
+#[inline]
+pub(crate) fn read(file: BorrowedFd<'_>, offset: u64, into: &mut Sink<'_>) -> Result<Moved> {
     let (fd, offset) = (file.as_raw_fd(), offset_of(offset)?);
+    let Some(one) = into.single() else { return read_vectors(fd, offset, into) };
+    // SAFETY: the segment is one of the sink, whose maker vouches that it is writable memory and used by no reference;
+    // the kernel writes no more than its length.
+    let count = asked(|| unsafe { pread(fd, one.as_ptr().cast(), one.len(), offset) })?;
+    into.advance(count);
+    Ok(Moved::of(count, core::iter::once(one.len())))
+}
+
+#[inline(never)]
+fn read_vectors(fd: c_int, offset: libc::off64_t, into: &mut Sink<'_>) -> Result<Moved> {
     let vectors = vectors(into.segments());
     let count = match &vectors[..] {
         // A read of nothing is one for the access time.
         // SAFETY: no byte is written.
         [] => asked(|| unsafe { pread(fd, core::ptr::dangling_mut(), 0, offset) })?,
-        // SAFETY: the vector is a segment of the sink, whose maker vouches that it is writable memory and used by no
-        // reference; the kernel writes no more than its length.
-        [one] => asked(|| unsafe { pread(fd, one.iov_base, one.iov_len, offset) })?,
-        // SAFETY: as above for each vector; `vectors` has as many as are counted, at most `IOV_MAX`.
+        // SAFETY: as in `read` for each vector; `vectors` has as many as are counted, at most `IOV_MAX`.
         all => asked(|| unsafe { libc::preadv64(fd, all.as_ptr(), all.len() as c_int, offset) })?,
     };
     into.advance(count);
-    Ok(count)
+    Ok(Moved::of_vectors(count, &vectors))
 }
 
 /// Writes at an offset, once.
-pub(crate) fn write(file: BorrowedFd<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+#[inline]
+pub(crate) fn write(file: BorrowedFd<'_>, offset: u64, from: &mut Source<'_>) -> Result<Moved> {
     let (fd, offset) = (file.as_raw_fd(), offset_of(offset)?);
+    let Some(one) = from.single() else { return write_vectors(fd, offset, from) };
+    // SAFETY: the segment is one of the source, whose maker vouches that it is readable memory; the kernel reads no
+    // more than its length.
+    let count = asked(|| unsafe { pwrite(fd, one.as_ptr().cast(), one.len(), offset) })?;
+    from.advance(count);
+    Ok(Moved::of(count, core::iter::once(one.len())))
+}
+
+#[inline(never)]
+fn write_vectors(fd: c_int, offset: libc::off64_t, from: &mut Source<'_>) -> Result<Moved> {
     let vectors = vectors(from.segments());
     let count = match &vectors[..] {
-        [] => return Ok(0),
-        // SAFETY: the vector is a segment of the source, whose maker vouches that it is readable memory; the kernel
-        // reads no more than its length.
-        [one] => asked(|| unsafe { pwrite(fd, one.iov_base, one.iov_len, offset) })?,
-        // SAFETY: as above for each vector; `vectors` has as many as are counted, at most `IOV_MAX`.
+        [] => 0,
+        // SAFETY: as in `write` for each vector; `vectors` has as many as are counted, at most `IOV_MAX`.
         all => asked(|| unsafe { libc::pwritev64(fd, all.as_ptr(), all.len() as c_int, offset) })?,
     };
     from.advance(count);
-    Ok(count)
+    Ok(Moved::of_vectors(count, &vectors))
 }
 
 /// Writes at the end, once, whoever else writes there; the descriptor's own position is behind what was written.
