@@ -75,22 +75,30 @@ pub(crate) fn name_of(host: &Host, cx: &Cx<'_>, dir: &Arc<HostNode>, out: &mut N
     }
     let above = parent(host, cx, dir)?;
     let held = above.fd()?;
-    let is_dir = |name: &[u8]| sys::stat_at(held.as_fd(), name).is_ok_and(|stat| stat.id == dir.id());
+    let is_dir = |name: &[u8]| match sys::stat_at(held.as_fd(), name) {
+        Err(Errno::NOENT) => Ok(false),
+        stat => stat.map(|stat| stat.id == dir.id()),
+    };
     if let Some(way) = dir.way()
-        && is_dir(way.last_name())
+        && is_dir(way.last_name()) == Ok(true)
     {
         *out = Name::new(way.last_name())?.into();
         return Ok(());
     }
     let listing = host.pool.open(|| sys::open_directory(held.as_fd(), true))?;
-    let mut found = None;
+    let mut found = Err(Errno::NOENT);
     HostListing::new(listing).list(cx, 0, &mut |entry| {
-        if entry.kind.is_dir() && is_dir(entry.name) {
-            found = Some(entry.name.to_vec());
-            return ControlFlow::Break(());
+        match if entry.kind.is_dir() { is_dir(entry.name) } else { Ok(false) } {
+            Ok(true) => {
+                found = Ok(entry.name.to_vec());
+                return ControlFlow::Break(());
+            }
+            Ok(false) => {}
+            // It may be another's, and is told of if none is found.
+            Err(errno) => found = Err(errno),
         }
         ControlFlow::Continue(())
     })?;
-    *out = Name::new(&found.ok_or(Errno::NOENT)?)?.into();
+    *out = Name::new(&found?)?.into();
     Ok(())
 }

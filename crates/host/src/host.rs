@@ -8,7 +8,7 @@ use vnode_core::fs::{
     Access, At, Caps, DirStream, File, Filesystem, Inode, InodeId, LinkTarget, NewInode, NewKind, OpenedNew,
     Remove, Rename, Run, RunEnd, SetXattr, Want,
 };
-use vnode_core::{Attr, Cx, Errno, FileType, Mode, NameBuf, Result, SetAttr, StatFs};
+use vnode_core::{Attr, Cx, Errno, FileType, Mode, NameBuf, Result, SetAttr, SetTime, StatFs, Timespec};
 
 use crate::file::{HostFile, SetId};
 use crate::listing::HostListing;
@@ -49,6 +49,33 @@ fn undo(dir: BorrowedFd<'_>, name: &[u8], made: BorrowedFd<'_>) {
     }
 }
 
+/// What was just made.
+#[derive(Clone, Copy)]
+struct Made {
+    kind: FileType,
+    /// The seconds of the time before.
+    since: i64,
+}
+
+impl Made {
+    /// Whether what a name stands for may be that. Somebody may have put something else there since.
+    fn may_be(self, kind: FileType, born: Option<Timespec>) -> bool {
+        kind == self.kind && born.is_none_or(|born| born.sec.saturating_add(CLOCKS_DIFFER) >= self.since)
+    }
+
+    /// Removes it where it can't be had: what fails is not made.
+    fn undo(self, dir: BorrowedFd<'_>, name: &[u8]) {
+        if let Ok(Stat { attr, .. }) = sys::stat_at(dir, name)
+            && self.may_be(attr.kind, attr.btime)
+            && (attr.kind != FileType::Regular || attr.size == 0)
+        {
+            let what = if self.kind.is_dir() { Remove::Directory } else { Remove::File };
+            // What fails is told of already.
+            let _ = sys::remove(dir, name, what);
+        }
+    }
+}
+
 /// Set in the device numbers of other filesystems of the host, so that none is one of ours.
 const FOREIGN: u64 = 1 << 63;
 
@@ -74,15 +101,18 @@ impl Host {
     }
 
     /// What a name stands for, and on which mount only if that is asked.
+    #[inline]
     pub(crate) fn look_at(&self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
         if self.one_mount { sys::stat_at(dir, name) } else { sys::look_at(dir, name) }
     }
 
     /// What a descriptor stands for, and on which mount only if that is asked.
+    #[inline]
     pub(crate) fn look(&self, inode: BorrowedFd<'_>) -> Result<Stat> {
         if self.one_mount { sys::stat(inode) } else { sys::look(inode) }
     }
 
+    #[inline]
     pub(crate) fn attr(&self, stat: Stat) -> Attr {
         let dev = if stat.attr.dev == self.dev { 0 } else { stat.attr.dev | FOREIGN };
         Attr { dev, ..stat.attr }
@@ -183,22 +213,25 @@ impl Host {
         Ok(())
     }
 
-    fn truncate(&self, inode: &Arc<HostNode>, len: u64, always: bool) -> Result<()> {
+    /// Sets the size. Tells whether that set the time of the last change, which is to be set `always`, though the size may
+    /// be as before.
+    fn truncate(&self, inode: &Arc<HostNode>, len: u64, always: bool) -> Result<bool> {
         if len > self.largest {
             return Err(Errno::FBIG);
         }
         let held = inode.fd()?;
-        if !self.set_id {
-            let mode = sys::look(held.as_fd())?.attr.mode;
-            if mode.intersects(Mode::SETUID | Mode::SETGID) {
+        let writable = held.handle().access.is_some_and(|access| access.contains(Access::WRITE));
+        let sets_time = always && writable;
+        let mut changes = true;
+        if !(self.set_id && sets_time) {
+            let Attr { mode, size, .. } = sys::look(held.as_fd())?.attr;
+            changes = size != len;
+            if !self.set_id && mode.intersects(Mode::SETUID | Mode::SETGID) {
                 sys::set_mode(held.as_fd(), mode - (Mode::SETUID | Mode::SETGID))?;
             }
         }
-        let writable = held.handle().access.is_some_and(|access| access.contains(Access::WRITE));
-        if always && writable {
-            return sys::set_len(held.as_fd(), len);
-        }
-        sys::truncate(held.as_fd(), len)
+        if sets_time { sys::set_len(held.as_fd(), len) } else { sys::truncate(held.as_fd(), len) }?;
+        Ok(sets_time || changes)
     }
 }
 
@@ -240,13 +273,11 @@ impl Filesystem for Host {
         }
         let held = dir.fd()?;
         self.pool.check_room()?;
-        let before = sys::coarse_time().sec;
+        let new_one = Made { kind, since: sys::coarse_time().sec };
         sys::create(held.as_fd(), name, &new)?;
-        let node = self.find(dir, name)?;
-        // Somebody may have put something else there since, which is not to be given away.
-        if node.kind() == kind
-            && node.born().is_none_or(|born| born.sec.saturating_add(CLOCKS_DIFFER) >= before)
-        {
+        let node = self.find(dir, name).inspect_err(|_| new_one.undo(held.as_fd(), name))?;
+        // Anything else is not to be given away.
+        if new_one.may_be(node.kind(), node.born()) {
             let made = node.fd()?;
             self.settle(made.as_fd(), &new).inspect_err(|_| undo(held.as_fd(), name, made.as_fd()))?;
         }
@@ -296,12 +327,15 @@ impl Filesystem for Host {
 
     /// Linux has a call for each; they are made in an order in which the first is the one that may well fail.
     fn setattr(&self, _: &Cx<'_>, inode: &Arc<HostNode>, set: &SetAttr) -> Result<()> {
-        let SetAttr { mode, uid, gid, atime, mtime, size } = *set;
+        let SetAttr { mode, uid, gid, atime, mut mtime, size } = *set;
         if let Some(mode) = mode {
             self.check_mode(inode.kind(), mode)?;
         }
-        if let Some(len) = size {
-            self.truncate(inode, len, mtime.is_some())?;
+        if let Some(len) = size
+            && self.truncate(inode, len, mtime.is_some())?
+            && mtime == Some(SetTime::Now)
+        {
+            mtime = None;
         }
         let held = inode.fd()?;
         // A change of nothing is one for the time of the last change.
