@@ -63,6 +63,7 @@ const RULES: &[Rule] = &[
         allowed: &[
             "crates/core/src/erase.rs",
             "crates/core/src/io.rs",
+            "crates/host/src/sys/direct.rs",
             "crates/host/src/sys/raw.rs",
             "crates/memory/src/slab.rs",
             "crates/wasi/src/memory.rs",

@@ -1,36 +1,36 @@
 //! Attributes of inodes.
 
+use core::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{
-    AtFlags, Gid, StatVfsMountFlags, Statx, StatxFlags, StatxTimestamp, Timespec as HostTime, Timestamps, Uid,
-};
+use rustix::fs::{AtFlags, StatVfsMountFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::path::Arg as _;
 use vnode_core::fs::InodeId;
 use vnode_core::{Attr, Errno, FileType, Mode, Result, SetTime, StatFs, Timespec};
 
-use super::{errno, procfs, raw, uninterrupted};
+use super::direct::{self, HostStat};
+use super::linux::{procfs, raw};
+use super::stat::{Stat, host_times, owners};
+use super::{errno, uninterrupted};
 
-/// What is known of an inode.
-#[derive(Clone, Copy)]
-pub(crate) struct Stat {
-    /// The attributes, with the host's device number.
-    pub(crate) attr: Attr,
-    /// The device and the inode; of a directory also the mount of the host that it is seen through.
-    pub(crate) id: InodeId,
-    /// The device and the mount.
-    pub(crate) mount: u64,
-}
+const NOFOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
 
 /// Of what a name stands for, in three quarters of the time of [`stat_at`]: without the mount and the time of its making,
 /// and so without the identity of a directory.
+#[inline]
 pub(crate) fn look_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    convert_short(&uninterrupted(|| rustix::fs::statat(dir, name, flags)).map_err(errno)?)
+    let mut stat = direct::blank();
+    let look = |name: &CStr| uninterrupted(|| direct::fstatat(dir, name, NOFOLLOW, &mut stat));
+    name.into_with_c_str(look).map_err(errno)?;
+    convert_short(&stat)
 }
 
 /// The same of an inode.
+#[inline]
 pub(crate) fn look(inode: BorrowedFd<'_>) -> Result<Stat> {
-    convert_short(&uninterrupted(|| rustix::fs::fstat(inode)).map_err(errno)?)
+    let mut stat = direct::blank();
+    uninterrupted(|| direct::fstat(inode, &mut stat)).map_err(errno)?;
+    convert_short(&stat)
 }
 
 /// A device number as the kernel has it itself, in 32 bits.
@@ -38,9 +38,10 @@ fn short_device(dev: u64) -> u64 {
     u64::from(rustix::fs::major(dev)) << 20 | u64::from(rustix::fs::minor(dev))
 }
 
-fn convert_short(stat: &rustix::fs::Stat) -> Result<Stat> {
+#[inline]
+fn convert_short(stat: &HostStat) -> Result<Stat> {
     let kind = FileType::from_mode(stat.st_mode).ok_or(Errno::IO)?;
-    let time = |sec: i64, nsec: u64| Timespec { sec, nsec: u32::try_from(nsec).unwrap_or(0) };
+    let time = |sec: i64, nsec: i64| Timespec { sec, nsec: u32::try_from(nsec).unwrap_or(0) };
     let attr = Attr {
         dev: stat.st_dev,
         nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
@@ -60,26 +61,30 @@ fn convert_short(stat: &rustix::fs::Stat) -> Result<Stat> {
     Ok(Stat { attr, id: InodeId(device, stat.st_ino), mount: device })
 }
 
-const WANTED: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+const WANTED: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME | libc::STATX_MNT_ID;
 
 /// Of what a name stands for; a link is not followed.
 pub(crate) fn stat_at(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Stat> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    convert(&uninterrupted(|| rustix::fs::statx(dir, name, flags, WANTED)).map_err(errno)?)
+    let mut stat = direct::blank_statx();
+    let look = |name: &CStr| uninterrupted(|| direct::statx(dir, name, NOFOLLOW, WANTED, &mut stat));
+    name.into_with_c_str(look).map_err(errno)?;
+    convert(&stat)
 }
 
 /// Of an inode.
 pub(crate) fn stat(inode: BorrowedFd<'_>) -> Result<Stat> {
-    convert(&uninterrupted(|| rustix::fs::statx(inode, c"", AtFlags::EMPTY_PATH, WANTED)).map_err(errno)?)
+    let mut stat = direct::blank_statx();
+    uninterrupted(|| direct::statx(inode, c"", libc::AT_EMPTY_PATH, WANTED, &mut stat)).map_err(errno)?;
+    convert(&stat)
 }
 
-fn convert(stat: &Statx) -> Result<Stat> {
-    let has = |flag: StatxFlags| stat.stx_mask & flag.bits() != 0;
+fn convert(stat: &libc::statx) -> Result<Stat> {
+    let has = |flag: u32| stat.stx_mask & flag != 0;
     let kind = FileType::from_mode(u32::from(stat.stx_mode)).ok_or(Errno::IO)?;
     let dev = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
     let device = short_device(dev);
     // The kernel's own numbers of mounts have 32 bits, too.
-    let mount = device ^ if has(StatxFlags::MNT_ID) { stat.stx_mnt_id << 32 } else { 0 };
+    let mount = device ^ if has(libc::STATX_MNT_ID) { stat.stx_mnt_id << 32 } else { 0 };
     let attr = Attr {
         dev,
         nlink: stat.stx_nlink,
@@ -92,25 +97,15 @@ fn convert(stat: &Statx) -> Result<Stat> {
         atime: time(stat.stx_atime),
         mtime: time(stat.stx_mtime),
         ctime: time(stat.stx_ctime),
-        btime: has(StatxFlags::BTIME).then(|| time(stat.stx_btime)),
+        btime: has(libc::STATX_BTIME).then(|| time(stat.stx_btime)),
         ..Attr::bare(stat.stx_ino, kind, Mode::from_raw(u32::from(stat.stx_mode)))
     };
     let id = InodeId(if kind.is_dir() { mount } else { device }, stat.stx_ino);
     Ok(Stat { attr, id, mount })
 }
 
-fn time(time: StatxTimestamp) -> Timespec {
+fn time(time: libc::statx_timestamp) -> Timespec {
     Timespec { sec: time.tv_sec, nsec: time.tv_nsec }
-}
-
-/// The time that the host gives to what is made now, or one a little before it.
-pub(crate) fn coarse_time() -> Timespec {
-    #[cfg(target_os = "linux")]
-    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::RealtimeCoarse;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Realtime;
-    let now = rustix::time::clock_gettime(CLOCK);
-    Timespec { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) }
 }
 
 /// Sets the permission bits of an inode, which is no link.
@@ -128,22 +123,13 @@ pub(crate) fn set_mode(inode: BorrowedFd<'_>, mode: Mode) -> Result<()> {
 
 /// Sets owner and group.
 pub(crate) fn set_owner(inode: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
-    // The number that means "leave it" belongs to nobody.
-    if uid == Some(u32::MAX) || gid == Some(u32::MAX) {
-        return Err(Errno::INVAL);
-    }
-    let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+    let (uid, gid) = owners(uid, gid)?;
     uninterrupted(|| rustix::fs::chownat(inode, "", uid, gid, AtFlags::EMPTY_PATH)).map_err(errno)
 }
 
 /// Sets times.
 pub(crate) fn set_times(inode: BorrowedFd<'_>, atime: Option<SetTime>, mtime: Option<SetTime>) -> Result<()> {
-    let host = |time| match time {
-        None => HostTime { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
-        Some(SetTime::Now) => HostTime { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW },
-        Some(SetTime::To(Timespec { sec, nsec })) => HostTime { tv_sec: sec, tv_nsec: nsec.into() },
-    };
-    let times = Timestamps { last_access: host(atime), last_modification: host(mtime) };
+    let times = host_times(atime, mtime);
     match uninterrupted(|| rustix::fs::utimensat(inode, "", &times, AtFlags::EMPTY_PATH)) {
         // Linux before 5.8.
         Err(rustix::io::Errno::INVAL) => {

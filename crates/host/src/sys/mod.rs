@@ -3,27 +3,37 @@
 //! Nothing else in the crate calls the host. No call takes a path that a link could lead elsewhere: a name is one
 //! component, never `.` or `..`, and is never followed.
 
+#[cfg(target_os = "macos")]
+mod apple;
+#[cfg(target_os = "linux")]
 mod attributes;
 mod content;
-mod directory;
+mod direct;
+#[cfg(target_os = "linux")]
+mod linux;
 mod names;
-mod procfs;
 mod raw;
+mod stat;
 mod xattr;
 
-pub(crate) use attributes::{
-    Stat, coarse_time, filesystem, folds_case, look, look_at, set_mode, set_owner, set_times, stat, stat_at,
-    truncate,
+#[cfg(target_os = "macos")]
+use apple as host;
+#[cfg(target_os = "linux")]
+use linux as host;
+
+pub(crate) use content::{position, seek_data_or_hole, seek_end, set_len, size_limit};
+/// An inode, by what holds it: on Linux a descriptor.
+pub(crate) use host::{AsFd, BorrowedFd, OwnedFd};
+pub(crate) use host::{
+    Listing, allocate, append, create, filesystem, find, find_above, find_run, folds_case, get_xattr, link,
+    list_xattr, look, look_at, open_directory, open_root, process_umask, read_link, remove_xattr, reopen,
+    set_mode, set_owner, set_times, set_xattr, stat, stat_at, sync, truncate, write,
 };
-pub(crate) use content::{allocate, position, seek_data_or_hole, seek_end, set_len, size_limit};
-pub(crate) use directory::{Piece, list, open_directory, seek};
 pub(crate) use names::{
-    create, create_file, descriptor_limit, find, find_above, find_run, link, open_content, open_root,
-    read_link, read_link_at, remove, rename, sync,
+    create_file, descriptor_limit, link_named, open_content, read_link_at, remove, rename,
 };
-pub(crate) use procfs::{process_umask, reopen};
-pub(crate) use raw::{Moved, append, read, write};
-pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
+pub(crate) use raw::{Moved, read};
+pub(crate) use stat::{Stat, coarse_time};
 
 use vnode_core::Errno;
 
@@ -32,6 +42,7 @@ use vnode_core::Errno;
 ///
 /// The second try has the thread's signals wait: the room for a large file begins anew when it is interrupted, and would
 /// never end where signals come often.
+#[inline(always)]
 pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
     match call() {
         Err(rustix::io::Errno::INTR) => raw::without_signals(|| rustix::io::retry_on_intr(&mut call)),
