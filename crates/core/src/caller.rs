@@ -90,6 +90,7 @@ impl Caller<'_> {
     }
 
     /// Runs a read of something on `mount`, which may ask that access times stay.
+    #[inline(always)]
     pub(crate) fn reading<T>(&self, mount: &Mount, read: impl FnOnce(&Cx<'_>) -> T) -> T {
         if mount.keeps_atime() { read(&self.cx.keeping_atime()) } else { read(self.cx) }
     }

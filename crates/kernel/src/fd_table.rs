@@ -205,6 +205,7 @@ impl FdTable {
     /// * `EBADF`: closed, or not open for reading or writing as `need` says.
     /// * `ESPIPE`, `ENOTDIR`, `EINVAL`, `ENOTSOCK`: what is open can never be used so; as on Linux.
     /// * `ENOTCAPABLE`, under the strict policy `EBADF`: a right is missing.
+    #[inline]
     pub fn get(&self, fd: Fd, need: Rights) -> Result<Arc<OpenFile>> {
         let slots = self.slots.read();
         slots.entry(fd)?.file(need, self.lacking).cloned()

@@ -73,6 +73,7 @@ impl OpenFile {
     }
 
     /// Reads at the position, and moves it (`readv(2)`).
+    #[inline]
     pub(crate) fn read(&self, cx: &Cx<'_>, stop: &Interruption, into: &mut Sink<'_>) -> Result<usize> {
         self.check_access(Access::READ)?;
         match &self.what {
@@ -88,6 +89,7 @@ impl OpenFile {
     }
 
     /// Reads at `offset`; the position stays (`preadv(2)`).
+    #[inline]
     pub(crate) fn read_at(&self, cx: &Cx<'_>, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
         if offset > OFFSET_MAX {
             return Err(Errno::INVAL);
@@ -104,6 +106,7 @@ impl OpenFile {
 
     /// Writes at the position, or at the end if the file is open for appending, and moves the position behind
     /// what was written (`writev(2)`).
+    #[inline]
     pub(crate) fn write(&self, cx: &Cx<'_>, stop: &Interruption, from: &mut Source<'_>) -> Result<usize> {
         self.check_access(Access::WRITE)?;
         match &self.what {
@@ -120,6 +123,7 @@ impl OpenFile {
 
     /// Writes at `offset`; the position stays. A file that is open for appending is appended to all the same
     /// (`pwritev(2)`, BUGS).
+    #[inline]
     pub(crate) fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
         if offset > OFFSET_MAX {
             return Err(Errno::INVAL);
@@ -135,6 +139,7 @@ impl OpenFile {
     }
 
     /// Answers how much was written, and where that ends.
+    #[inline]
     fn write_content(
         &self,
         cx: &Cx<'_>,
@@ -235,6 +240,7 @@ impl OpenFile {
     }
 
     /// The attributes (`fstat(2)`).
+    #[inline]
     pub(crate) fn attr(&self, cx: &Cx<'_>) -> Result<Attr> {
         match &self.what {
             What::Regular { place, .. } | What::Directory { place, .. } => place.attr(cx),

@@ -39,6 +39,7 @@ fn ended(process: &Process) -> Exit {
 }
 
 /// A call that has nothing to do with files: never observed.
+#[inline(always)]
 pub(crate) fn plain<T>(process: &Process, run: impl FnOnce() -> Result<T>) -> Outcome {
     if process.interruption().is_killed() {
         return Err(ended(process));
@@ -47,6 +48,7 @@ pub(crate) fn plain<T>(process: &Process, run: impl FnOnce() -> Result<T>) -> Ou
 }
 
 /// A call with files. `show` puts the arguments into the trace's text.
+#[inline(always)]
 pub(crate) fn observed(
     process: &Process,
     memory: &GuestMemory<'_>,

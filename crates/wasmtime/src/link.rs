@@ -109,6 +109,7 @@ pub fn add_to_linker_async<T: Send + 'static>(
 }
 
 /// One call of a guest, on the thread that it is on.
+#[inline(always)]
 fn call<T: 'static, R: Answer>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut Guest,
@@ -119,6 +120,7 @@ fn call<T: 'static, R: Answer>(
 }
 
 /// Makes a call. What panics in it ends this guest; the process's locks don't poison.
+#[inline(always)]
 pub(crate) fn guarded(name: &'static str, call: impl FnOnce() -> Outcome) -> Result<Outcome, HostPanic> {
     catch_unwind(AssertUnwindSafe(call))
         .map_err(|panic| HostPanic { call: name, message: message_of(&*panic) })

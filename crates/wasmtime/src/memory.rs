@@ -22,6 +22,7 @@ pub(crate) enum Finder {
 ///
 /// Where a store may hold several instances, the export is looked up in the calling one each time: a handle kept
 /// from an earlier call could be another's. Of a memory that is not there every address is out of bounds.
+#[inline(always)]
 pub(crate) fn with<T: 'static, R>(
     caller: &mut Caller<'_, T>,
     get: impl Fn(&mut T) -> &mut Guest,

@@ -22,6 +22,7 @@ impl Process {
     ///
     /// # Errors
     /// `EISDIR`: a directory. `EINVAL`: past the largest offset. `EAGAIN`, `EINTR`: a stream. `EIO`.
+    #[inline]
     pub fn read(&self, fd: Fd, into: &mut Sink<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_READ)?;
         self.call_on_open(|cx| file.read(cx, self.interruption(), into))
@@ -31,6 +32,7 @@ impl Process {
     ///
     /// # Errors
     /// `ESPIPE`: a stream. `EISDIR`, `EINVAL`, `EIO`.
+    #[inline]
     pub fn pread(&self, fd: Fd, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_READ | Rights::FD_SEEK)?;
         self.call_on_open(|cx| file.read_at(cx, offset, into))
@@ -40,6 +42,7 @@ impl Process {
     ///
     /// # Errors
     /// `EINVAL`: past the largest offset. `EFBIG`, `ENOSPC`, `EDQUOT`, `EIO`. `EPIPE`, `EAGAIN`, `EINTR`: a stream.
+    #[inline]
     pub fn write(&self, fd: Fd, from: &mut Source<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_WRITE)?;
         self.call_on_open(|cx| file.write(cx, self.interruption(), from))
@@ -49,6 +52,7 @@ impl Process {
     ///
     /// # Errors
     /// `ESPIPE`: a stream. Else as [`Process::write`].
+    #[inline]
     pub fn pwrite(&self, fd: Fd, offset: u64, from: &mut Source<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_WRITE | Rights::FD_SEEK)?;
         self.call_on_open(|cx| file.write_at(cx, offset, from))
@@ -139,6 +143,7 @@ impl Process {
     ///
     /// # Errors
     /// `EIO`.
+    #[inline]
     pub fn stat(&self, fd: Fd) -> Result<Attr> {
         let file = self.fds.get(fd, Rights::FD_FILESTAT_GET)?;
         self.call_on_open(|cx| file.attr(cx))

@@ -109,6 +109,7 @@ impl Process {
     ///
     /// # Errors
     /// As [`Caller::stat`].
+    #[inline]
     pub fn stat_at(&self, fd: Fd, path: &[u8], follow: Follow) -> Result<Attr> {
         self.at(fd, Rights::PATH_FILESTAT_GET, path, |caller, base, path| caller.stat(base, path, follow))
     }
