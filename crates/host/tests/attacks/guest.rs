@@ -8,8 +8,8 @@ use std::sync::Arc;
 use vnode_core::fs::{Access, File, Rename};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{
-    Attr, Caller, Clock, Credentials, Cx, Errno, FileType, FilesystemRef, Follow, Mode, Namespace, OpenFlags,
-    OpenHow, OpenNode, Opened, Place, Policy, Result, Timespec, VPath,
+    Attr, Caller, Capabilities, Clock, Credentials, Cx, Errno, FileType, FilesystemRef, Follow, Mode,
+    Namespace, OpenFlags, OpenHow, OpenNode, Opened, Place, Policy, Result, Timespec, VPath,
 };
 use vnode_host::{Host, HostBuilder};
 
@@ -33,6 +33,13 @@ impl Guest {
         let host = Arc::new(builder.open(dir).unwrap());
         let ns = Namespace::new(FilesystemRef::new::<Host>(Arc::clone(&host)));
         Guest { host, ns, who: Credentials::root() }
+    }
+
+    /// A process that is no more than the owner of the files: each directory on the way is asked whether it may be searched.
+    pub(crate) fn unprivileged(builder: HostBuilder, dir: &Path) -> Guest {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let who = Credentials { capabilities: Capabilities::empty(), ..Credentials::user(uid, gid, &[]) };
+        Guest { who, ..Guest::new(builder, dir) }
     }
 
     /// One that finds names in both ways: by runs, and one by one.
