@@ -1,6 +1,5 @@
 //! How a directory of the host is served.
 
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use vnode_core::{Errno, FileType};
 use crate::host::Host;
 use crate::node::HostNode;
 use crate::pool::Pool;
-use crate::sys;
+use crate::sys::{self, AsFd};
 
 /// A directory of the host that can't be served.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,6 @@
 //! the directory above is taken only if a climb from it comes to the root. Each step of that is true when it is made.
 
 use core::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use vnode_core::fs::{DirStream, Inode};
@@ -14,7 +13,7 @@ use crate::host::Host;
 use crate::listing::HostListing;
 use crate::node::HostNode;
 use crate::pool::Descriptor;
-use crate::sys::{self, Stat};
+use crate::sys::{self, AsFd, OwnedFd, Stat};
 
 /// The directory above one; the root's is the root.
 ///

@@ -1,7 +1,6 @@
 //! The content of a regular file.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,7 +9,7 @@ use vnode_core::io::{Sink, Source};
 use vnode_core::{Capabilities, Cx, Errno, Mode, Result, access, blocking};
 
 use crate::pool::Descriptor;
-use crate::sys::{self, Moved};
+use crate::sys::{self, AsFd, Moved};
 
 /// The content of a regular file of the host, opened.
 pub(crate) struct HostFile {

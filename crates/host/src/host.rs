@@ -1,7 +1,6 @@
 //! A directory of the host as a filesystem.
 
 use core::sync::atomic::AtomicBool;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use vnode_core::fs::{
@@ -14,7 +13,7 @@ use crate::file::{HostFile, SetId};
 use crate::listing::HostListing;
 use crate::node::{HostNode, Way};
 use crate::pool::{Descriptor, Pool};
-use crate::sys::{self, Stat};
+use crate::sys::{self, AsFd, BorrowedFd, Stat};
 use crate::{climb, runs};
 
 /// A directory of the host, and all below it.
@@ -215,7 +214,7 @@ impl Host {
 
     /// Sets the size. Tells whether that set the time of the last change, which is to be set `always`, though the size may
     /// be as before.
-    fn truncate(&self, inode: &Arc<HostNode>, len: u64, always: bool) -> Result<bool> {
+    fn truncate(&self, cx: &Cx<'_>, inode: &Arc<HostNode>, len: u64, always: bool) -> Result<bool> {
         if len > self.largest {
             return Err(Errno::FBIG);
         }
@@ -230,8 +229,17 @@ impl Host {
                 sys::set_mode(held.as_fd(), mode - (Mode::SETUID | Mode::SETGID))?;
             }
         }
-        if sets_time { sys::set_len(held.as_fd(), len) } else { sys::truncate(held.as_fd(), len) }?;
-        Ok(sets_time || changes)
+        if sets_time {
+            sys::set_len(held.as_fd(), len)?;
+            return Ok(true);
+        }
+        match sys::truncate(held.as_fd(), len) {
+            Err(Errno::STALE) if changes => {
+                sys::set_len(self.content_by_way(cx, inode, Access::WRITE)?.0.as_fd(), len)
+            }
+            truncated => truncated,
+        }?;
+        Ok(changes)
     }
 }
 
@@ -302,7 +310,15 @@ impl Filesystem for Host {
     }
 
     fn link(&self, _: &Cx<'_>, at: At<'_, HostNode>, target: &Arc<HostNode>) -> Result<()> {
-        sys::link(target.fd()?.as_fd(), at.dir.fd()?.as_fd(), at.name.as_bytes())
+        let (inode, dir, name) = (target.fd()?, at.dir.fd()?, at.name.as_bytes());
+        match (sys::link(inode.as_fd(), dir.as_fd(), name), target.way()) {
+            // Not from what it is held by: from a name that it has, then.
+            (Err(Errno::STALE), Some(way)) => {
+                let from = way.find_last_directory()?;
+                sys::link_named(inode.as_fd(), from.as_fd(), way.last_name(), dir.as_fd(), name)
+            }
+            (linked, _) => linked,
+        }
     }
 
     fn remove(&self, _: &Cx<'_>, at: At<'_, HostNode>, what: Remove) -> Result<()> {
@@ -326,13 +342,13 @@ impl Filesystem for Host {
     }
 
     /// Linux has a call for each; they are made in an order in which the first is the one that may well fail.
-    fn setattr(&self, _: &Cx<'_>, inode: &Arc<HostNode>, set: &SetAttr) -> Result<()> {
+    fn setattr(&self, cx: &Cx<'_>, inode: &Arc<HostNode>, set: &SetAttr) -> Result<()> {
         let SetAttr { mode, uid, gid, atime, mut mtime, size } = *set;
         if let Some(mode) = mode {
             self.check_mode(inode.kind(), mode)?;
         }
         if let Some(len) = size
-            && self.truncate(inode, len, mtime.is_some())?
+            && self.truncate(cx, inode, len, mtime.is_some())?
             && mtime == Some(SetTime::Now)
         {
             mtime = None;

@@ -1,7 +1,6 @@
 //! An inode of the host.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
@@ -9,7 +8,7 @@ use vnode_core::fs::{Access, Inode, InodeId};
 use vnode_core::{Errno, FileType, Result, Timespec};
 
 use crate::pool::{Descriptor, Pool};
-use crate::sys::{self, Stat};
+use crate::sys::{self, AsFd, BorrowedFd, OwnedFd, Stat};
 
 /// How an inode was found: names with slashes between them, none of them a link but maybe the last.
 pub(crate) struct Way {
@@ -23,10 +22,13 @@ impl Way {
         self.names.rsplit(|&byte| byte == b'/').next().unwrap_or(&self.names)
     }
 
-    /// Finds the directory that the last name is in, if there are more.
-    pub(crate) fn find_last_directory(&self) -> Result<std::os::fd::OwnedFd> {
+    /// Finds the directory that the last name is in.
+    pub(crate) fn find_last_directory(&self) -> Result<OwnedFd> {
         let above = self.names.len() - self.last_name().len();
-        find_along(self.from.fd()?.as_fd(), self.names.get(..above).unwrap_or_default())
+        match self.names.get(..above).unwrap_or_default() {
+            b"" => sys::find(self.from.fd()?.as_fd(), b"."),
+            names => find_along(self.from.fd()?.as_fd(), names),
+        }
     }
 
     /// Whether it is one name.
@@ -199,7 +201,7 @@ impl HostNode {
 }
 
 /// Finds an inode by names, one after the other where the kernel can't take them at once.
-fn find_along(from: BorrowedFd<'_>, names: &[u8]) -> Result<std::os::fd::OwnedFd> {
+fn find_along(from: BorrowedFd<'_>, names: &[u8]) -> Result<OwnedFd> {
     let mut parts = names.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
     let first = parts.next().ok_or(Errno::STALE)?;
     let mut found = sys::find(from, first)?;

@@ -1,14 +1,13 @@
 //! The descriptors that are held, and their number.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
 use vnode_core::{Errno, Result};
 
 use crate::node::HostNode;
-use crate::sys;
+use crate::sys::{self, AsFd, BorrowedFd, OwnedFd};
 
 /// Descriptors that are closed at once when there are too many: closing one by one would look for each anew.
 const BATCH: usize = 16;

@@ -1,6 +1,5 @@
 //! Runs of names, found in as few calls of the host as can be.
 
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use vnode_core::fs::{Access, Inode, InodeId, LinkTarget, Run, RunEnd, Want};
@@ -9,7 +8,7 @@ use vnode_core::{Capabilities, Cx, Errno, Result};
 use crate::host::Host;
 use crate::node::{HostNode, Way};
 use crate::pool::Descriptor;
-use crate::sys::{self, Stat};
+use crate::sys::{self, AsFd, BorrowedFd, Stat};
 
 type End = RunEnd<HostNode>;
 

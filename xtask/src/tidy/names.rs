@@ -64,6 +64,8 @@ const RULES: &[Rule] = &[
             "crates/core/src/erase.rs",
             "crates/core/src/io.rs",
             "crates/host/src/sys/direct.rs",
+            "crates/host/src/sys/apple/raw.rs",
+            "crates/host/src/sys/linux/raw.rs",
             "crates/host/src/sys/raw.rs",
             "crates/memory/src/slab.rs",
             "crates/wasi/src/memory.rs",

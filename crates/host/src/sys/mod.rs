@@ -5,8 +5,6 @@
 
 #[cfg(target_os = "macos")]
 mod apple;
-#[cfg(target_os = "linux")]
-mod attributes;
 mod content;
 mod direct;
 #[cfg(target_os = "linux")]

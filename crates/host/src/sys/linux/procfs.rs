@@ -7,8 +7,8 @@ use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC};
 use vnode_core::fs::Access;
 use vnode_core::{Errno, Result};
 
-use super::directory::leaving_atime;
-use super::names::for_access;
+use super::super::names::for_access;
+use super::listing::leaving_atime;
 
 /// The path of the link that leads to what a descriptor stands for: that very inode, whatever it is called now.
 ///

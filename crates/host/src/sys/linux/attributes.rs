@@ -3,15 +3,15 @@
 use core::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, StatVfsMountFlags, Statx, StatxFlags, StatxTimestamp};
+use rustix::fs::{AtFlags, StatVfsMountFlags};
 use rustix::path::Arg as _;
 use vnode_core::fs::InodeId;
 use vnode_core::{Attr, Errno, FileType, Mode, Result, SetTime, StatFs, Timespec};
 
-use super::direct::{self, HostStat};
-use super::linux::{procfs, raw};
-use super::stat::{Stat, host_times, owners};
-use super::{errno, uninterrupted};
+use super::super::direct::{self, HostStat};
+use super::super::stat::{Stat, host_times, owners};
+use super::super::{errno, uninterrupted};
+use super::{procfs, raw};
 
 const NOFOLLOW: i32 = libc::AT_SYMLINK_NOFOLLOW | libc::AT_NO_AUTOMOUNT;
 

@@ -1,13 +1,15 @@
-//! Listings.
+//! Listings, by the kernel's own cookies.
 
 use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType as HostType, Mode, OFlags, RawDir, SeekFrom};
-use vnode_core::{Errno, FileType, Result};
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
+use vnode_core::fs::{DirEntry, FIRST_COOKIE, LAST_COOKIE};
+use vnode_core::{Cx, Errno, FileType, Result};
 
-use super::{errno, uninterrupted};
+use super::super::names::kind_of_entry;
+use super::super::{errno, uninterrupted};
 
 /// Opens a directory for listing it, by its descriptor without content. Listing leaves its access time if asked so by
 /// its owner.
@@ -17,7 +19,7 @@ pub(crate) fn open_directory(dir: BorrowedFd<'_>, keeps_atime: bool) -> Result<O
 }
 
 /// Opens with `O_NOATIME` if asked so, which only the owner may: without it else.
-pub(super) fn leaving_atime(
+pub(crate) fn leaving_atime(
     flags: OFlags,
     keeps_atime: bool,
     open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>,
@@ -31,18 +33,75 @@ pub(super) fn leaving_atime(
     uninterrupted(|| open(flags)).map_err(errno)
 }
 
+/// A listing on its way. Nothing is kept between calls but where it stands, so what is listed is what is there.
+#[derive(Default)]
+pub(crate) struct Listing {
+    /// The cookie of the descriptor's own position, if that is known.
+    stands_at: Option<u64>,
+    buffer: Vec<MaybeUninit<u8>>,
+}
+
+/// What most callers take at once; more is read for those who take more.
+const FIRST_PIECE: usize = 4096;
+const LARGEST_PIECE: usize = 32_768;
+
+/// The host's cookies begin at 0. A position at the very end of what there can be is as good as the end.
+fn to_cookie(position: u64) -> u64 {
+    position.saturating_add(FIRST_COOKIE).min(LAST_COOKIE)
+}
+
+fn to_position(cookie: u64) -> u64 {
+    if cookie >= LAST_COOKIE { LAST_COOKIE } else { cookie.saturating_sub(FIRST_COOKIE) }
+}
+
+impl Listing {
+    /// Lists a directory from a cookie on: one of an entry, or one below [`FIRST_COOKIE`] for the start.
+    pub(crate) fn list(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        cx: &Cx<'_>,
+        cookie: u64,
+        emit: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if self.stands_at.take() != Some(cookie) || cookie < FIRST_COOKIE {
+            seek(dir, to_position(cookie))?;
+        }
+        let mut size = FIRST_PIECE;
+        let mut last = cookie;
+        loop {
+            if self.buffer.len() < size {
+                self.buffer.resize(size, MaybeUninit::uninit());
+            }
+            let Some(buffer) = self.buffer.get_mut(..size) else { return Ok(()) };
+            let piece = list(dir, buffer, &mut |entry| {
+                last = to_cookie(entry.next);
+                emit(DirEntry { name: entry.name, ino: entry.ino, kind: entry.kind, next: last })
+            })?;
+            match piece {
+                Piece::Enough => return Ok(()),
+                Piece::End => {
+                    self.stands_at = Some(last);
+                    return Ok(());
+                }
+                Piece::More => cx.check_canceled()?,
+            }
+            size = (size * 2).min(LARGEST_PIECE);
+        }
+    }
+}
+
 /// An entry of a listing.
-pub(crate) struct Entry<'a> {
-    pub(crate) name: &'a [u8],
-    pub(crate) ino: u64,
-    pub(crate) kind: FileType,
+struct Entry<'a> {
+    name: &'a [u8],
+    ino: u64,
+    kind: FileType,
     /// Where the listing goes on behind it.
-    pub(crate) next: u64,
+    next: u64,
 }
 
 /// How a piece of a listing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
+enum Piece {
     /// There may be more.
     More,
     /// There is no more.
@@ -52,13 +111,13 @@ pub(crate) enum Piece {
 }
 
 /// Has a directory's listing go on at a position: 0, or one that an entry gave.
-pub(crate) fn seek(dir: BorrowedFd<'_>, at: u64) -> Result<()> {
+fn seek(dir: BorrowedFd<'_>, at: u64) -> Result<()> {
     uninterrupted(|| rustix::fs::seek(dir, SeekFrom::Start(at))).map(drop).map_err(errno)
 }
 
 /// Emits as many entries but `.` and `..` as a buffer holds, from where the descriptor stands. Unless all were taken, it
 /// then stands further on than the last one that was.
-pub(crate) fn list(
+fn list(
     dir: BorrowedFd<'_>,
     buffer: &mut [MaybeUninit<u8>],
     emit: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
@@ -72,7 +131,7 @@ pub(crate) fn list(
             Some(Ok(entry)) => {
                 let name = entry.file_name().to_bytes();
                 if name != b"." && name != b".." {
-                    let kind = match kind(dir, name, entry.file_type()) {
+                    let kind = match kind_of_entry(dir, name, entry.file_type()) {
                         // It was removed since.
                         Err(Errno::NOENT) => continue,
                         kind => kind?,
@@ -88,19 +147,4 @@ pub(crate) fn list(
             return Ok(Piece::More);
         }
     }
-}
-
-/// The type of what a listing names.
-fn kind(dir: BorrowedFd<'_>, name: &[u8], told: HostType) -> Result<FileType> {
-    Ok(match told {
-        HostType::RegularFile => FileType::Regular,
-        HostType::Directory => FileType::Directory,
-        HostType::Symlink => FileType::Symlink,
-        HostType::Fifo => FileType::Fifo,
-        HostType::Socket => FileType::Socket,
-        HostType::CharacterDevice => FileType::CharDevice,
-        HostType::BlockDevice => FileType::BlockDevice,
-        // Some filesystems don't tell.
-        HostType::Unknown => super::stat_at(dir, name)?.attr.kind,
-    })
 }

@@ -1,0 +1,22 @@
+//! What macOS does otherwise than Linux: no inode is opened without its content, and there is no `/proc` by which one is
+//! opened again. What that leaves undone is in the crate's head.
+
+mod attributes;
+mod content;
+mod held;
+mod listing;
+mod names;
+mod raw;
+mod xattr;
+
+pub(crate) use attributes::{
+    filesystem, folds_case, look, look_at, set_mode, set_owner, set_times, stat, stat_at,
+};
+pub(crate) use content::{allocate, append, process_umask, reopen, sync, truncate, write};
+pub(crate) use held::{AsFd, BorrowedFd, OwnedFd};
+pub(crate) use listing::{Listing, open_directory};
+pub(crate) use names::{create, find, find_above, find_run, link, open_root, read_link};
+pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
+
+pub(super) use held::opened;
+pub(super) use names::{leaving_atime, told_of_remove};
