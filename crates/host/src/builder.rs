@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use vnode_core::Errno;
 use vnode_core::fs::Caps;
-use vnode_core::{Errno, FileType};
 
 use crate::host::Host;
 use crate::node::HostNode;
@@ -106,7 +106,7 @@ impl HostBuilder {
             | Caps::RUNS
             | Caps::SPECIAL;
         caps.set(Caps::CASELESS, sys::folds_case(descriptor.as_fd()));
-        let root = HostNode::fixed(&pool, FileType::Directory, stat.id, descriptor);
+        let root = HostNode::fixed(&pool, 0, stat.id, descriptor);
         Ok(Host {
             root,
             pool,

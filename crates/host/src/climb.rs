@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use vnode_core::fs::{DirStream, Inode};
-use vnode_core::{Cx, Errno, FileType, Name, NameBuf, Result};
+use vnode_core::{Cx, Errno, Name, NameBuf, Result};
 
 use crate::host::Host;
 use crate::listing::HostListing;
@@ -28,11 +28,14 @@ pub(crate) fn parent(host: &Host, cx: &Cx<'_>, dir: &Arc<HostNode>) -> Result<Ar
     if stat.id == root {
         return Ok(Arc::clone(&host.root));
     }
-    check_below_root(host, cx, &above, stat)?;
+    let levels = match dir.levels().saturating_sub(1) {
+        levels if is_below_root_by(host, cx, &above, levels)? => levels,
+        _ => levels_below_root(host, cx, &above, stat)?,
+    };
     match dir.way() {
         // The one that it was found from, which can be found again.
         Some(way) if way.is_one() && way.from.id() == stat.id => Ok(Arc::clone(&way.from)),
-        _ => Ok(HostNode::fixed(&host.pool, FileType::Directory, stat.id, above)),
+        _ => Ok(HostNode::fixed(&host.pool, levels, stat.id, above)),
     }
 }
 
@@ -43,17 +46,36 @@ fn above(host: &Host, dir: &HostNode) -> Result<(Descriptor, Stat)> {
     Ok((above, stat))
 }
 
-fn check_below_root(host: &Host, cx: &Cx<'_>, dir: &Descriptor, stat: Stat) -> Result<()> {
+/// Whether so many steps up lead to the root: a climb of few calls, where the directory is as deep as when it was found.
+fn is_below_root_by(host: &Host, cx: &Cx<'_>, dir: &Descriptor, levels: u32) -> Result<bool> {
+    let mut here: Option<OwnedFd> = None;
+    let mut left = levels;
+    while left > 0 {
+        cx.check_canceled()?;
+        let steps = left.min(sys::MOST_LEVELS);
+        here = Some(sys::find_up(here.as_ref().map_or(dir.as_fd(), |here| here.as_fd()), steps)?);
+        left -= steps;
+    }
+    here.map_or(Ok(false), |here| Ok(sys::stat(here.as_fd())?.id == host.root.id()))
+}
+
+/// The steps up to the root, one by one.
+///
+/// # Errors
+/// `ENOENT`: it isn't below the root.
+fn levels_below_root(host: &Host, cx: &Cx<'_>, dir: &Descriptor, stat: Stat) -> Result<u32> {
     let root = host.root.id();
     let mut here: Option<OwnedFd> = None;
     let mut id = stat.id;
+    let mut levels = 0u32;
     loop {
         // As many steps as the tree is deep.
         cx.check_canceled()?;
         let above = sys::find_above(here.as_ref().map_or(dir.as_fd(), |here| here.as_fd()))?;
         let stat = sys::stat(above.as_fd())?;
+        levels = levels.saturating_add(1);
         if stat.id == root {
-            return Ok(());
+            return Ok(levels);
         }
         if stat.id == id {
             // The host's own root, or that of a mount which isn't mounted any more.

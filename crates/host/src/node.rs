@@ -31,6 +31,12 @@ impl Way {
         }
     }
 
+    /// How many names there are.
+    fn len(&self) -> u32 {
+        let names = self.names.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).count();
+        u32::try_from(names).unwrap_or(u32::MAX)
+    }
+
     /// Whether it is one name.
     pub(crate) fn is_one(&self) -> bool {
         !self.names.contains(&b'/')
@@ -57,6 +63,8 @@ pub struct HostNode {
     way: Option<Way>,
     /// How many ways are above it.
     depth: u32,
+    /// How far below the root it was found.
+    levels: u32,
     /// When it was made: numbers of inodes are given again.
     born: Option<Timespec>,
     pool: Arc<Pool>,
@@ -82,12 +90,20 @@ impl Held<'_> {
 }
 
 impl HostNode {
-    fn of(pool: &Arc<Pool>, kind: FileType, handle: Handle, way: Option<Way>, id: OnceLock<InodeId>) -> Self {
+    fn of(
+        pool: &Arc<Pool>,
+        kind: FileType,
+        handle: Handle,
+        way: Option<Way>,
+        levels: u32,
+        id: OnceLock<InodeId>,
+    ) -> Self {
         HostNode {
             kind,
             id,
             handle: RwLock::new(Some(handle)),
             depth: way.as_ref().map_or(0, |way| way.from.depth + 1),
+            levels,
             born: None,
             way,
             pool: Arc::clone(pool),
@@ -96,19 +112,20 @@ impl HostNode {
         }
     }
 
-    /// An inode that can't be found again: its descriptor stays open as long as it is held.
-    pub(crate) fn fixed(pool: &Arc<Pool>, kind: FileType, id: InodeId, descriptor: Descriptor) -> Arc<Self> {
+    /// A directory that can't be found again, so far below the root: its descriptor stays open as long as it is held.
+    pub(crate) fn fixed(pool: &Arc<Pool>, levels: u32, id: InodeId, descriptor: Descriptor) -> Arc<Self> {
         let handle = Handle { descriptor: Arc::new(descriptor), access: None };
-        Arc::new(Self::of(pool, kind, handle, None, OnceLock::from(id)))
+        Arc::new(Self::of(pool, FileType::Directory, handle, None, levels, OnceLock::from(id)))
     }
 
     /// An inode that is found again by the way to it.
     pub(crate) fn found(pool: &Arc<Pool>, stat: Stat, descriptor: Descriptor, way: Way) -> Arc<Self> {
+        let levels = way.from.levels.saturating_add(way.len());
         // Where it is the last of a chain, it is held by its descriptor alone.
         let way = Some(way).filter(|way| way.from.depth < LONGEST_WAY || !stat.attr.kind.is_dir());
         let is_closable = way.is_some();
         let handle = Handle { descriptor: Arc::new(descriptor), access: None };
-        let mut node = Self::of(pool, stat.attr.kind, handle, way, OnceLock::from(stat.id));
+        let mut node = Self::of(pool, stat.attr.kind, handle, way, levels, OnceLock::from(stat.id));
         node.born = stat.attr.btime;
         let node = Arc::new(node);
         if is_closable {
@@ -125,12 +142,24 @@ impl HostNode {
         id: Option<InodeId>,
     ) -> Arc<Self> {
         let handle = Handle { descriptor, access: Some(access) };
-        Arc::new(Self::of(pool, FileType::Regular, handle, None, id.map(OnceLock::from).unwrap_or_default()))
+        Arc::new(Self::of(
+            pool,
+            FileType::Regular,
+            handle,
+            None,
+            0,
+            id.map(OnceLock::from).unwrap_or_default(),
+        ))
     }
 
     /// When it was made, if that is known.
     pub(crate) fn born(&self) -> Option<Timespec> {
         self.born
+    }
+
+    /// How far below the root it was when it was found.
+    pub(crate) fn levels(&self) -> u32 {
+        self.levels
     }
 
     pub(crate) fn way(&self) -> Option<&Way> {

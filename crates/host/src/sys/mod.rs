@@ -28,7 +28,8 @@ pub(crate) use host::{
     set_mode, set_owner, set_times, set_xattr, stat, stat_at, sync, truncate, write,
 };
 pub(crate) use names::{
-    create_file, descriptor_limit, link_named, open_content, read_link_at, remove, rename,
+    MOST_LEVELS, create_file, descriptor_limit, find_up, link_named, open_content, read_link_at, remove,
+    rename,
 };
 pub(crate) use raw::{Moved, read};
 pub(crate) use stat::{Stat, coarse_time};
@@ -50,5 +51,5 @@ pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) 
 
 /// An error of the host as ours.
 pub(crate) fn errno(error: rustix::io::Errno) -> Errno {
-    u16::try_from(error.raw_os_error()).ok().and_then(Errno::from_raw).unwrap_or(Errno::IO)
+    Errno::from_host(error.raw_os_error())
 }

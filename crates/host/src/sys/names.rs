@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType as HostType, Mode, OFlags, RawMode, RenameFla
 use vnode_core::fs::{Access, Remove, Rename};
 use vnode_core::{Errno, FileType, PATH_MAX, Result};
 
-use super::host::{leaving_atime, opened, told_of_remove};
+use super::host::{find, leaving_atime, opened, told_of_remove};
 use super::{BorrowedFd, OwnedFd, errno, stat, stat_at, uninterrupted};
 
 /// For content: not through a link, never waiting, and no terminal becomes ours.
@@ -23,6 +23,15 @@ pub(super) fn for_access(access: Access) -> OFlags {
             (false, true) => OFlags::WRONLY,
             (true, true) => OFlags::RDWR,
         }
+}
+
+/// So many levels go into a path.
+pub(crate) const MOST_LEVELS: u32 = 300;
+
+/// The directory so many levels above, at most [`MOST_LEVELS`], in one call.
+pub(crate) fn find_up(dir: BorrowedFd<'_>, levels: u32) -> Result<OwnedFd> {
+    static UP: [[u8; 3]; MOST_LEVELS as usize] = [*b"../"; MOST_LEVELS as usize];
+    find(dir, UP.get(..levels as usize).ok_or(Errno::INVAL)?.as_flattened())
 }
 
 /// Opens the content of what a name stands for; what it is must be known, and checked again.

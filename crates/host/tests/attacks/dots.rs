@@ -3,6 +3,7 @@
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use vnode_core::Errno;
+use vnode_host::Host;
 
 use crate::guest::Guest;
 use crate::scene::Scene;
@@ -76,5 +77,52 @@ fn dots_from_an_open_directory_end_at_the_root() {
         let most = "../".repeat(1365);
         assert_eq!(guest.stat_from(&deep, &most[..4095]).unwrap().ino, root);
         assert_eq!(guest.stat("/..").unwrap().ino, root);
+    }
+}
+
+/// More levels than one call of the host goes up.
+#[test]
+fn a_deep_directory_has_its_way_up_wherever_it_is_moved() {
+    const LEVELS: usize = 700;
+    let scene = Scene::new();
+    scene.mkdir("a/b/c");
+    scene.mkdir("elsewhere/with/more/levels");
+    let [runs, single] = Guest::both(&scene.served);
+    for guest in [runs, single, Guest::unprivileged(Host::builder(), &scene.served)] {
+        let deep = "d/".repeat(LEVELS);
+        for level in 1..=LEVELS {
+            guest.mkdir(format!("a/b/c/{}", &deep[..2 * level])).unwrap();
+        }
+        let held = guest.resolve(format!("a/b/c/{deep}")).unwrap();
+        let top = guest.stat("/").unwrap().ino;
+        let to_root = "../".repeat(LEVELS + 3);
+        let cwd = |expected: &str| {
+            let path = guest.call(|caller| caller.getcwd(&held)).unwrap();
+            assert_eq!(String::from_utf8(path).unwrap(), format!("{expected}/{deep}").trim_end_matches('/'));
+        };
+        cwd("/a/b/c");
+        assert_eq!(guest.stat_from(&held, &to_root).unwrap().ino, top);
+        // Deeper, and less deep than it was found.
+        for (from, to, above) in
+            [("a/b/c", "elsewhere/with/more/levels/c", 5), ("elsewhere/with/more/levels/c", "c", 1)]
+        {
+            std::fs::rename(scene.at(from), scene.at(to)).unwrap();
+            cwd(&format!("/{to}"));
+            let up = "../".repeat(LEVELS);
+            assert_eq!(guest.stat_from(&held, &up).unwrap().ino, guest.stat(to).unwrap().ino);
+            assert_eq!(guest.stat_from(&held, &"../".repeat(LEVELS + above)).unwrap().ino, top);
+        }
+        // Out of the root, as far below something else as it was below the root.
+        let out = scene.outside.join("sub/c");
+        std::fs::rename(scene.at("c"), &out).unwrap();
+        for up in ["..", "../..", &to_root] {
+            assert_eq!(guest.stat_from(&held, up).map(drop), Err(Errno::NOENT), "{up}");
+        }
+        assert_eq!(guest.call(|caller| caller.getcwd(&held)), Err(Errno::NOENT));
+        std::fs::rename(&out, scene.at("a/b/c")).unwrap();
+        cwd("/a/b/c");
+        let removed = std::process::Command::new("rm").arg("-rf").arg(scene.at("a/b/c")).status().unwrap();
+        assert!(removed.success());
+        scene.mkdir("a/b/c");
     }
 }

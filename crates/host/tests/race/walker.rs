@@ -164,6 +164,16 @@ impl Walker<'_> {
             self.search(&held, &format!("{up}outside/{NAME}"));
             self.search(&held, &format!("{up}../outside/{NAME}"));
         }
+        // The names of what is above, as long as that is inside.
+        match self.guest.call(|caller| caller.getcwd(&held)) {
+            Ok(path) => {
+                let path = String::from_utf8(path).unwrap();
+                assert!(path.starts_with("/moving/"), "the way to {path}");
+                count(&self.outcomes.up);
+            }
+            Err(Errno::NOENT) => count(&self.outcomes.no_way_up),
+            other => drop(self.expect("getcwd", other)),
+        }
         if let Some(names) = self.expect("list", self.guest.list_place(&held)) {
             assert!(!names.contains_key(NAME.as_bytes()));
             count(&self.outcomes.listed);
