@@ -117,6 +117,54 @@ impl Errno {
         }
     }
 
+    /// The error that the host's own number (`errno(3)`) stands for; `EIO` if it stands for none.
+    #[must_use]
+    pub const fn from_host(number: i32) -> Errno {
+        #[cfg(target_vendor = "apple")]
+        return Errno::from_darwin(number);
+        #[cfg(not(target_vendor = "apple"))]
+        match number {
+            1..=0xffff => match Errno::from_raw(number as u16) {
+                Some(errno) => errno,
+                None => Errno::IO,
+            },
+            _ => Errno::IO,
+        }
+    }
+
+    /// The error of a number of Darwin's (`sys/errno.h`): up to 34 the same but for two.
+    #[cfg(any(test, target_vendor = "apple"))]
+    const fn from_darwin(number: i32) -> Errno {
+        match number {
+            11 => Errno::DEADLK,
+            // ENOTBLK: an error of mounting.
+            15 => Errno::IO,
+            1..=34 => match Errno::from_raw(number as u16) {
+                Some(errno) => errno,
+                None => Errno::IO,
+            },
+            35 => Errno::AGAIN,
+            38 => Errno::NOTSOCK,
+            // ENOTSUP and EOPNOTSUPP.
+            45 | 102 => Errno::OPNOTSUPP,
+            57 => Errno::NOTCONN,
+            60 => Errno::TIMEDOUT,
+            62 => Errno::LOOP,
+            63 => Errno::NAMETOOLONG,
+            66 => Errno::NOTEMPTY,
+            69 => Errno::DQUOT,
+            70 => Errno::STALE,
+            77 => Errno::NOLCK,
+            78 => Errno::NOSYS,
+            84 => Errno::OVERFLOW,
+            89 => Errno::CANCELED,
+            92 => Errno::ILSEQ,
+            // ENOATTR and ENODATA.
+            93 | 96 => Errno::NODATA,
+            _ => Errno::IO,
+        }
+    }
+
     /// The number.
     pub const fn raw(self) -> u16 {
         self.0.get()
@@ -154,5 +202,31 @@ mod tests {
         assert_eq!(format!("{:?}", Errno::from_raw(200).unwrap()), "Errno(200)");
         assert_eq!(size_of::<Option<Errno>>(), 2);
         assert!(Errno::ALL.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn numbers_of_the_host() {
+        for number in [-1, 0, 0x1_0000, i32::MIN, i32::MAX] {
+            assert_eq!(Errno::from_host(number), Errno::IO, "{number}");
+        }
+        assert_eq!(Errno::from_host(2), Errno::NOENT);
+        let numbers = [
+            (2, Errno::NOENT),
+            (11, Errno::DEADLK),
+            (35, Errno::AGAIN),
+            (45, Errno::NOTSUP),
+            (62, Errno::LOOP),
+            (63, Errno::NAMETOOLONG),
+            (66, Errno::NOTEMPTY),
+            (93, Errno::NODATA),
+            (102, Errno::NOTSUP),
+        ];
+        for (number, errno) in numbers {
+            assert_eq!(Errno::from_darwin(number), errno, "{number}");
+        }
+        // Each that has a name here is one there, too, but for WASI's own.
+        let found: Vec<_> = (1..128).map(Errno::from_darwin).collect();
+        let missing: Vec<_> = Errno::ALL.iter().filter(|errno| !found.contains(errno)).collect();
+        assert_eq!(missing, [&Errno::NOTCAPABLE]);
     }
 }

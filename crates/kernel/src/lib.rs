@@ -22,6 +22,7 @@
 mod attempt;
 mod calls;
 mod clock;
+mod event;
 mod exit;
 mod fd_table;
 mod file_io;

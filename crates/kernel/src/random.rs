@@ -1,6 +1,5 @@
 //! Random bytes.
 
-use rustix::rand::{GetRandomFlags, getrandom};
 use vnode_core::io::Sink;
 use vnode_core::{Cx, Errno, Result};
 
@@ -13,12 +12,14 @@ pub trait Random: Send + Sync {
     fn fill(&self, bytes: &mut [u8]) -> Result<()>;
 }
 
-/// The host's random bytes (`getrandom(2)`).
+/// The host's random bytes (`getrandom(2)`, or what the system has instead).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HostRandom;
 
 impl Random for HostRandom {
+    #[cfg(target_os = "linux")]
     fn fill(&self, bytes: &mut [u8]) -> Result<()> {
+        use rustix::rand::{GetRandomFlags, getrandom};
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
             match getrandom(rest, GetRandomFlags::empty()) {
@@ -28,6 +29,11 @@ impl Random for HostRandom {
             }
         }
         Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn fill(&self, bytes: &mut [u8]) -> Result<()> {
+        getrandom::fill(bytes).map_err(|_| Errno::IO)
     }
 }
 

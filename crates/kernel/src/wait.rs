@@ -1,7 +1,7 @@
 //! Waiting: every wait of a guest goes through [`Wait`], so that every wait can be ended.
 //!
 //! A sleeping thread sits in one `poll(2)`: on host descriptors, if what it waits for is theirs, and on an
-//! eventfd of its own, which [`WaitQueue::wake_all`] writes for what happens inside the process. A call on a thread
+//! [`Event`] of its own, which [`WaitQueue::wake_all`] writes for what happens inside the process. A call on a thread
 //! that may not sleep leaves a [`Pending`] behind, which the same queues wake ([`Attempt`](crate::Attempt)).
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +13,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smallvec::SmallVec;
 use vnode_core::{Cancel, Errno, Result, blocking};
 
 use crate::attempt::{self, Pending};
+use crate::event::Event;
 use crate::reactor::{self, Descriptors};
 
 /// Who sleeps, as those who wake him see him.
 pub(crate) enum Sleeper {
-    /// A thread, by the eventfd that it polls.
-    Thread(OwnedFd),
+    /// A thread, by what it polls.
+    Thread(Event),
     /// A task of an executor.
     Task(Mutex<Task>),
 }
@@ -36,8 +37,7 @@ pub(crate) struct Task {
 
 impl Sleeper {
     pub(crate) fn thread() -> Result<Arc<Self>> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|_| Errno::NFILE)?;
-        Ok(Arc::new(Sleeper::Thread(event)))
+        Ok(Arc::new(Sleeper::Thread(Event::new()?)))
     }
 
     pub(crate) fn task() -> Arc<Self> {
@@ -46,8 +46,7 @@ impl Sleeper {
 
     pub(crate) fn wake(&self) {
         match self {
-            // Fails only if the counter is full, and then the sleeper is woken already.
-            Sleeper::Thread(event) => drop(rustix::io::write(event, &1u64.to_ne_bytes())),
+            Sleeper::Thread(event) => event.signal(),
             Sleeper::Task(task) => {
                 let mut task = task.lock();
                 task.woken = true;
@@ -82,8 +81,7 @@ impl Sleeper {
 
     pub(crate) fn forget_wakes(&self) {
         if let Sleeper::Thread(event) = self {
-            let mut count = [0u8; 8];
-            let _ = rustix::io::read(event, &mut count);
+            event.clear();
         }
     }
 

@@ -194,10 +194,8 @@ impl Stream for Writer {
 
 /// The number of an IO error: the system's where it has one.
 fn errno(error: &std::io::Error) -> Errno {
-    if let Some(errno) =
-        error.raw_os_error().and_then(|raw| u16::try_from(raw).ok()).and_then(Errno::from_raw)
-    {
-        return errno;
+    if let Some(number) = error.raw_os_error() {
+        return Errno::from_host(number);
     }
     match error.kind() {
         ErrorKind::BrokenPipe | ErrorKind::WriteZero => Errno::PIPE,

@@ -194,9 +194,9 @@ impl Stream for HostStream {
     }
 }
 
-/// The host's error as the guest's: the numbers are the same.
+/// The host's error as the guest's.
 fn errno(error: rustix::io::Errno) -> Errno {
-    u16::try_from(error.raw_os_error()).ok().and_then(Errno::from_raw).unwrap_or(Errno::IO)
+    Errno::from_host(error.raw_os_error())
 }
 
 #[cfg(test)]
