@@ -9,7 +9,7 @@ use vnode_core::io::{Sink, Source};
 use vnode_core::{Capabilities, Cx, Errno, Mode, Result, access, blocking};
 
 use crate::pool::Descriptor;
-use crate::sys::{self, AsFd, Moved};
+use crate::sys::{self, AsFd, BorrowedFd, Moved};
 
 /// The content of a regular file of the host, opened.
 pub(crate) struct HostFile {
@@ -19,6 +19,17 @@ pub(crate) struct HostFile {
     set_id: SetId,
     /// The descriptor's own position, which the end is told by.
     position: Mutex<()>,
+}
+
+/// Refuses to let a file grow past the process's limit, before anything is done (`inode_newsize_ok` in Linux): to a size
+/// past it a file may shrink.
+pub(crate) fn check_growth(file: BorrowedFd<'_>, size: u64, largest: u64) -> Result<()> {
+    if size > largest && sys::look(file)?.attr.size < size { Err(Errno::FBIG) } else { Ok(()) }
+}
+
+/// Makes a call that gives a file a size, or room up to it: no signal comes, though somebody else has it shrink meanwhile.
+pub(crate) fn up_to(size: u64, largest: u64, call: impl FnOnce() -> Result<()>) -> Result<()> {
+    if size > largest { sys::past_limit(call) } else { call() }
 }
 
 /// What a change of the content does to set-user-id and set-group-id.
@@ -146,21 +157,21 @@ impl File for HostFile {
 
     fn set_len(&self, cx: &Cx<'_>, len: u64) -> Result<()> {
         blocking::check()?;
-        if len > self.largest {
-            return Err(Errno::FBIG);
-        }
+        let fd = self.descriptor.as_fd();
+        check_growth(fd, len, self.largest)?;
         self.will_change(cx)?;
-        sys::set_len(self.descriptor.as_fd(), len)
+        up_to(len, self.largest, || sys::set_len(fd, len))
     }
 
     fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
         blocking::check()?;
-        let grows = matches!(how, Allocate::Extend | Allocate::ZeroRange);
-        if grows && offset.saturating_add(len) > self.largest {
-            return Err(Errno::FBIG);
+        let (fd, end) = (self.descriptor.as_fd(), offset.saturating_add(len));
+        if matches!(how, Allocate::Extend | Allocate::ZeroRange) {
+            check_growth(fd, end, self.largest)?;
         }
         self.will_change(cx)?;
-        sys::allocate(self.descriptor.as_fd(), how, offset, len)
+        // Room beyond the size is room past the limit to some filesystems, too.
+        up_to(end, self.largest, || sys::allocate(fd, how, offset, len))
     }
 
     fn seek_data_or_hole(&self, _: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {

@@ -9,7 +9,7 @@ use vnode_core::fs::{
 };
 use vnode_core::{Attr, Cx, Errno, FileType, Mode, NameBuf, Result, SetAttr, SetTime, StatFs, Timespec};
 
-use crate::file::{HostFile, SetId};
+use crate::file::{HostFile, SetId, check_growth, up_to};
 use crate::listing::HostListing;
 use crate::node::{HostNode, Way};
 use crate::pool::{Descriptor, Pool};
@@ -215,10 +215,8 @@ impl Host {
     /// Sets the size. Tells whether that set the time of the last change, which is to be set `always`, though the size may
     /// be as before.
     fn truncate(&self, cx: &Cx<'_>, inode: &Arc<HostNode>, len: u64, always: bool) -> Result<bool> {
-        if len > self.largest {
-            return Err(Errno::FBIG);
-        }
         let held = inode.fd()?;
+        check_growth(held.as_fd(), len, self.largest)?;
         let writable = held.handle().access.is_some_and(|access| access.contains(Access::WRITE));
         let sets_time = always && writable;
         let mut changes = true;
@@ -230,12 +228,13 @@ impl Host {
             }
         }
         if sets_time {
-            sys::set_len(held.as_fd(), len)?;
+            up_to(len, self.largest, || sys::set_len(held.as_fd(), len))?;
             return Ok(true);
         }
-        match sys::truncate(held.as_fd(), len) {
+        match up_to(len, self.largest, || sys::truncate(held.as_fd(), len)) {
             Err(Errno::STALE) if changes => {
-                sys::set_len(self.content_by_way(cx, inode, Access::WRITE)?.0.as_fd(), len)
+                let content = self.content_by_way(cx, inode, Access::WRITE)?.0;
+                up_to(len, self.largest, || sys::set_len(content.as_fd(), len))
             }
             truncated => truncated,
         }?;

@@ -51,6 +51,66 @@ fn the_largest_file_of_the_process_is_an_error_and_no_signal() {
     assert_eq!(append(&guest, &*file, &bytes), Ok((most, limit)));
 }
 
+/// A shell without the limit, which is a soft one.
+fn unlimited(command: &str, file: &Path) -> std::process::Child {
+    let script = format!("ulimit -S -f unlimited; {command}");
+    std::process::Command::new("sh").args(["-c", &script, "sh"]).arg(file).spawn().unwrap()
+}
+
+#[test]
+fn a_file_past_the_largest_size_shrinks_and_grows_no_more() {
+    let small = apart::after("ulimit -S -f 8; exec \"$0\" \"$@\"");
+    if apart::was_done("limits::a_file_past_the_largest_size_shrinks_and_grows_no_more", &small) {
+        return;
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap();
+    assert!((4096..65_536).contains(&limit));
+    let scene = Scene::new();
+    let is_tmpfs = rustix::fs::statfs(&scene.served).unwrap().f_type == 0x0102_1994;
+    for guest in Guest::both(&scene.served) {
+        assert!(unlimited("truncate -s 1000000 \"$1\"", &scene.at("file")).wait().unwrap().success());
+        let file = guest.file("file", READ_WRITE, OpenFlags::empty()).unwrap();
+        let native = std::fs::File::options().write(true).open(scene.at("file")).unwrap();
+        let set = |len| guest.call(|caller| file.set_len(caller.cx, len));
+        let allocate = |how, at, len| guest.call(|caller| file.allocate(caller.cx, how, at, len));
+        let size = || std::fs::metadata(scene.at("file")).unwrap().len();
+        // The kernel lets it shrink, too.
+        native.set_len(900_000).unwrap();
+        assert_eq!((set(800_000), size()), (Ok(()), 800_000));
+        assert_eq!((guest.truncate("file", 700_000), size()), (Ok(()), 700_000));
+        for len in [700_001, 1_000_000, i64::MAX as u64] {
+            assert_eq!((set(len), guest.truncate("file", len)), (Err(Errno::FBIG), Err(Errno::FBIG)));
+            assert_eq!(allocate(Allocate::Extend, len - 1, 1), Err(Errno::FBIG), "{len}");
+        }
+        assert_eq!((set(700_000), guest.truncate("file", 700_000)), (Ok(()), Ok(())));
+        assert_eq!(allocate(Allocate::Extend, limit, 100_000), Ok(()));
+        assert_eq!(allocate(Allocate::PunchHole, limit, 100_000), Ok(()));
+        let beyond = allocate(Allocate::KeepSize, 700_000, 100_000);
+        assert_eq!(beyond, if is_tmpfs { Err(Errno::FBIG) } else { Ok(()) });
+        assert_eq!(guest.write_at(&*file, limit, b"a"), Err(Errno::FBIG));
+        assert_eq!(append(&guest, &*file, b"a"), Err(Errno::FBIG));
+        assert_eq!((set(limit), set(limit + 1), size()), (Ok(()), Err(Errno::FBIG), limit));
+
+        // Somebody else has it shrink and grow meanwhile: no signal comes.
+        let swaps = "while :; do truncate -s 1000000 \"$1\"; truncate -s 0 \"$1\"; done";
+        let mut swaps = unlimited(swaps, &scene.at("file"));
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(1);
+        let (mut done, mut refused) = (0, 0);
+        while std::time::Instant::now() < until {
+            for came in [set(500_000), guest.truncate("file", 400_000)] {
+                match came {
+                    Ok(()) => done += 1,
+                    Err(Errno::FBIG) => refused += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        swaps.kill().unwrap();
+        swaps.wait().unwrap();
+        assert!(done >= 10 && refused >= 10, "{done}, {refused}");
+    }
+}
+
 #[test]
 fn appends_that_meet_at_the_largest_size_are_an_error_and_no_signal() {
     let small = apart::after("ulimit -f 8; exec \"$0\" \"$@\"");

@@ -109,3 +109,11 @@ fn set_appending(file: BorrowedFd<'_>, appending: bool) -> Result<()> {
     wanted.set(OFlags::APPEND, appending);
     uninterrupted(|| rustix::fs::fcntl_setfl(file, wanted)).map_err(errno)
 }
+
+/// A call that may be told a size past the process's limit is not made: the signal of that can't be taken again.
+///
+/// # Errors
+/// `EFBIG`, also where the file would shrink.
+pub(crate) fn past_limit<T>(_: impl FnOnce() -> Result<T>) -> Result<T> {
+    Err(Errno::FBIG)
+}

@@ -12,7 +12,7 @@ mod xattr;
 pub(crate) use attributes::{
     filesystem, folds_case, look, look_at, set_mode, set_owner, set_times, stat, stat_at,
 };
-pub(crate) use content::{allocate, append, process_umask, reopen, sync, truncate, write};
+pub(crate) use content::{allocate, append, past_limit, process_umask, reopen, sync, truncate, write};
 pub(crate) use held::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use listing::{Listing, open_directory};
 pub(crate) use names::{create, find, find_above, find_run, link, open_root, read_link};

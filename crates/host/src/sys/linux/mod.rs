@@ -18,7 +18,7 @@ pub(crate) use content::{allocate, sync};
 pub(crate) use listing::{Listing, open_directory};
 pub(crate) use names::{create, find, find_above, find_run, link, open_root, read_link};
 pub(crate) use procfs::{process_umask, reopen};
-pub(crate) use raw::append;
+pub(crate) use raw::{append, past_limit};
 pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
 
 pub(super) use listing::leaving_atime;

@@ -18,12 +18,19 @@ use super::super::raw::{asked, no_signals, offset_of, vectors};
 /// # Errors
 /// `EFBIG`: the file is at that limit.
 pub(crate) fn append(file: BorrowedFd<'_>, from: &mut Source<'_>, limited: bool) -> Result<usize> {
-    let masked = limited.then(SizeSignal::mask);
-    let appended = append_once(file, from);
-    if let Some(masked) = masked {
-        masked.restore(appended == Err(Errno::FBIG));
-    }
-    appended
+    if limited { past_limit(|| append_once(file, from)) } else { append_once(file, from) }
+}
+
+/// Makes a call that may be told a size past the process's limit; whether the file would grow to it, the kernel knows.
+/// The signal of that is taken.
+///
+/// # Errors
+/// `EFBIG`: it would. Those of the call.
+pub(crate) fn past_limit<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
+    let masked = SizeSignal::mask();
+    let came = call();
+    masked.restore(matches!(came, Err(Errno::FBIG)));
+    came
 }
 
 fn append_once(file: BorrowedFd<'_>, from: &mut Source<'_>) -> Result<usize> {
