@@ -62,10 +62,22 @@ pub(crate) fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// The machine's memory in bytes.
+#[cfg(target_os = "linux")]
 pub(crate) fn machine_memory() -> u64 {
     let info = rustix::system::sysinfo();
     #[allow(clippy::unnecessary_cast, reason = "the fields are narrower on 32-bit machines")]
     (info.totalram as u64).saturating_mul(info.mem_unit as u64)
+}
+
+/// The machine's memory in bytes, as the system's own program tells it; 4 GiB, less than any new one has, if it can't be
+/// asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn machine_memory() -> u64 {
+    static MEMORY: std::sync::LazyLock<Option<u64>> = std::sync::LazyLock::new(|| {
+        let told = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "hw.memsize"]).output().ok()?;
+        std::str::from_utf8(&told.stdout).ok()?.trim().parse().ok()
+    });
+    MEMORY.unwrap_or(4 << 30)
 }
 
 fn percent_of_memory(text: &str, number: &str) -> Result<u64, String> {

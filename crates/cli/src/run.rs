@@ -83,8 +83,13 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
+    // macOS refuses more than `OPEN_MAX`, also where it calls itself unlimited.
+    #[cfg(target_os = "macos")]
+    let current = Some(limit.maximum.unwrap_or(u64::MAX).min(10_240));
+    #[cfg(not(target_os = "macos"))]
+    let current = limit.maximum;
     // Where that can't be, the limit stays, and the guest has fewer files.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
 }
 
 /// The module's bytes.
