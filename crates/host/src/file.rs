@@ -130,6 +130,9 @@ impl File for HostFile {
 
     fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
         blocking::check()?;
+        // A descriptor that is open for appending appends whatever the offset, there.
+        #[cfg(target_os = "macos")]
+        let _position = self.position.lock();
         if from.remaining() > 0 {
             self.will_change(cx)?;
         }

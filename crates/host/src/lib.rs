@@ -50,20 +50,32 @@
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!(
-    "vnode-host serves directories of Linux and macOS; on Windows, no call of the system finds names without \
-     following links that lead out"
+    "vnode-host serves directories of Linux and macOS only: of other systems, it doesn't know the calls that find a name \
+     without following a link that leads out of the directory"
 );
 
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod builder;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod climb;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod file;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod host;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod listing;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod node;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod pool;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod runs;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod sys;
 
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use builder::{HostBuilder, HostError};
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use host::Host;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use node::HostNode;
