@@ -46,6 +46,11 @@ pub(crate) fn was_done(test: &str, launcher: &[&str]) -> bool {
     true
 }
 
+/// Whether this is a process that a test runs in by itself.
+pub(crate) fn is_apart() -> bool {
+    std::env::var_os(VARIABLE).is_some()
+}
+
 /// Says what isn't tried here, to whoever runs the tests and not only to who has this one fail.
 pub(crate) fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");

@@ -306,12 +306,12 @@ fn no_program_of_a_guests_runs_as_the_hosts_user() {
 #[test]
 fn what_cannot_be_given_to_its_owner_is_not_made() {
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let may = std::process::Command::new(nobody[0]).args(&nobody[1..]).arg("true").status();
-    if !may.is_ok_and(|status| status.success()) {
-        return apart::skipped("nobody can be nobody");
-    }
     let program = std::env::temp_dir().join(format!("vnode-attacks-{}", std::process::id()));
-    if std::env::var_os("VNODE_HOST_ATTACK").is_none() {
+    if !apart::is_apart() {
+        let may = std::process::Command::new(nobody[0]).args(&nobody[1..]).arg("true").status();
+        if !may.is_ok_and(|status| status.success()) {
+            return apart::skipped("nobody can be nobody");
+        }
         // Where nobody finds it.
         std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     }
