@@ -8,6 +8,7 @@ use std::time::Duration;
 use vnode_conformance::adapted::Layer;
 use vnode_conformance::differ::{paths, sequences};
 use vnode_conformance::faulty;
+use vnode_conformance::frozen::{self, Filling};
 use vnode_conformance::host::{self, Calls};
 use vnode_conformance::kernel::{Kernel, Remote};
 use vnode_conformance::subject::Subject;
@@ -58,6 +59,33 @@ fn by_single_names_at_a_sub_mount() {
 #[test]
 fn by_runs_at_a_bind_mount() {
     check(Layout::Bind, Calls::Runs);
+}
+
+/// The kernel's own tmpfs, remounted read-only, says what is right.
+#[test]
+fn made_read_only() {
+    let cases = suite::cases().expect("case files");
+    let run = |kernel: &mut Remote| {
+        if !kernel.is_privileged() {
+            println!("skipped: only root can remount a filesystem read-only");
+            return;
+        }
+        let third: Vec<_> = cases.iter().step_by(3).cloned().collect();
+        for (filling, calls, cases) in
+            [(Filling::Setup, Calls::Runs, &cases), (Filling::All, Calls::Single, &third)]
+        {
+            let mut subject = host::subject(tmpfs(), Layout::Root, calls).expect("a subject");
+            let report = frozen::run(&mut subject, kernel, cases, filling);
+            println!("{report}");
+            assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
+            assert!(report.passed * 10 > cases.len() * 9, "too few cases were tried");
+            let sequences = sequences::run_frozen(&mut subject, kernel, 1, TIME).expect("a run");
+            println!("{} sequences", sequences.clean);
+            assert_eq!(sequences.difference, None);
+            assert!(sequences.clean >= 5, "too little was compared");
+        }
+    };
+    Kernel::beside(run).expect("an oracle");
 }
 
 /// On the filesystem that programs are built on, whatever it is: not all that the cases say of tmpfs is so there.
