@@ -22,6 +22,7 @@ mod failing;
 mod guest;
 mod interrupted;
 mod operations;
+mod refused;
 #[allow(dead_code, reason = "the other tests' too")]
 #[path = "../attacks/scene.rs"]
 mod scene;
