@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, Rename};
+use vnode_core::fs::{Access, Allocate, NewKind, Rename, SetXattr};
+use vnode_core::io::Source;
 use vnode_core::{
     Caller, Clock, Credentials, Cx, Errno, FilesystemRef, Follow, Mode, MountFlags, Namespace, OpenFlags,
     OpenHow, OpenNode, Place, Policy, Result, SetTime, Timespec, VPath,
@@ -86,6 +87,9 @@ fn a_read_only_mount_of_a_directory_that_is_also_mounted_for_writing_is_read_onl
             assert_eq!(world.open("ro/file", access, flags).map(drop), refused);
         }
         assert_eq!(world.open("ro/new", Access::WRITE, OpenFlags::CREATE).map(drop), refused);
+        assert_eq!(world.open("ro/new", Access::READ, OpenFlags::CREATE).map(drop), refused);
+        // What is there is opened, though it might have been made.
+        assert_eq!(world.open("ro/file", Access::READ, OpenFlags::CREATE).map(drop), Ok(()));
         world.call(|caller, root| {
             assert_eq!(caller.truncate(root, text("ro/file"), 0), refused);
             assert_eq!(caller.chmod(root, text("ro/file"), Follow::Yes, Mode::from_raw(0o600)), refused);
@@ -103,6 +107,29 @@ fn a_read_only_mount_of_a_directory_that_is_also_mounted_for_writing_is_read_onl
             let link = |old, new| caller.link(root, text(old), Follow::Yes, root, text(new));
             assert_eq!(link("ro/file", "rw/new"), Err(Errno::XDEV));
             assert_eq!(link("rw/file", "ro/new"), refused);
+            for how in [Rename::NoReplace, Rename::Exchange] {
+                assert_eq!(
+                    caller.rename(root, text("ro/file"), root, text("ro/dir"), how),
+                    refused,
+                    "{how:?}"
+                );
+                let moved = caller.rename(root, text("rw/file"), root, text("ro/dir"), how);
+                assert_eq!(moved, Err(Errno::XDEV), "{how:?}");
+            }
+            assert_eq!(link("ro/file", "ro/new"), refused);
+            assert_eq!(caller.chown(root, text("ro/file"), Follow::Yes, Some(1), Some(1)), refused);
+            for kind in [NewKind::Fifo, NewKind::Regular, NewKind::Socket] {
+                assert_eq!(
+                    caller.mknod(root, text("ro/new"), kind, Mode::from_raw(0o644)),
+                    refused,
+                    "{kind:?}"
+                );
+            }
+            let set = |how| caller.set_xattr(root, text("ro/file"), Follow::Yes, b"user.x", b"v", how);
+            for how in [SetXattr::Any, SetXattr::Create, SetXattr::Replace] {
+                assert_eq!(set(how), refused, "{how:?}");
+            }
+            assert_eq!(caller.remove_xattr(root, text("ro/file"), Follow::Yes, b"user.x"), refused);
             // `..` doesn't change the mount.
             assert_eq!(caller.truncate(root, text("ro/dir/../file"), 0), refused);
             assert_eq!(caller.truncate(root, text("ro/slash"), 0), Err(Errno::NOTDIR));
@@ -118,7 +145,16 @@ fn a_read_only_mount_of_a_directory_that_is_also_mounted_for_writing_is_read_onl
 fn what_was_opened_keeps_its_mount() {
     each(|world, scene| {
         let (place, node) = world.open("ro/file", Access::READ, OpenFlags::empty()).unwrap();
-        let OpenNode::File(_) = node else { panic!("a regular file") };
+        let OpenNode::File(content) = node else { panic!("a regular file") };
+        // What was opened for reading is open for no more on the host.
+        world.call(|caller, _| {
+            let bytes = || Source::from_slice(b"changed");
+            assert_eq!(content.write_at(caller.cx, 0, &mut bytes()), Err(Errno::BADF));
+            assert_eq!(content.append(caller.cx, &mut bytes()).map(drop), Err(Errno::BADF));
+            assert_eq!(content.set_len(caller.cx, 0), Err(Errno::INVAL));
+            assert_eq!(content.allocate(caller.cx, Allocate::Extend, 0, 100), Err(Errno::BADF));
+        });
+        assert_eq!(std::fs::read(scene.at("file")).unwrap(), b"text");
         let (written, _) = world.open("rw/file", Access::WRITE, OpenFlags::empty()).unwrap();
         let then = Some(SetTime::To(Timespec { sec: 1, nsec: 0 }));
         for unlinked in [false, true] {
