@@ -86,11 +86,17 @@ impl HostFile {
     }
 
     /// Writes as much as the kernel takes at once and the process may.
+    #[inline]
     fn write_once(&self, offset: u64, from: &mut Source<'_>) -> Result<Moved> {
-        let allowed = self.allowed(offset, from.remaining())?;
-        if allowed == from.remaining() {
-            return sys::write(self.descriptor.as_fd(), offset, from);
+        match self.largest {
+            u64::MAX => sys::write(self.descriptor.as_fd(), offset, from),
+            _ => self.write_allowed(offset, from),
         }
+    }
+
+    #[cold]
+    fn write_allowed(&self, offset: u64, from: &mut Source<'_>) -> Result<Moved> {
+        let allowed = self.allowed(offset, from.remaining())?;
         let moved = sys::write(self.descriptor.as_fd(), offset, &mut from.first(allowed))?;
         from.advance(moved.count);
         Ok(moved)
@@ -131,7 +137,7 @@ impl File for HostFile {
     fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
         blocking::check()?;
         // A descriptor that is open for appending appends whatever the offset, there.
-        #[cfg(target_os = "macos")]
+        #[cfg(any(target_os = "macos", vnode_as_macos))]
         let _position = self.position.lock();
         if from.remaining() > 0 {
             self.will_change(cx)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vnode_core::fs::{Access, Inode, InodeId, LinkTarget, Run, RunEnd, Want};
-use vnode_core::{Capabilities, Cx, Errno, Result};
+use vnode_core::{Capabilities, Cx, Errno, FileType, Result};
 
 use crate::host::Host;
 use crate::node::{HostNode, Way};
@@ -68,6 +68,7 @@ struct Taking<'h, 'r, 'a> {
 }
 
 /// [`Filesystem::resolve_run`](vnode_core::fs::Filesystem::resolve_run).
+#[inline]
 pub(crate) fn resolve(
     host: &Host,
     cx: &Cx<'_>,
@@ -81,6 +82,7 @@ pub(crate) fn resolve(
 }
 
 /// [`Filesystem::open_run`](vnode_core::fs::Filesystem::open_run).
+#[inline]
 pub(crate) fn open(
     host: &Host,
     cx: &Cx<'_>,
@@ -135,6 +137,9 @@ impl<'a> Taking<'_, '_, 'a> {
             }
         }
         let Some(parents) = parents.filter(|_| self.host.has_openat2) else { return self.step(None) };
+        if self.want == Want::Attr && self.names.with_last {
+            return self.stat_last(parents);
+        }
         match self.at_once(self.names.text) {
             Ok(reached) if self.may_take(&reached) => {
                 self.run.take_all();
@@ -155,14 +160,16 @@ impl<'a> Taking<'_, '_, 'a> {
     /// Whether all the names may be taken that lead there.
     fn may_take(&self, reached: &Reached) -> bool {
         let kind = reached.stat.attr.kind;
-        if self.names.with_last {
-            kind.is_dir() || !(self.run.must_be_dir() || (kind.is_symlink() && self.run.follows()))
-        } else {
-            kind.is_dir()
-        }
+        if self.names.with_last { self.may_end(kind) } else { kind.is_dir() }
+    }
+
+    /// Whether the walk may end there.
+    fn may_end(&self, kind: FileType) -> bool {
+        kind.is_dir() || !(self.run.must_be_dir() || (kind.is_symlink() && self.run.follows()))
     }
 
     /// The attributes of the only name.
+    #[inline]
     fn stat_one(self, name: &[u8]) -> Result<End> {
         let stat = self.host.look_at(self.start, name)?;
         self.host.check_mount(self.dir.id(), stat)?;
@@ -188,14 +195,28 @@ impl<'a> Taking<'_, '_, 'a> {
         Ok(RunEnd::Answered)
     }
 
+    /// The attributes of the last name. No inode is made, and nothing is found from there.
+    fn stat_last(self, parents: &[u8]) -> Result<End> {
+        let names = self.names.text;
+        let found = self.host.pool.open(|| sys::find_run(self.start, names, self.host.one_mount));
+        let found = match found {
+            Err(Errno::LOOP | Errno::XDEV | Errno::AGAIN) => return self.step(None),
+            found => found?,
+        };
+        let attr = self.host.attr(sys::look(found.as_fd())?);
+        if !self.may_end(attr.kind) {
+            return self.step_last(parents);
+        }
+        self.run.take_all();
+        self.run.answer(attr);
+        Ok(RunEnd::Answered)
+    }
+
     /// What the names lead to, in one call.
     fn at_once(&self, names: &[u8]) -> Result<Reached> {
         let host = self.host;
         let descriptor = host.pool.open(|| sys::find_run(self.start, names, host.one_mount))?;
-        // Only attributes are wanted: no inode is made, and nothing is found from here.
-        let only_attr =
-            self.want == Want::Attr && self.names.with_last && names.len() == self.names.text.len();
-        let stat = if only_attr { sys::look(descriptor.as_fd())? } else { sys::stat(descriptor.as_fd())? };
+        let stat = sys::stat(descriptor.as_fd())?;
         Ok(Reached { descriptor, stat, end: names.len() })
     }
 

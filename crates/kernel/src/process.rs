@@ -129,12 +129,14 @@ impl Process {
     }
 
     /// Makes a call that walks no path: `work` gets a clock that is read when something asks for the time.
+    #[inline(always)]
     pub(crate) fn call_on_open<T>(&self, work: impl FnOnce(&Cx<'_>) -> Result<T>) -> Result<T> {
         let clock = CallClock(&*self.clocks);
         work(&Cx::new(&self.credentials, &clock).with_pid(self.pid).with_cancel(&*self.interruption))
     }
 
     /// Makes a call: `work` gets the caller, besides.
+    #[inline(always)]
     pub(crate) fn call<T>(&self, work: impl FnOnce(&Caller<'_>) -> Result<T>) -> Result<T> {
         self.call_on_open(|cx| {
             let context = self.context.load();

@@ -14,6 +14,7 @@ impl Caller<'_> {
     ///
     /// # Errors
     /// Those of [`Caller::resolve`]; `EIO`.
+    #[inline]
     pub fn stat(&self, base: &Place, path: VPath<'_>, follow: Follow) -> Result<Attr> {
         walk::attributes(self, base, path, follow)
     }

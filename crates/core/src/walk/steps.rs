@@ -173,6 +173,7 @@ impl<'a, 't> Walk<'a, 't> {
     }
 
     /// Walks to what the path leads to: its place, or its attributes if those are wanted and easier.
+    #[inline]
     pub(super) fn find(&mut self, want: Want, follow: Follow) -> Result<()> {
         loop {
             let child = match self.reach_last(want, follow == Follow::Yes)? {

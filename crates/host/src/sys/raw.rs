@@ -61,7 +61,7 @@ pub(super) fn offset_of(offset: u64) -> Result<i64> {
 }
 
 /// Reads at an offset, once: as much as there is, or as the host gives at once.
-#[inline]
+#[inline(always)]
 pub(crate) fn read(file: BorrowedFd<'_>, offset: u64, into: &mut Sink<'_>) -> Result<Moved> {
     let (file, offset) = (opened(&file)?, offset_of(offset)?);
     let Some(one) = into.single() else { return read_vectors(file, offset, into) };
@@ -88,7 +88,7 @@ fn read_vectors(file: Descriptor<'_>, offset: i64, into: &mut Sink<'_>) -> Resul
 }
 
 /// Writes at an offset, once.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(file: BorrowedFd<'_>, offset: u64, from: &mut Source<'_>) -> Result<Moved> {
     let (file, offset) = (opened(&file)?, offset_of(offset)?);
     let Some(one) = from.single() else { return write_vectors(file, offset, from) };
@@ -113,6 +113,7 @@ fn write_vectors(file: Descriptor<'_>, offset: i64, from: &mut Source<'_>) -> Re
 }
 
 /// Does something while the thread's signals wait.
+#[cold]
 pub(super) fn without_signals<T>(work: impl FnOnce() -> T) -> T {
     let (mut all, mut before) = (no_signals(), no_signals());
     // SAFETY: both sets are initialized and ours; the mask is the thread's own.

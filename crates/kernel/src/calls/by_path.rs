@@ -51,6 +51,7 @@ impl OpenRequest {
 /// Every call fails as [`FdTable::get`](crate::FdTable::get) and [`Caller::resolve`] tell; that isn't listed again.
 impl Process {
     /// A call with one path. An empty or overlong one is told before the descriptor is looked at (`getname` in Linux).
+    #[inline(always)]
     fn at<T>(
         &self,
         fd: Fd,
