@@ -3,6 +3,9 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
 
+use std::path::Path;
+
+use vnode_conformance::host::Calls;
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::preview1::{self, Abi, Preview1};
 use vnode_conformance::suite;
@@ -20,8 +23,19 @@ fn check(subject: impl FnOnce() -> Result<Preview1, String> + Send) {
     assert!(report.through() >= 400, "only {} cases went through", report.through());
 }
 
+/// A directory of the host can't be served by the oracle's thread, which has a root of its own.
+fn check_beside(subject: impl FnOnce() -> Result<Preview1, String>) {
+    let mut cases = suite::cases().expect("case files");
+    cases.extend(suite::own_cases().expect("case file"));
+    let report = Kernel::beside(|kernel| preview1::run(&mut subject().expect("a guest"), kernel, &cases));
+    let report = report.expect("an oracle");
+    println!("{report}");
+    assert!(report.failed.is_empty(), "{} cases failed", report.failed.len());
+    assert!(report.through() >= 400, "only {} cases went through", report.through());
+}
+
 #[test]
-fn what_preview1_can_say_is_what_linux_does() {
+fn what_preview1_can_say_is_what_linux_does_is_what_linux_does() {
     check(|| Preview1::new(Abi::Preview1));
 }
 
@@ -33,4 +47,15 @@ fn what_snapshot_0_can_say_is_what_linux_does() {
 #[test]
 fn on_an_executor_it_is_the_same() {
     check(|| Preview1::on_an_executor(Abi::Preview1));
+}
+
+#[test]
+fn on_a_directory_of_the_host_it_is_the_same() {
+    check_beside(|| Preview1::on_the_host(Abi::Preview1, Path::new("/dev/shm"), Calls::Runs));
+}
+
+#[test]
+fn on_a_directory_of_the_host_and_an_executor_it_is_the_same() {
+    let within = Path::new("/dev/shm");
+    check_beside(|| Preview1::on_the_host_and_an_executor(Abi::Preview1, within, Calls::Single));
 }

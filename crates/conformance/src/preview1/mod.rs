@@ -20,6 +20,7 @@ mod trampolines;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use vnode_core::{Errno, Place, Result};
 use vnode_kernel::Rights;
@@ -29,6 +30,7 @@ pub use account::Reason;
 pub use run::{Report, run};
 pub use wire::Abi;
 
+use crate::host::{self, Calls};
 use crate::memory::{self, Runs};
 use crate::vnode::{Layout, Vnode};
 use account::Account;
@@ -80,7 +82,7 @@ impl Preview1 {
     /// # Errors
     /// The text of what went wrong: the engine or the guest's module can't be had here.
     pub fn new(abi: Abi) -> std::result::Result<Self, String> {
-        Preview1::on(abi, Thread::Own, Runs::Taken)
+        Preview1::on(abi, Thread::Own, memory::subject(Layout::Root, Runs::Taken))
     }
 
     /// The same on an executor, with memory filesystems that count as ones that may block: each call that concerns
@@ -89,14 +91,34 @@ impl Preview1 {
     /// # Errors
     /// As [`Preview1::new`].
     pub fn on_an_executor(abi: Abi) -> std::result::Result<Self, String> {
-        Preview1::on(abi, Thread::Executors, Runs::Blocking)
+        Preview1::on(abi, Thread::Executors, memory::subject(Layout::Root, Runs::Blocking))
     }
 
-    fn on(abi: Abi, thread: Thread, runs: Runs) -> std::result::Result<Self, String> {
+    /// A process on directories of the host, each made empty in `within`.
+    ///
+    /// # Errors
+    /// As [`Preview1::new`].
+    pub fn on_the_host(abi: Abi, within: &Path, calls: Calls) -> std::result::Result<Self, String> {
+        Preview1::on(abi, Thread::Own, host::subject(within, Layout::Root, calls))
+    }
+
+    /// The same on an executor: each call that may block is made by another thread.
+    ///
+    /// # Errors
+    /// As [`Preview1::new`].
+    pub fn on_the_host_and_an_executor(
+        abi: Abi,
+        within: &Path,
+        calls: Calls,
+    ) -> std::result::Result<Self, String> {
+        Preview1::on(abi, Thread::Executors, host::subject(within, Layout::Root, calls))
+    }
+
+    fn on(abi: Abi, thread: Thread, beside: Result<Vnode>) -> std::result::Result<Self, String> {
         let engine = Engine::new(&EngineOptions::default()).map_err(|error| error.to_string())?;
         let program =
             engine.compile(trampolines::module(abi).as_bytes()).map_err(|error| error.to_string())?;
-        let beside = memory::subject(Layout::Root, runs).map_err(|errno| format!("a tree: {errno:?}"))?;
+        let beside = beside.map_err(|errno| format!("a tree: {errno:?}"))?;
         Ok(Preview1 {
             abi,
             thread,
