@@ -24,6 +24,11 @@
 //! FIFOs, sockets and devices are listed and have attributes. They are never opened: no guest waits for the other end of
 //! a FIFO or drives a device.
 //!
+//! Names are the host's. Where its filesystem takes `a` and `A` for one name they are one for the guest as well, which
+//! [`Caps::CASELESS`](vnode_core::fs::Caps::CASELESS) tells as far as it is known: of FAT, exFAT, NTFS, SMB, and of a
+//! directory of ext4 or f2fs that folds case, if it is the one that is served. No link is followed and no mount point
+//! left out for that: what is done with a name is done by the host, to what it finds.
+//!
 //! # Map
 //!
 //! * `host` - [`Host`], the filesystem; `builder` - its options.
