@@ -26,8 +26,8 @@
 //!
 //! Names are the host's. Where its filesystem takes `a` and `A` for one name they are one for the guest as well, which
 //! [`Caps::CASELESS`](vnode_core::fs::Caps::CASELESS) tells as far as it is known: of FAT, exFAT, NTFS, SMB, and of a
-//! directory of ext4 or f2fs that folds case, if it is the one that is served. No link is followed and no mount point
-//! left out for that: what is done with a name is done by the host, to what it finds.
+//! directory of ext4 or f2fs that folds case, if it is the one that is served. A mount point in such a directory has its
+//! own spelling only: another leads to what the mount covers.
 //!
 //! # Map
 //!
