@@ -3,20 +3,21 @@
 //! Nothing else in the crate calls the host. No call takes a path that a link could lead elsewhere: a name is one
 //! component, never `.` or `..`, and is never followed.
 
-#[cfg(target_os = "macos")]
+#[cfg(any(target_os = "macos", vnode_as_macos))]
 mod apple;
 mod content;
+#[cfg_attr(vnode_as_macos, allow(dead_code, reason = "Linux tells more"))]
 mod direct;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(vnode_as_macos)))]
 mod linux;
 mod names;
 mod raw;
 mod stat;
 mod xattr;
 
-#[cfg(target_os = "macos")]
+#[cfg(any(target_os = "macos", vnode_as_macos))]
 use apple as host;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(vnode_as_macos)))]
 use linux as host;
 
 pub(crate) use content::{position, seek_data_or_hole, seek_end, set_len, size_limit};

@@ -1,7 +1,6 @@
 //! The content of regular files.
 
 use rustix::fs::{OFlags, SeekFrom};
-use rustix::io::Errno as HostErrno;
 use vnode_core::fs::{Access, Allocate};
 use vnode_core::io::Source;
 use vnode_core::{Errno, Result};
@@ -10,7 +9,7 @@ use super::super::content::{seek_end, size_limit};
 use super::super::raw::{Moved, write as write_at};
 use super::super::{errno, uninterrupted};
 use super::attributes::stat;
-use super::held::{AsFd, BorrowedFd, OwnedFd};
+use super::held::{BorrowedFd, OwnedFd};
 use super::opened;
 use super::raw::write_on;
 
@@ -52,18 +51,6 @@ pub(crate) fn truncate(inode: BorrowedFd<'_>, len: u64) -> Result<()> {
 /// if somebody wrote behind meanwhile; `F_PUNCHHOLE` takes whole blocks only.
 pub(crate) fn allocate(_: BorrowedFd<'_>, _: Allocate, _: u64, _: u64) -> Result<()> {
     Err(Errno::OPNOTSUPP)
-}
-
-/// Writes a directory or a file to the medium: the device's own memory, too, to which `fsync(2)` leaves it.
-pub(crate) fn sync(fd: impl AsFd, _data_only: bool) -> Result<()> {
-    let fd = opened(&fd.as_fd())?;
-    match uninterrupted(|| rustix::fs::fcntl_fullfsync(fd)) {
-        // A filesystem without that, over the network say.
-        Err(HostErrno::NOTSUP | HostErrno::OPNOTSUPP | HostErrno::NOTTY | HostErrno::INVAL) => {
-            uninterrupted(|| rustix::fs::fsync(fd)).map_err(errno)
-        }
-        synced => synced.map_err(errno),
-    }
 }
 
 /// Writes at an offset, once.

@@ -12,7 +12,7 @@ use vnode_core::fs::InodeId;
 use vnode_core::{Errno, Result};
 
 use super::super::stat::Stat;
-use super::attributes::look_named;
+use super::darwin::stat_named;
 
 /// An inode that is held.
 pub(crate) enum OwnedFd {
@@ -56,7 +56,7 @@ pub(crate) struct Named {
 
 impl Named {
     /// Holds what a name was seen to stand for.
-    pub(super) fn new(dir: Descriptor<'_>, name: &[u8], id: InodeId) -> Result<OwnedFd> {
+    pub(super) fn hold(dir: Descriptor<'_>, name: &[u8], id: InodeId) -> Result<OwnedFd> {
         let dir = dir.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         Ok(OwnedFd::Named(Box::new(Named { dir, name: name.into(), id })))
     }
@@ -76,7 +76,7 @@ impl Named {
     /// # Errors
     /// `ESTALE`, as of [`Self::place`].
     pub(super) fn stat(&self) -> Result<Stat> {
-        match look_named(self.dir.as_fd(), &self.name) {
+        match stat_named(self.dir.as_fd(), &self.name) {
             Ok(stat) if stat.id == self.id => Ok(stat),
             Ok(_) | Err(Errno::NOENT) => Err(Errno::STALE),
             Err(errno) => Err(errno),

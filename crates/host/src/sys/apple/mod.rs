@@ -3,16 +3,20 @@
 
 mod attributes;
 mod content;
+#[cfg(target_os = "macos")]
+mod darwin;
+#[cfg(not(target_os = "macos"))]
+#[path = "stand_in.rs"]
+mod darwin;
 mod held;
 mod listing;
 mod names;
 mod raw;
 mod xattr;
 
-pub(crate) use attributes::{
-    filesystem, folds_case, look, look_at, set_mode, set_owner, set_times, stat, stat_at,
-};
-pub(crate) use content::{allocate, append, past_limit, process_umask, reopen, sync, truncate, write};
+pub(crate) use attributes::{look, look_at, set_mode, set_owner, set_times, stat, stat_at};
+pub(crate) use content::{allocate, append, past_limit, process_umask, reopen, truncate, write};
+pub(crate) use darwin::{filesystem, folds_case, sync};
 pub(crate) use held::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use listing::{Listing, open_directory};
 pub(crate) use names::{create, find, find_above, find_run, link, open_root, read_link};

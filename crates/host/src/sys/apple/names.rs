@@ -10,7 +10,7 @@ use vnode_core::{Errno, FileType, Result};
 
 use super::super::names::{create_file, for_access, link_named, mode, read_link_at};
 use super::super::{errno, uninterrupted};
-use super::attributes::look_named;
+use super::darwin::stat_named;
 use super::held::{AsFd, BorrowedFd, Named, OwnedFd};
 use super::opened;
 
@@ -36,7 +36,7 @@ pub(crate) fn find(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
     const TRIES: u32 = 16;
     let dir = opened(&dir)?;
     for _ in 0..TRIES {
-        let stat = look_named(dir, name)?;
+        let stat = stat_named(dir, name)?;
         let found = match stat.attr.kind {
             FileType::Directory => open(dir, name, DIRECTORY | OFlags::NOFOLLOW, FileType::Directory),
             // Writing alone may be allowed.
@@ -48,7 +48,7 @@ pub(crate) fn find(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
         };
         match found {
             Ok(Some(found)) => return Ok(found),
-            Err(Errno::ACCES | Errno::PERM) => return Named::new(dir, name, stat.id),
+            Err(Errno::ACCES | Errno::PERM) => return Named::hold(dir, name, stat.id),
             Ok(None) | Err(Errno::LOOP | Errno::NOTDIR | Errno::OPNOTSUPP | Errno::NXIO) => {}
             Err(errno) => return Err(errno),
         }

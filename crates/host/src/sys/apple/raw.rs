@@ -23,6 +23,7 @@ pub(super) fn write_on(file: Descriptor<'_>, from: &mut Source<'_>) -> Result<us
 }
 
 /// Whether a directory's filesystem folds the case of names; not if it doesn't tell.
+#[cfg(target_os = "macos")]
 pub(super) fn folds_case(dir: Descriptor<'_>) -> bool {
     // SAFETY: the call takes a descriptor and a number, and changes no memory.
     unsafe { libc::fpathconf(dir.as_raw_fd(), libc::_PC_CASE_SENSITIVE) == 0 }
