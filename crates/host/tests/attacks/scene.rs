@@ -97,3 +97,9 @@ pub(crate) fn within<T: Send + 'static>(time: Duration, what: impl FnOnce() -> T
     std::thread::spawn(move || done.send(what()));
     wait.recv_timeout(time).expect("it hangs, or it panicked")
 }
+
+/// The time that this thread was busy, whatever else the machine did.
+pub(crate) fn busy() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
