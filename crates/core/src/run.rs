@@ -17,6 +17,8 @@ pub enum Want {
     Slot,
     /// The attributes; the inode if that is as easy.
     Attr,
+    /// Where it leads, of a symbolic link, given to [`Run::leads_to`]; the inode if that is as easy.
+    Target,
 }
 
 /// How far a filesystem came with a run.
@@ -25,7 +27,8 @@ pub enum RunEnd<I: ?Sized> {
     Untaken,
     /// To this inode, by the names taken.
     At(Arc<I>),
-    /// To the end: the last name was taken, and its attributes were given to [`Run::answer`].
+    /// To the end: the last name was taken, and what is wanted of it was given: by [`Run::answer`] its attributes, by
+    /// [`Run::leads_to`] where it leads.
     Answered,
     /// To a symbolic link that is the next name and the walker's to follow, by the names taken, which lead to this
     /// inode if there are any. Where the link leads was given to [`Run::leads_to`].
@@ -180,7 +183,8 @@ impl<'a> Run<'a> {
         self.found.file = self.found.file.take().map(wrap);
     }
 
-    /// Tells where the next name leads, which is a symbolic link and not taken; the end is [`RunEnd::Link`]. That
+    /// Tells where the next name leads, which is a symbolic link and not taken; the end is [`RunEnd::Link`]. Or, where
+    /// that is wanted, where the last name leads, which is taken; the end is [`RunEnd::Answered`]. That
     /// counts as a read of it, as [`Filesystem::readlink`](crate::fs::Filesystem::readlink) does. Only if
     /// [`Run::reads_links`].
     #[inline]

@@ -15,7 +15,7 @@ use arc_swap::Guard;
 use crate::attr::Attr;
 use crate::caller::{Caller, Follow};
 use crate::errno::{Errno, Result};
-use crate::fs::{Access, File};
+use crate::fs::{Access, File, LinkTarget};
 use crate::mount::{MountTable, Place};
 use crate::path::{Name, NameBuf, VPath};
 use crate::run::Want;
@@ -129,6 +129,25 @@ pub(crate) fn attributes(caller: &Caller<'_>, base: &Place, path: VPath<'_>, fol
             Some(attr) => Ok(*attr),
             None => walk.here().attr(caller.cx),
         }
+    })
+}
+
+/// Where the link leads that is there (readlink).
+///
+/// # Errors
+/// `EINVAL`: it is no link.
+pub(crate) fn target(caller: &Caller<'_>, base: &Place, path: VPath<'_>) -> Result<LinkTarget> {
+    let table = caller.ns.table();
+    unraced(caller, base, path, &table, |walk| {
+        walk.find(Want::Target, Follow::No)?;
+        if let Some(target) = walk.found.target.take() {
+            return Ok(target);
+        }
+        let link = walk.here();
+        if !link.kind().is_symlink() {
+            return Err(Errno::INVAL);
+        }
+        caller.reading(&link.mount, |cx| link.mount.filesystem().any().readlink(cx, &link.node))
     })
 }
 

@@ -131,9 +131,10 @@ impl<'a> Taking<'_, '_, 'a> {
         if parents.is_none() && self.names.with_last {
             match self.want {
                 Want::Attr => return self.stat_one(last),
+                Want::Target if !self.host.one_mount => return self.target_one(last),
                 // A lookup tells whether it is there, in as many calls.
                 Want::Slot => return Ok(RunEnd::Untaken),
-                Want::Inode | Want::Parent => {}
+                Want::Inode | Want::Parent | Want::Target => {}
             }
         }
         let Some(parents) = parents.filter(|_| self.host.has_openat2) else { return self.step(None) };
@@ -193,6 +194,22 @@ impl<'a> Taking<'_, '_, 'a> {
         self.run.take_all();
         self.run.answer(self.host.attr(stat));
         Ok(RunEnd::Answered)
+    }
+
+    /// Where the only name leads.
+    fn target_one(self, name: &[u8]) -> Result<End> {
+        if self.run.must_be_dir() {
+            return Ok(RunEnd::Untaken);
+        }
+        match sys::read_link_at(self.start, name) {
+            // No link, of which a lookup tells what it is.
+            Err(Errno::INVAL) => Ok(RunEnd::Untaken),
+            target => {
+                self.run.take_all();
+                self.run.leads_to(LinkTarget::Text(target?));
+                Ok(RunEnd::Answered)
+            }
+        }
     }
 
     /// The attributes of the last name. No inode is made, and nothing is found from there.

@@ -89,7 +89,7 @@ impl Way<'_, '_, '_> {
                 self.run.answer(node.attr());
                 RunEnd::Answered
             }
-            Want::Inode | Want::Slot | Want::Parent => RunEnd::At(node.clone()),
+            Want::Inode | Want::Slot | Want::Parent | Want::Target => RunEnd::At(node.clone()),
         }))
     }
 
