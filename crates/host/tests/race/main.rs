@@ -137,7 +137,13 @@ fn race(link: impl FnOnce(&Scene) -> String, time: Duration) {
     });
     let outcomes: [Outcomes; WAYS.len()] = Default::default();
     let ends = AtomicBool::new(false);
+    // On a machine that is busy elsewhere it takes longer until each was seen often enough.
     let until = Instant::now() + time;
+    let at_the_latest = until + Duration::from_secs(60);
+    let goes_on = || {
+        let now = Instant::now();
+        now < until || (now < at_the_latest && outcomes.iter().any(|outcomes| outcomes.least() < ENOUGH))
+    };
     let (exchanged, moved) = std::thread::scope(|scope| {
         let host = (scope.spawn(|| exchange(&scene, &ends)), scope.spawn(|| move_out(&scene, &ends)));
         let walkers: Vec<_> = (0..WAYS.len())
@@ -151,7 +157,7 @@ fn race(link: impl FnOnce(&Scene) -> String, time: Duration) {
                     seed: 0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1) << 17,
                 };
                 scope.spawn(move || {
-                    while Instant::now() < until {
+                    while goes_on() {
                         walker.step();
                     }
                 })
@@ -168,13 +174,7 @@ fn race(link: impl FnOnce(&Scene) -> String, time: Duration) {
     println!("{}: exchanged {exchanged} times, moved {moved} times", canaries.dir().display());
     for (outcomes, way) in outcomes.iter().zip(WAYS) {
         println!("{way:?}: {outcomes:?}");
-        let Outcomes { directory, link, up, no_way_up, changed, listed, .. } = outcomes;
-        for outcome in [directory, link, up, no_way_up, changed, listed] {
-            assert!(
-                outcome.load(Ordering::Relaxed) >= ENOUGH,
-                "the swap hit too rarely: {way:?}, {outcomes:?}"
-            );
-        }
+        assert!(outcomes.least() >= ENOUGH, "the swap hit too rarely: {way:?}, {outcomes:?}");
     }
     canaries.check();
     // Those with many have theirs together.

@@ -29,6 +29,15 @@ pub(crate) struct Outcomes {
     pub(crate) full: AtomicU64,
 }
 
+impl Outcomes {
+    /// How often the rarest of those was seen that show that the swap hit.
+    pub(crate) fn least(&self) -> u64 {
+        let Outcomes { directory, link, up, no_way_up, changed, listed, .. } = self;
+        let all = [directory, link, up, no_way_up, changed, listed];
+        all.map(|outcome| outcome.load(Ordering::Relaxed)).into_iter().min().unwrap_or(0)
+    }
+}
+
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
