@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("doc", || cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("publish", || publish::packs().map(|()| String::new())),
     ("test", test),
+    ("as macOS", as_macos),
     ("instructions", instructions_did_not_grow),
     // With the command that the tests have just built.
     ("real", || real::run_all(&process::target().join("debug/vnode")).map(|()| String::new())),
@@ -70,6 +71,14 @@ fn instructions_did_not_grow() -> Result<String> {
     }
     instructions::run(&["--check".to_owned()])?;
     Ok(String::new())
+}
+
+/// Host directories by the calls that macOS has, on Linux.
+fn as_macos() -> Result<String> {
+    let target = process::target().join("as-macos");
+    let target = target.to_str().context("the target directory's name is no text")?;
+    let arguments = ["test", "--package", "vnode-host", "--test", "attacks", "--target-dir", target];
+    cargo(&arguments, &[("RUSTFLAGS", "--cfg vnode_as_macos")])
 }
 
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<String> {

@@ -232,7 +232,7 @@ impl Host {
             return Ok(true);
         }
         match up_to(len, self.largest, || sys::truncate(held.as_fd(), len)) {
-            Err(Errno::STALE) if changes => {
+            Err(Errno::STALE) => {
                 let content = self.content_by_way(cx, inode, Access::WRITE)?.0;
                 up_to(len, self.largest, || sys::set_len(content.as_fd(), len))
             }

@@ -58,6 +58,7 @@ fn unlimited(command: &str, file: &Path) -> std::process::Child {
 }
 
 #[test]
+#[cfg_attr(vnode_as_macos, ignore = "the signal of that can't be taken there")]
 fn a_file_past_the_largest_size_shrinks_and_grows_no_more() {
     let small = apart::after("ulimit -S -f 8; exec \"$0\" \"$@\"");
     if apart::was_done("limits::a_file_past_the_largest_size_shrinks_and_grows_no_more", &small) {
@@ -348,6 +349,7 @@ fn with_root<T>(root: &Path, work: impl FnOnce() -> T) -> T {
 }
 
 #[test]
+#[cfg_attr(vnode_as_macos, ignore = "nothing is done by /proc there")]
 fn without_proc_everything_works_that_can() {
     let Some(mounts) = apart::mounts() else { return };
     if apart::was_done("limits::without_proc_everything_works_that_can", &mounts) {
@@ -390,6 +392,7 @@ fn without_proc_everything_works_that_can() {
 }
 
 #[test]
+#[cfg_attr(vnode_as_macos, ignore = "nothing is done by /proc there")]
 fn a_proc_that_a_guest_made_leads_nowhere() {
     let Some(mounts) = apart::mounts() else { return };
     if apart::was_done("limits::a_proc_that_a_guest_made_leads_nowhere", &mounts) {

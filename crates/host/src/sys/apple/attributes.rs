@@ -5,7 +5,7 @@ use vnode_core::{Mode, Result, SetTime};
 
 use super::super::stat::{Stat, host_times, owners};
 use super::super::{errno, names, uninterrupted};
-use super::darwin::{stat_named, stat_opened};
+use super::darwin::{OF_A_NAME, stat_named, stat_opened};
 use super::held::BorrowedFd;
 use super::opened;
 
@@ -39,7 +39,7 @@ pub(crate) fn set_mode(inode: BorrowedFd<'_>, mode: Mode) -> Result<()> {
         BorrowedFd::Opened(descriptor) => uninterrupted(|| rustix::fs::fchmod(descriptor, mode)),
         BorrowedFd::Named(named) => {
             let (dir, name) = named.place()?;
-            uninterrupted(|| rustix::fs::chmodat(dir, name, mode, AtFlags::SYMLINK_NOFOLLOW))
+            uninterrupted(|| rustix::fs::chmodat(dir, name, mode, OF_A_NAME))
         }
     }
     .map_err(errno)

@@ -1,14 +1,13 @@
 //! The content of regular files.
 
 use rustix::fs::{OFlags, SeekFrom};
-use vnode_core::fs::{Access, Allocate};
+use vnode_core::fs::Access;
 use vnode_core::io::Source;
 use vnode_core::{Errno, Result};
 
 use super::super::content::{seek_end, size_limit};
 use super::super::raw::{Moved, write as write_at};
 use super::super::{errno, uninterrupted};
-use super::attributes::stat;
 use super::held::{BorrowedFd, OwnedFd};
 use super::opened;
 use super::raw::write_on;
@@ -37,20 +36,7 @@ pub(crate) fn truncate(inode: BorrowedFd<'_>, len: u64) -> Result<()> {
     if !flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
         return Err(Errno::STALE);
     }
-    // `truncate(2)` leaves the times of what is that long already, other than `ftruncate(2)`.
-    if stat(inode)?.attr.size == len {
-        return Ok(());
-    }
     uninterrupted(|| rustix::fs::ftruncate(file, len)).map_err(errno)
-}
-
-/// Reserves room, or gives it back.
-///
-/// # Errors
-/// `EOPNOTSUPP`: always. `F_PREALLOCATE` fills no holes and leaves the size, which `ftruncate(2)` would then set, to less
-/// if somebody wrote behind meanwhile; `F_PUNCHHOLE` takes whole blocks only.
-pub(crate) fn allocate(_: BorrowedFd<'_>, _: Allocate, _: u64, _: u64) -> Result<()> {
-    Err(Errno::OPNOTSUPP)
 }
 
 /// Writes at an offset, once.

@@ -3,17 +3,20 @@
 use core::ffi::{CStr, c_char};
 use std::os::fd::BorrowedFd as Descriptor;
 
-use rustix::fs::StatVfsMountFlags;
+use rustix::fs::{AtFlags, OFlags, StatVfsMountFlags};
 use rustix::io::Errno as HostErrno;
 use rustix::path::Arg as _;
-use vnode_core::fs::InodeId;
+use vnode_core::fs::{Allocate, InodeId, NewInode};
 use vnode_core::{Attr, Errno, FileType, Mode, Result, StatFs, Timespec};
 
 use super::super::direct::{self, HostStat};
 use super::super::stat::Stat;
 use super::super::{errno, uninterrupted};
-use super::held::{AsFd, BorrowedFd};
+use super::held::{AsFd, BorrowedFd, OwnedFd};
 use super::{opened, raw};
+
+/// How `fchmodat(2)` takes a name.
+pub(super) const OF_A_NAME: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
 /// The attributes of what a name stands for; a link is not followed.
 pub(super) fn stat_named(dir: Descriptor<'_>, name: &[u8]) -> Result<Stat> {
@@ -109,4 +112,30 @@ pub(crate) fn sync(fd: impl AsFd, _data_only: bool) -> Result<()> {
         }
         synced => synced.map_err(errno),
     }
+}
+
+/// Opens; macOS has no way to have access times stay as they are.
+pub(crate) fn leaving_atime(
+    flags: OFlags,
+    _keeps_atime: bool,
+    open: impl Fn(OFlags) -> rustix::io::Result<std::os::fd::OwnedFd>,
+) -> Result<OwnedFd> {
+    uninterrupted(|| open(flags)).map(OwnedFd::Opened).map_err(errno)
+}
+
+/// Would make a FIFO, a socket or a device.
+///
+/// # Errors
+/// `EOPNOTSUPP`: always. Only newer systems make them relative to a directory.
+pub(super) fn make_special(_: Descriptor<'_>, _: &[u8], _: &NewInode<'_>) -> Result<()> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// Reserves room, or gives it back.
+///
+/// # Errors
+/// `EOPNOTSUPP`: always. `F_PREALLOCATE` fills no holes and leaves the size, which `ftruncate(2)` would then set, to less
+/// if somebody wrote behind meanwhile; `F_PUNCHHOLE` takes whole blocks only.
+pub(crate) fn allocate(_: BorrowedFd<'_>, _: Allocate, _: u64, _: u64) -> Result<()> {
+    Err(Errno::OPNOTSUPP)
 }

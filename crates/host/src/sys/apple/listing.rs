@@ -12,8 +12,8 @@ use vnode_core::{Cx, Errno, Result};
 
 use super::super::names::kind_of_entry;
 use super::super::{errno, uninterrupted};
+use super::darwin::leaving_atime;
 use super::held::{BorrowedFd, OwnedFd};
-use super::names::leaving_atime;
 use super::opened;
 
 /// Entries that are kept to be listed again: more than callers take at once and then don't want yet.

@@ -15,12 +15,13 @@ mod raw;
 mod xattr;
 
 pub(crate) use attributes::{look, look_at, set_mode, set_owner, set_times, stat, stat_at};
-pub(crate) use content::{allocate, append, past_limit, process_umask, reopen, truncate, write};
-pub(crate) use darwin::{filesystem, folds_case, sync};
+pub(crate) use content::{append, past_limit, process_umask, reopen, truncate, write};
+pub(crate) use darwin::{allocate, filesystem, folds_case, sync};
 pub(crate) use held::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use listing::{Listing, open_directory};
 pub(crate) use names::{create, find, find_above, find_run, link, open_root, read_link};
 pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
 
+pub(super) use darwin::leaving_atime;
 pub(super) use held::opened;
-pub(super) use names::{leaving_atime, told_of_remove};
+pub(super) use names::told_of_remove;

@@ -10,20 +10,11 @@ use vnode_core::{Errno, FileType, Result};
 
 use super::super::names::{create_file, for_access, link_named, mode, read_link_at};
 use super::super::{errno, uninterrupted};
-use super::darwin::stat_named;
+use super::darwin::{leaving_atime, make_special, stat_named};
 use super::held::{AsFd, BorrowedFd, Named, OwnedFd};
 use super::opened;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// Opens; macOS has no way to have access times stay as they are.
-pub(crate) fn leaving_atime(
-    flags: OFlags,
-    _keeps_atime: bool,
-    open: impl Fn(OFlags) -> rustix::io::Result<std::os::fd::OwnedFd>,
-) -> Result<OwnedFd> {
-    uninterrupted(|| open(flags)).map(OwnedFd::Opened).map_err(errno)
-}
 
 /// Opens a directory by its path on the host, links followed: the embedder's own, never a guest's.
 pub(crate) fn open_root(path: &[u8]) -> Result<OwnedFd> {
@@ -88,7 +79,7 @@ pub(crate) fn create(dir: BorrowedFd<'_>, name: &[u8], new: &NewInode<'_>) -> Re
         NewKind::Directory => uninterrupted(|| rustix::fs::mkdirat(at, name, mode(bits))).map_err(errno),
         NewKind::Symlink(target) => uninterrupted(|| rustix::fs::symlinkat(target, at, name)).map_err(errno),
         NewKind::Fifo | NewKind::Socket | NewKind::CharDevice(_) | NewKind::BlockDevice(_) => {
-            Err(Errno::OPNOTSUPP)
+            make_special(at, name, new)
         }
     }
 }

@@ -2,14 +2,21 @@
 
 use std::os::fd::BorrowedFd as Descriptor;
 
-use rustix::fs::{AtFlags, StatVfsMountFlags, Statx, StatxFlags, StatxTimestamp};
-use vnode_core::fs::InodeId;
+use rustix::fs::{
+    AtFlags, FallocateFlags, FileType as HostType, OFlags, StatVfsMountFlags, Statx, StatxFlags,
+    StatxTimestamp,
+};
+use vnode_core::fs::{Allocate, InodeId, NewInode, NewKind};
 use vnode_core::{Attr, Errno, FileType, Mode, Result, StatFs, Timespec};
 
+use super::super::names::mode;
 use super::super::stat::Stat;
 use super::super::{errno, uninterrupted};
-use super::held::{AsFd, BorrowedFd};
+use super::held::{AsFd, BorrowedFd, OwnedFd};
 use super::opened;
+
+/// Linux's `fchmodat(2)` knows no other way.
+pub(super) const OF_A_NAME: AtFlags = AtFlags::empty();
 
 pub(super) fn stat_named(dir: Descriptor<'_>, name: &[u8]) -> Result<Stat> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -73,4 +80,38 @@ pub(crate) fn folds_case(_: BorrowedFd<'_>) -> bool {
 pub(crate) fn sync(fd: impl AsFd, _data_only: bool) -> Result<()> {
     let fd = opened(&fd.as_fd())?;
     uninterrupted(|| rustix::fs::fsync(fd)).map_err(errno)
+}
+
+pub(crate) fn leaving_atime(
+    flags: OFlags,
+    keeps_atime: bool,
+    open: impl Fn(OFlags) -> rustix::io::Result<std::os::fd::OwnedFd>,
+) -> Result<OwnedFd> {
+    let opened = match uninterrupted(|| open(if keeps_atime { flags | OFlags::NOATIME } else { flags })) {
+        Err(rustix::io::Errno::PERM) if keeps_atime => uninterrupted(|| open(flags)),
+        opened => opened,
+    };
+    opened.map(OwnedFd::Opened).map_err(errno)
+}
+
+pub(super) fn make_special(dir: Descriptor<'_>, name: &[u8], new: &NewInode<'_>) -> Result<()> {
+    let (kind, device) = match new.kind {
+        NewKind::Fifo => (HostType::Fifo, 0),
+        NewKind::Socket => (HostType::Socket, 0),
+        NewKind::CharDevice(device) => (HostType::CharacterDevice, device),
+        NewKind::BlockDevice(device) => (HostType::BlockDevice, device),
+        _ => return Err(Errno::INVAL),
+    };
+    uninterrupted(|| rustix::fs::mknodat(dir, name, kind, mode(new.mode.raw()), device.into())).map_err(errno)
+}
+
+pub(crate) fn allocate(file: BorrowedFd<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
+    let flags = match how {
+        Allocate::Extend => FallocateFlags::empty(),
+        Allocate::KeepSize => FallocateFlags::KEEP_SIZE,
+        Allocate::PunchHole => FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+        Allocate::ZeroRange => FallocateFlags::ZERO_RANGE,
+    };
+    let file = opened(&file)?;
+    uninterrupted(|| rustix::fs::fallocate(file, flags, offset, len)).map_err(errno)
 }
