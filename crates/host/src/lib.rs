@@ -35,7 +35,7 @@
 //! * `node` - [`HostNode`], an inode; `pool` - the descriptors, and which are closed when there are too many.
 //! * `runs` - several names in one call; `climb` - the way up.
 //! * `file`, `listing` - what inodes hold.
-//! * `sys` - all system calls.
+//! * `sys` - all system calls: what all systems share, and `linux` and `apple`. What macOS lacks is in the README.
 //!
 //! # Invariants
 //!
