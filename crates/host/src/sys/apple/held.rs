@@ -7,9 +7,10 @@
 //! The types are called as those of the standard library that they stand for on Linux.
 
 use std::os::fd::{AsFd as _, BorrowedFd as Descriptor, OwnedFd as OwnedDescriptor};
+use std::sync::Arc;
 
 use vnode_core::fs::InodeId;
-use vnode_core::{Errno, Result};
+use vnode_core::{Errno, FileType, Result};
 
 use super::super::stat::Stat;
 use super::darwin::stat_named;
@@ -52,13 +53,26 @@ pub(crate) struct Named {
     dir: OwnedDescriptor,
     name: Box<[u8]>,
     id: InodeId,
+    kind: FileType,
+    /// Of a link, which leads to the same as long as it is there.
+    target: Option<Arc<[u8]>>,
 }
 
 impl Named {
-    /// Holds what a name was seen to stand for.
-    pub(super) fn hold(dir: Descriptor<'_>, name: &[u8], id: InodeId) -> Result<OwnedFd> {
+    /// Holds what a name was seen to stand for; of a link with its target.
+    pub(super) fn hold(
+        dir: Descriptor<'_>,
+        name: &[u8],
+        seen: &Stat,
+        target: Option<Arc<[u8]>>,
+    ) -> Result<OwnedFd> {
         let dir = dir.try_clone_to_owned().map_err(|_| Errno::MFILE)?;
-        Ok(OwnedFd::Named(Box::new(Named { dir, name: name.into(), id })))
+        let named = Named { dir, name: name.into(), id: seen.id, kind: seen.attr.kind, target };
+        Ok(OwnedFd::Named(Box::new(named)))
+    }
+
+    pub(super) fn target(&self) -> Option<&Arc<[u8]>> {
+        self.target.as_ref()
     }
 
     /// The directory and the name.
@@ -87,10 +101,13 @@ impl Named {
 /// The descriptor by which an inode is held.
 ///
 /// # Errors
-/// `EACCES`: it is none that the process opens.
+/// `EACCES`: it may not be opened. `ENOTDIR`: it is nothing that is opened.
 pub(crate) fn opened<'a>(inode: &BorrowedFd<'a>) -> Result<Descriptor<'a>> {
     match *inode {
         BorrowedFd::Opened(descriptor) => Ok(descriptor),
-        BorrowedFd::Named(_) => Err(Errno::ACCES),
+        BorrowedFd::Named(named) => match named.kind {
+            FileType::Directory | FileType::Regular => Err(Errno::ACCES),
+            _ => Err(Errno::NOTDIR),
+        },
     }
 }

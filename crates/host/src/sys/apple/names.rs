@@ -9,6 +9,7 @@ use vnode_core::fs::{Access, NewInode, NewKind};
 use vnode_core::{Errno, FileType, Result};
 
 use super::super::names::{create_file, for_access, link_named, mode, read_link_at};
+use super::super::stat::Stat;
 use super::super::{errno, uninterrupted};
 use super::darwin::{leaving_atime, make_special, stat_named};
 use super::held::{AsFd, BorrowedFd, Named, OwnedFd};
@@ -35,16 +36,27 @@ pub(crate) fn find(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
                 Err(Errno::ACCES) => open(dir, name, for_access(Access::WRITE), FileType::Regular),
                 found => found,
             },
-            _ => Err(Errno::ACCES),
+            FileType::Symlink => find_link(dir, name, &stat),
+            _ => return Named::hold(dir, name, &stat, None),
         };
         match found {
             Ok(Some(found)) => return Ok(found),
-            Err(Errno::ACCES | Errno::PERM) => return Named::hold(dir, name, stat.id),
-            Ok(None) | Err(Errno::LOOP | Errno::NOTDIR | Errno::OPNOTSUPP | Errno::NXIO) => {}
+            Err(Errno::ACCES | Errno::PERM) => return Named::hold(dir, name, &stat, None),
+            // It is something else since.
+            Ok(None) | Err(Errno::LOOP | Errno::NOTDIR | Errno::OPNOTSUPP | Errno::NXIO | Errno::INVAL) => {}
             Err(errno) => return Err(errno),
         }
     }
     Err(Errno::STALE)
+}
+
+/// Holds what was seen to be a link, if it is the same before and after its target is read.
+fn find_link(dir: Descriptor<'_>, name: &[u8], seen: &Stat) -> Result<Option<OwnedFd>> {
+    let target = read_link_at(BorrowedFd::Opened(dir), name)?;
+    if stat_named(dir, name)?.id != seen.id {
+        return Ok(None);
+    }
+    Named::hold(dir, name, seen, Some(target)).map(Some)
 }
 
 /// Opens what was seen to be of a kind, if it is of that kind still.
@@ -105,10 +117,8 @@ pub(crate) fn told_of_remove(dir: BorrowedFd<'_>, name: &[u8], error: HostErrno)
 
 /// The target of a symbolic link.
 pub(crate) fn read_link(link: BorrowedFd<'_>) -> Result<Arc<[u8]>> {
-    let BorrowedFd::Named(named) = link else { return Err(Errno::INVAL) };
-    let (dir, name) = named.place()?;
-    let target = read_link_at(BorrowedFd::Opened(dir), name)?;
-    // Targets don't change: it is this link's if the name stands for it before and after.
-    named.place()?;
-    Ok(target)
+    match link {
+        BorrowedFd::Named(named) => named.target().cloned().ok_or(Errno::INVAL),
+        BorrowedFd::Opened(_) => Err(Errno::INVAL),
+    }
 }
