@@ -8,9 +8,10 @@
 //!   not sleep; `reactor`: the one thread that sleeps for them.
 //! * [`Observer`]: the trace and the counts.
 //! * [`Files`]: what the embedder reads and writes itself.
+//! * `futex`: threads of a guest that wait for one another.
 //!
 //! The calls themselves are methods of [`Process`], by descriptor (`calls/by_fd.rs`), by path (`calls/by_path.rs`),
-//! and `poll(2)` (`calls/poll.rs`); what they do with an open file is in `file_io.rs`.
+//! from where the process stands (`calls/here.rs`), and `poll(2)` (`calls/poll.rs`); what they do with an open file is in `file_io.rs`.
 //!
 //! Invariants: no call gets at an open file without naming the rights that it needs ([`FdTable::get`]). A
 //! failed call changes nothing: a descriptor's number is set aside before anything is opened. Every wait ends
@@ -27,6 +28,7 @@ mod exit;
 mod fd_table;
 mod file_io;
 mod files;
+mod futex;
 mod observe;
 mod open_file;
 mod process;

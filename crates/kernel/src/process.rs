@@ -9,6 +9,7 @@ use vnode_core::{Caller, Credentials, Cx, Errno, Mode, Namespace, Pinned, Place,
 use crate::clock::{CallClock, Clocks, HostClocks};
 use crate::exit::Exit;
 use crate::fd_table::{FD_LIMIT_MAX, FdEntry, FdTable};
+use crate::futex::Futexes;
 use crate::observe::Observer;
 use crate::open_file::OpenFile;
 use crate::random::{HostRandom, Random};
@@ -80,6 +81,7 @@ pub struct Process {
     interruption: Arc<Interruption>,
     observer: Option<Arc<dyn Observer>>,
     exit: Mutex<Option<Exit>>,
+    pub(crate) futexes: Futexes,
 }
 
 impl Process {
@@ -379,6 +381,7 @@ impl ProcessBuilder {
             interruption: self.interruption,
             observer: self.observer,
             exit: Mutex::new(None),
+            futexes: Futexes::default(),
         })
     }
 }

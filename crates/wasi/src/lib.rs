@@ -1,7 +1,7 @@
 //! WASI on the wire: numbers, structs, one function for each call of a guest. No engine.
 //!
-//! * [`preview1`] and [`unstable`]: the functions. Each decodes, makes one call of the kernel, and encodes.
-//! * [`for_each_preview1!`] and [`for_each_unstable!`]: what an engine registers.
+//! * [`preview1`], [`unstable`] and [`wasix`]: the functions. Each decodes, makes one call of the kernel, and encodes.
+//! * [`for_each_preview1!`], [`for_each_unstable!`] and [`for_each_wasix!`]: what an engine registers.
 //! * [`memory`]: the guest's memory, and every check of a guest's address.
 //! * [`apart`]: a call made on another thread, with copies of what it needs of the guest's memory.
 //! * [`Outcome`]: what a call ends in.
@@ -44,7 +44,9 @@ pub mod preview1;
 mod serve;
 mod show;
 pub mod unstable;
+pub mod wasix;
 
 pub use memory::GuestMemory;
 pub use outcome::{Answer, Outcome};
 pub use table::{PREVIEW1_NAMES, UNSTABLE_NAMES, may_wait};
+pub use wasix::WASIX_NAMES;

@@ -88,14 +88,22 @@ pub(crate) const FD_FLAGS: &[&str] = &["O_APPEND", "O_DSYNC", "O_NONBLOCK", "O_R
 const OPEN_FLAGS: &[&str] = &["O_CREAT", "O_DIRECTORY", "O_EXCL", "O_TRUNC"];
 
 /// The flags of an open in one, as `open(2)` has them.
-pub(crate) fn open_flags(show: &mut Show<'_>, dirflags: u32, oflags: u32, fdflags: u32, rights: u64) {
+pub(crate) fn open_flags(
+    show: &mut Show<'_>,
+    dirflags: u32,
+    oflags: u32,
+    fdflags: u32,
+    close_on_exec: bool,
+    rights: u64,
+) {
     let read = rights & (1 << 1 | 1 << 14) != 0;
     let access = match (read, rights & (1 << 6) != 0) {
         (_, false) => "O_RDONLY",
         (true, true) => "O_RDWR",
         (false, true) => "O_WRONLY",
     };
-    let names = [OPEN_FLAGS, &["O_NOFOLLOW"], FD_FLAGS].concat();
-    let bits = u64::from(oflags & 0xf) | u64::from(!dirflags & 1) << 4 | u64::from(fdflags) << 5;
+    let names = [OPEN_FLAGS, &["O_NOFOLLOW", "O_CLOEXEC"], FD_FLAGS].concat();
+    let own = u64::from(!dirflags & 1) << 4 | u64::from(close_on_exec) << 5;
+    let bits = u64::from(oflags & 0xf) | own | u64::from(fdflags) << 6;
     show.bits(bits, &names, access);
 }

@@ -1,7 +1,9 @@
 //! Calls with a descriptor, and those without any file: clocks, random bytes.
 
 use core::ops::ControlFlow;
+use core::time::Duration;
 use std::sync::Arc;
+use std::time::Instant;
 
 use vnode_core::fs::DirEntry;
 use vnode_core::io::{Sink, Source};
@@ -14,6 +16,7 @@ use crate::open_file::OpenFile;
 use crate::process::Process;
 use crate::random;
 use crate::rights::{FdFlags, Rights};
+use crate::wait::{Look, Wait};
 
 /// Every call fails with `EBADF`, `ENOTCAPABLE` and the like as [`FdTable::get`](crate::FdTable::get) tells; that
 /// isn't listed again.
@@ -207,6 +210,63 @@ impl Process {
             Policy::Posix => self.fds.duplicate_to(from, to),
             Policy::Beneath | Policy::Strict => self.fds.renumber(from, to),
         }
+    }
+
+    /// Makes the lowest free number another descriptor of the same open file (`dup(2)`).
+    ///
+    /// # Errors
+    /// `EBADF`. `EMFILE`.
+    pub fn dup(&self, fd: Fd) -> Result<Fd> {
+        self.fds.duplicate(fd, 0, false)
+    }
+
+    /// The same from a number on (`F_DUPFD`, `F_DUPFD_CLOEXEC`).
+    ///
+    /// # Errors
+    /// `EBADF`. `EINVAL`: `min` is past all numbers. `EMFILE`.
+    pub fn dup_from(&self, fd: Fd, min: Fd, close_on_exec: bool) -> Result<Fd> {
+        self.fds.duplicate(fd, min, close_on_exec)
+    }
+
+    /// Sets whether another program's execution closes the descriptor (`F_SETFD`).
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn set_close_on_exec(&self, fd: Fd, close: bool) -> Result<()> {
+        self.fds.set_close_on_exec(fd, close)
+    }
+
+    /// Waits until another thread wakes a word of the guest's memory, or for so long (`FUTEX_WAIT`). `unchanged` tells
+    /// whether the word has still the value that the guest expects.
+    ///
+    /// # Errors
+    /// `EAGAIN`: it has not. `ETIMEDOUT`. `EINTR`: the process is to end. What `unchanged` says.
+    pub fn futex_wait(
+        &self,
+        address: u32,
+        timeout: Option<Duration>,
+        unchanged: impl FnOnce() -> Result<bool>,
+    ) -> Result<()> {
+        self.futexes.wait(self.interruption(), address, timeout, unchanged)
+    }
+
+    /// Wakes up to `count` of those who wait for a word longest, and answers how many (`FUTEX_WAKE`).
+    pub fn futex_wake(&self, address: u32, count: usize) -> usize {
+        self.futexes.wake(address, count)
+    }
+
+    /// Sleeps (`clock_nanosleep(2)` of the monotonic clock).
+    ///
+    /// # Errors
+    /// `EINTR`: the process is to end.
+    pub fn sleep(&self, time: Duration) -> Result<()> {
+        let deadline = Instant::now().checked_add(time);
+        Wait::blocking(self.interruption()).until(&[], || {
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                Some(Duration::ZERO) => Ok(Look::Found(())),
+                left => Ok(Look::NotYet(left)),
+            }
+        })
     }
 
     /// The time of a clock in nanoseconds.

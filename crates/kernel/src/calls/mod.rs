@@ -3,6 +3,7 @@
 
 mod by_fd;
 mod by_path;
+mod here;
 mod poll;
 
 pub use crate::file_io::Whence;

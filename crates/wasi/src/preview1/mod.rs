@@ -23,12 +23,13 @@ pub use environment::{
 };
 pub(crate) use io::fd_seek_as;
 pub use io::{fd_pread, fd_pwrite, fd_read, fd_readdir, fd_seek, fd_tell, fd_write};
-pub(crate) use paths::path_filestat_get_as;
 pub use paths::{
     path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open, path_readlink,
     path_remove_directory, path_rename, path_symlink, path_unlink_file,
 };
+pub(crate) use paths::{path_filestat_get_as, path_open_as};
 pub use poll::poll_oneoff;
 pub(crate) use poll::{Layout, poll_oneoff_as};
 pub use process::{proc_exit, proc_raise, sched_yield};
+pub(crate) use sockets::no_socket;
 pub use sockets::{sock_accept, sock_recv, sock_send, sock_shutdown};

@@ -1,6 +1,6 @@
 //! Calls with a directory and a path.
 
-use vnode_core::Attr;
+use vnode_core::{Attr, Result};
 use vnode_kernel::{OpenRequest, Process};
 
 use crate::decode;
@@ -136,12 +136,43 @@ pub fn path_open(
     fdflags: u32,
     fd: u32,
 ) -> Outcome {
+    path_open_as(
+        process,
+        memory,
+        "path_open",
+        dirfd,
+        dirflags,
+        path,
+        path_len,
+        oflags,
+        base,
+        fdflags,
+        Ok(false),
+        fd,
+    )
+}
+
+/// [`path_open`] with whether another program's execution closes the descriptor.
+pub(crate) fn path_open_as(
+    process: &Process,
+    memory: &GuestMemory<'_>,
+    name: &'static str,
+    dirfd: u32,
+    dirflags: u32,
+    path: u32,
+    path_len: u32,
+    oflags: u32,
+    base: u64,
+    fdflags: u32,
+    close_on_exec: Result<bool>,
+    fd: u32,
+) -> Outcome {
     let run = || {
         let request = OpenRequest {
             flags: decode::open_flags(dirflags, oflags)?,
             rights: decode::rights_wanted(base),
             status: decode::fd_flags(fdflags)?,
-            close_on_exec: false,
+            close_on_exec: close_on_exec?,
         };
         let mut text = PathBytes::new();
         let (text, slot) = (memory.path(path, path_len, &mut text)?, memory.slot(fd)?);
@@ -149,9 +180,9 @@ pub fn path_open(
         slot.put(opened.to_le_bytes());
         Ok(Gave::Number(u64::from(opened)))
     };
-    observed(process, memory, "path_open", run, |show| {
+    observed(process, memory, name, run, |show| {
         show.fd(dirfd).path(path, path_len);
-        show::open_flags(show, dirflags, oflags, fdflags, base);
+        show::open_flags(show, dirflags, oflags, fdflags, close_on_exec == Ok(true), base);
     })
 }
 

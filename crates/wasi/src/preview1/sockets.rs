@@ -7,7 +7,7 @@ use crate::memory::GuestMemory;
 use crate::outcome::Outcome;
 use crate::serve::observed;
 
-fn no_socket(process: &Process, memory: &GuestMemory<'_>, name: &'static str, fd: u32) -> Outcome {
+pub(crate) fn no_socket(process: &Process, memory: &GuestMemory<'_>, name: &'static str, fd: u32) -> Outcome {
     observed(
         process,
         memory,

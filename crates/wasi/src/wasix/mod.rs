@@ -1,0 +1,20 @@
+//! `wasix_32v1`: what it has beyond preview 1, one function for each import, named as it.
+//!
+//! As those of [`preview1`](crate::preview1), of which many are served here under the same names ([`WASIX_NAMES`]). What is
+//! not there yet is in [`absent`].
+
+pub mod absent;
+mod descriptors;
+mod futex;
+mod process;
+mod table;
+
+pub use descriptors::{
+    fd_dup, fd_dup2, fd_fdflags_get, fd_fdflags_set, path_open2, sock_accept, sock_accept_v2,
+};
+pub use futex::{futex_wait, futex_wake, futex_wake_all};
+pub use process::{
+    callback_signal, chdir, dl_invalid_handle, getcwd, proc_exit2, proc_id, proc_parent, proc_signals_get,
+    proc_signals_sizes_get, thread_exit, thread_id, thread_parallelism, thread_sleep,
+};
+pub use table::WASIX_NAMES;
