@@ -51,6 +51,10 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     for (name, value) in variables {
         builder = builder.env(name.as_bytes(), value.as_bytes());
     }
+    if program.shape().is_wasix() {
+        // A POSIX process finds all its files from the root; its C library looks for that first.
+        builder = builder.preopen("/", "/");
+    }
     for preopen in tree.preopens(options) {
         builder = builder.preopen(preopen.name.into_vec(), preopen.directory.absolute());
     }
@@ -155,12 +159,14 @@ fn describe(builder: GuestBuilder, options: &Run) -> GuestBuilder {
         .inherit_stdio()
         .umask(Mode::from_raw(options.umask))
         .open_files(u32::try_from(options.max_open_files).unwrap_or(u32::MAX))
-        .policy(if options.strict { Policy::Strict } else { Policy::Beneath })
         .limits(Limits {
             memory: limit(options.max_memory),
             table_elements: limit(options.max_table),
             time: options.timeout.filter(|time| !time.is_zero()),
         });
+    if options.strict {
+        builder = builder.policy(Policy::Strict);
+    }
     if let Some(user) = &options.user {
         builder = builder.credentials(Credentials::user(user.uid, user.gid, &user.groups));
     }

@@ -86,8 +86,8 @@ fn what_is_no_module_is_said_to_be_what_it_is() {
         (header, "no function _start"),
         (b"(module (func (export \"_initialize\")))", "reactor"),
         (
-            b"(module (import \"wasix_32v1\" \"proc_fork\" (func)) (func (export \"_start\")))",
-            "WASIX program",
+            b"(module (import \"wasix_64v1\" \"proc_fork\" (func)) (func (export \"_start\")))",
+            "WASIX program of 64-bit addresses",
         ),
         (
             b"(module (import \"env\" \"x\" (func)) (func (export \"_start\")))",
@@ -95,7 +95,7 @@ fn what_is_no_module_is_said_to_be_what_it_is() {
         ),
         (
             b"(module (import \"wasi\" \"thread-spawn\" (func)) (func (export \"_start\")))",
-            "which vnode knows (threads) but doesn't serve yet",
+            "wasi.thread-spawn, but with another type",
         ),
         (
             b"(module (import \"wasi_unstable\" \"fd_close\" (func)) (func (export \"_start\")))",

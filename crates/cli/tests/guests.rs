@@ -189,9 +189,11 @@ macro_rules! self_checks {
 twins! {
     bench: guest!("bench"),
     clocks: guest!("clocks"),
+    copies: guest!("copies"),
     directories: guest!("directories"),
     fdtable: guest!("fdtable"),
     hardlinks: guest!("hardlinks"),
+    here: guest!("here"),
     iovec: guest!("iovec"),
     links: guest!("links"),
     openflags: guest!("openflags"),

@@ -60,7 +60,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Shape, Unrunnable> {
 #[derive(Clone)]
 pub struct Program {
     pub(crate) module: Module,
-    pub(crate) pre: InstancePre<Guest>,
+    /// The module with its imports, unless each guest has a memory of its own among them.
+    pub(crate) pre: Option<InstancePre<Guest>>,
+    pub(crate) linker: Arc<Linker<Guest>>,
     pre_async: Arc<OnceLock<InstancePre<Guest>>>,
     linker_async: Arc<OnceLock<Linker<Guest>>>,
     pub(crate) shape: Arc<Shape>,
@@ -162,10 +164,16 @@ impl Engine {
             }
         })?;
         check_start(&module)?;
-        let pre = self.linker.instantiate_pre(&module).map_err(|error| self.other_types(&module, &error))?;
+        let pre = match shape.memory {
+            None => Some(
+                self.linker.instantiate_pre(&module).map_err(|error| self.other_types(&module, &error))?,
+            ),
+            Some(_) => self.misfits(&module).map(|()| None)?,
+        };
         Ok(Program {
             module,
             pre,
+            linker: Arc::clone(&self.linker),
             pre_async: Arc::default(),
             linker_async: Arc::clone(&self.linker_async),
             shape: Arc::new(shape),
@@ -180,8 +188,14 @@ impl Engine {
 
     /// Says which imports don't fit, every name being served.
     fn other_types(&self, module: &Module, error: &wasmtime::Error) -> Unrunnable {
+        self.misfits(module).err().unwrap_or_else(|| Unrunnable::Invalid(format!("{error:#}")))
+    }
+
+    /// Checks the types of imports, every name being served; that of a memory is what its guest is given.
+    fn misfits(&self, module: &Module) -> Result<(), Unrunnable> {
         let misfits: Vec<_> = module
             .imports()
+            .filter(|import| !(import.module() == "env" && import.ty().memory().is_some()))
             .filter(|import| {
                 let wanted = import.ty();
                 !link::signature(&self.engine, import.module(), import.name())
@@ -190,11 +204,7 @@ impl Engine {
             })
             .map(|import| kind::other_type(import.module(), import.name()))
             .collect();
-        if misfits.is_empty() {
-            Unrunnable::Invalid(format!("{error:#}"))
-        } else {
-            Unrunnable::Imports(misfits)
-        }
+        if misfits.is_empty() { Ok(()) } else { Err(Unrunnable::Imports(misfits)) }
     }
 }
 
@@ -208,6 +218,9 @@ impl Program {
     pub(crate) fn pre_async(&self) -> wasmtime::Result<&InstancePre<Guest>> {
         if let Some(pre) = self.pre_async.get() {
             return Ok(pre);
+        }
+        if self.shape.is_wasix() || self.shape.memory.is_some() {
+            return Err(wasmtime::Error::msg("a program for WASIX, or of several threads, runs on threads of its own"));
         }
         let linker = match self.linker_async.get() {
             Some(linker) => linker,

@@ -10,8 +10,9 @@ use vnode_core::{
 };
 use vnode_kernel::stream::{Bytes, HostStream, Reader, Stream, Writer};
 use vnode_kernel::{Clocks, HostClocks, Interruption, Observer, Process, ProcessBuilder, Random};
-use wasmtime::{Memory, Module, ResourceLimiter, Store, UpdateDeadline};
+use wasmtime::{Memory, Module, ResourceLimiter, SharedMemory, Store, UpdateDeadline};
 
+use crate::kind;
 use crate::limits::{Limiter, Limits};
 use crate::memory::Finder;
 
@@ -59,14 +60,19 @@ impl Guest {
     }
 
     /// How its memory is found.
-    pub(crate) fn memory(&self) -> Finder {
-        self.memory
+    pub(crate) fn memory(&self) -> &Finder {
+        &self.memory
     }
 
     /// The store that holds the guest has one instance, with this memory, and gets no other: its calls need not look
     /// for the memory. Were there another instance, its calls would read and write this one's memory.
     pub fn has_only(&mut self, memory: Memory) {
         self.memory = Finder::Only(memory);
+    }
+
+    /// The same with a memory that threads share. A module that imports its memory exports none that could be found.
+    pub fn has_only_shared(&mut self, memory: SharedMemory) {
+        self.memory = Finder::OnlyShared(memory);
     }
 
     /// What tells Wasmtime how far its memories and tables may grow.
@@ -160,6 +166,7 @@ pub struct GuestBuilder {
     cwd: Option<Vec<u8>>,
     clocks: Arc<dyn Clocks>,
     limits: Limits,
+    policy: Option<Policy>,
     mistake: Option<SetupError>,
 }
 
@@ -174,6 +181,7 @@ impl GuestBuilder {
             cwd: None,
             clocks: Arc::new(HostClocks::new()),
             limits: Limits::default(),
+            policy: None,
             mistake: None,
         }
     }
@@ -281,9 +289,11 @@ impl GuestBuilder {
         self.map(|process| process.credentials(credentials))
     }
 
-    /// How far the guest's paths may lead; [`Policy::Beneath`] unless set.
-    pub fn policy(self, policy: Policy) -> Self {
-        self.map(|process| process.policy(policy))
+    /// How far the guest's paths may lead; [`Policy::Beneath`] unless set, and [`Policy::Posix`] for a module of
+    /// WASIX.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
     }
 
     /// The permissions that are taken off what the guest makes; 022 unless set.
@@ -325,7 +335,9 @@ impl GuestBuilder {
     /// (`EINVAL`: it holds a NUL byte).
     pub fn build(self, module: &Module) -> Result<Guest, SetupError> {
         let memory = module.get_export_index("memory").map_or(Finder::Name, Finder::Export);
-        self.finish(module.engine(), memory)
+        let is_wasix = module.imports().any(|import| import.module() == kind::WASIX);
+        let policy = if is_wasix { Policy::Posix } else { Policy::Beneath };
+        self.finish(module.engine(), memory, policy)
     }
 
     /// The guest, for whichever modules of an engine.
@@ -333,10 +345,10 @@ impl GuestBuilder {
     /// # Errors
     /// As [`GuestBuilder::build`].
     pub fn build_for(self, engine: &wasmtime::Engine) -> Result<Guest, SetupError> {
-        self.finish(engine, Finder::Name)
+        self.finish(engine, Finder::Name, Policy::Beneath)
     }
 
-    fn finish(self, engine: &wasmtime::Engine, memory: Finder) -> Result<Guest, SetupError> {
+    fn finish(self, engine: &wasmtime::Engine, memory: Finder, usual: Policy) -> Result<Guest, SetupError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
@@ -344,7 +356,7 @@ impl GuestBuilder {
         let cx = Cx::new(&self.credentials, &clock);
         let root = self.namespace.root();
         let caller = Caller { ns: &self.namespace, cx: &cx, root, policy: vnode_core::Policy::Posix };
-        let mut process = self.process;
+        let mut process = self.process.policy(self.policy.unwrap_or(usual));
         for preopen in self.preopens {
             let place =
                 directory(&caller, &preopen.directory).map_err(|e| at("open", &preopen.directory, e))?;

@@ -50,8 +50,7 @@ impl Program {
         self.check_shared_memory(&guest)?;
         let mut store = Store::new(self.module.engine(), guest);
         guest::attach(&mut store, |guest| guest);
-        let instance =
-            self.pre.instantiate(&mut store).map_err(|error| StartError::Instance(format!("{error:#}")))?;
+        let instance = self.instance_in(&mut store)?;
         let memory = instance.get_memory(&mut store, "memory");
         let mut instance = Instance { store, instance, memory };
         if self.shape.initialize && !self.shape.start {

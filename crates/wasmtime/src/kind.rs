@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use wasmparser::{Chunk, ExternalKind, Imports, Operator, Parser, Payload, TypeRef};
+use wasmparser::{Chunk, ExternalKind, Imports, MemoryType, Operator, Parser, Payload, TypeRef};
 
 /// An import by its two names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,13 +29,31 @@ pub struct Shape {
     pub others: BTreeSet<ImportName>,
     /// The most pages of 64 KiB that a shared memory of the module's own can grow to.
     pub shared_pages: Option<u64>,
+    /// The memory that it imports as `env.memory`.
+    pub memory: Option<ImportedMemory>,
     /// Whether it exports a function `_start`: a command.
     pub start: bool,
     /// Whether it exports a function `_initialize`: a reactor, a library for another program.
     pub initialize: bool,
 }
 
+/// A memory of 32-bit addresses that a module imports, in pages of 64 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImportedMemory {
+    /// Pages from the start.
+    pub minimum: u64,
+    /// Pages that it can grow to.
+    pub maximum: Option<u64>,
+    /// Whether threads share it.
+    pub shared: bool,
+}
+
 impl Shape {
+    /// Whether it is a program for WASIX: a POSIX process.
+    pub fn is_wasix(&self) -> bool {
+        self.imports_from(WASIX)
+    }
+
     /// Whether a module of this name is imported from.
     pub fn imports_from(&self, module: &str) -> bool {
         self.functions.iter().chain(&self.others).any(|import| import.module == module)
@@ -68,8 +86,8 @@ pub enum Unrunnable {
     Component,
     /// A program for WASIX.
     #[error(
-        "this is a WASIX program (it imports {0}), which vnode doesn't run yet; programs built for \
-         wasm32-wasip1 (wasi_snapshot_preview1) run"
+        "this is a WASIX program of 64-bit addresses (it imports {0}), which vnode doesn't run; those built for \
+         wasix_32v1 run"
     )]
     Wasix(ImportName),
     /// A library.
@@ -149,8 +167,15 @@ fn describe(missing: &[MissingImport]) -> String {
 }
 
 /// The modules that vnode serves, with the names in them.
-const SERVED: &[(&str, &[&str])] =
-    &[("wasi_snapshot_preview1", vnode_wasi::PREVIEW1_NAMES), ("wasi_unstable", vnode_wasi::UNSTABLE_NAMES)];
+const SERVED: &[(&str, &[&str])] = &[
+    ("wasi_snapshot_preview1", vnode_wasi::PREVIEW1_NAMES),
+    ("wasi_unstable", vnode_wasi::UNSTABLE_NAMES),
+    (WASIX, vnode_wasi::WASIX_NAMES),
+    ("wasi", &["thread-spawn"]),
+];
+
+/// The module that makes a program one for WASIX.
+pub(crate) const WASIX: &str = "wasix_32v1";
 
 /// Checks that a module of this shape is a command whose imports are all served.
 ///
@@ -170,8 +195,7 @@ pub fn check(shape: &Shape) -> Result<(), Unrunnable> {
 /// # Errors
 /// What it imports that isn't.
 pub(crate) fn check_imports(shape: &Shape) -> Result<(), Unrunnable> {
-    let is_wasix = |import: &&ImportName| matches!(import.module.as_str(), "wasix_32v1" | "wasix_64v1");
-    if let Some(import) = shape.functions.iter().find(is_wasix) {
+    if let Some(import) = shape.functions.iter().find(|import| import.module == "wasix_64v1") {
         return Err(Unrunnable::Wasix(import.clone()));
     }
     let functions = shape.functions.iter().filter(|import| !is_served(import));
@@ -193,8 +217,7 @@ fn known(import: &ImportName) -> Known {
     }
     match import.module.as_str() {
         module if SERVED.iter().any(|(served, _)| *served == module) => Known::NoSuchFunction,
-        "wasi" if name == "thread-spawn" => Known::NotYet("threads"),
-        "env" if name == "memory" => Known::NotYet("a memory shared by threads"),
+        "env" if name == "memory" => Known::OtherType,
         module if module.starts_with("wasi:") => Known::NotYet("WASI 0.2 and later"),
         "gojs" | "go" => Known::OtherHost("Go made it for a browser; build with GOOS=wasip1 GOARCH=wasm"),
         module if module.starts_with("__wbindgen") || module.ends_with("_bg.js") => {
@@ -351,6 +374,15 @@ fn read_section(shape: &mut Shape, payload: &Payload<'_>) -> Result<(), wasmpars
 
 fn read_imports(shape: &mut Shape, group: &Imports<'_>) -> Result<(), wasmparser::Error> {
     let mut add = |module: &str, name: &str, ty: &TypeRef| {
+        if let ("env", "memory", TypeRef::Memory(memory)) = (module, name, ty)
+            && !memory.memory64
+            && memory.page_size_log2.is_none()
+            && shape.memory.is_none()
+        {
+            let MemoryType { initial: minimum, maximum, shared, .. } = *memory;
+            shape.memory = Some(ImportedMemory { minimum, maximum, shared });
+            return;
+        }
         let import = ImportName { module: module.to_owned(), name: name.to_owned() };
         match ty {
             TypeRef::Func(_) | TypeRef::FuncExact(_) => shape.functions.insert(import),
@@ -390,10 +422,15 @@ mod tests {
             (func (export "_start")))"#)
         .unwrap();
         assert!(shape.start && !shape.initialize);
-        assert!(shape.imports_from("wasi_snapshot_preview1") && shape.imports_from("env"));
-        assert!(!shape.imports_from("wasix_32v1"));
-        assert_eq!(shape.functions.len(), 1);
-        assert_eq!(shape.others.len(), 1);
+        assert!(shape.imports_from("wasi_snapshot_preview1") && !shape.is_wasix());
+        assert_eq!((shape.functions.len(), shape.others.len()), (1, 0));
+        assert_eq!(shape.memory, Some(ImportedMemory { minimum: 1, maximum: None, shared: false }));
+        let wasix = of(r#"(module
+            (import "wasix_32v1" "chdir" (func (param i32 i32) (result i32)))
+            (import "env" "memory" (memory 2 3 shared)))"#);
+        let shape = wasix.unwrap();
+        assert!(shape.is_wasix());
+        assert_eq!(shape.memory, Some(ImportedMemory { minimum: 2, maximum: Some(3), shared: true }));
     }
 
     #[test]
@@ -445,10 +482,11 @@ mod tests {
         assert!(refusal(r#"(module (func (export "_initialize")))"#).contains("reactor"));
         assert!(refusal("(module)").contains("no function _start"));
         for (module, name, says) in [
-            ("wasix_32v1", "proc_fork", "WASIX program (it imports wasix_32v1.proc_fork)"),
+            ("wasix_64v1", "proc_fork", "64-bit addresses (it imports wasix_64v1.proc_fork)"),
+            ("wasix_32v1", "fd_flock", "vnode knows no such name in wasix_32v1"),
             ("wasi_snapshot_preview1", "fd_dup", "vnode knows no such name in wasi_snapshot_preview1"),
             ("wasi_unstable", "sock_accept", "no such name in wasi_unstable"),
-            ("wasi", "thread-spawn", "knows (threads) but doesn't serve yet"),
+            ("wasi", "thread-join", "vnode knows no such name in wasi"),
             ("wasi:cli/run@0.2.0", "run", "WASI 0.2"),
             ("env", "emscripten_notify", "-sSTANDALONE_WASM"),
             ("gojs", "runtime.wasmExit", "GOOS=wasip1"),

@@ -126,7 +126,7 @@
 //! * `link` - every import as a host function: [`add_to_linker_sync`], [`add_to_linker_async`]. `executor` - calls that
 //!   may not block their thread; `workers` - the threads that may. `memory` - the guest's memory during a call, the
 //!   only place with raw addresses.
-//! * `limits` - [`Limits`]. `run` - running a guest to its [`Outcome`]. `instance` - calling a module's functions one
+//! * `imported` - the memory of a module that imports it. `limits` - [`Limits`]. `run` - running a guest to its [`Outcome`]. `instance` - calling a module's functions one
 //!   by one: [`Instance`].
 //!
 //! # Invariants
@@ -145,6 +145,7 @@
 mod engine;
 mod executor;
 mod guest;
+mod imported;
 mod instance;
 mod kind;
 mod limits;
@@ -157,7 +158,7 @@ pub use engine::{Engine, EngineError, EngineOptions, Program, WASM_STACK};
 pub use engine::{config, default_cache_directory, inspect};
 pub use guest::{Guest, GuestBuilder, Killer, Policy, SetupError, attach, attach_async};
 pub use instance::{CallError, Instance};
-pub use kind::{ImportName, Known, MissingImport, Shape, Unrunnable, check, shape};
+pub use kind::{ImportName, ImportedMemory, Known, MissingImport, Shape, Unrunnable, check, shape};
 pub use limits::Limits;
 pub use link::{Ended, HostPanic, add_to_linker_async, add_to_linker_sync};
 pub use run::{Outcome, StartError, Trap, outcome};

@@ -3,12 +3,14 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use vnode_core::Errno;
 use vnode_kernel::{Exit, Process};
 use vnode_wasi::{Answer, GuestMemory, Outcome};
 use wasmtime::{Caller, Engine, FuncType, Linker, ValType};
 
 use crate::executor;
 use crate::guest::Guest;
+use crate::kind;
 use crate::memory;
 
 /// A guest is over: the error that a host function ends its WebAssembly with.
@@ -26,11 +28,12 @@ pub struct HostPanic {
     pub message: String,
 }
 
-/// Gives a linker the functions of `wasi_snapshot_preview1` and `wasi_unstable`, for stores of any data: `get` finds
-/// the guest in it.
+/// Gives a linker the functions of `wasi_snapshot_preview1`, `wasi_unstable` and `wasix_32v1`, for stores of any data:
+/// `get` finds the guest in it.
 ///
 /// Each call finds the memory of the instance that calls, its export `memory`, so a store may hold several instances
-/// that share one guest's files. The engine's configuration is the embedder's: nothing here needs anything of it. What
+/// that share one guest's files. A module that imports its memory is given it by the embedder, who tells the guest
+/// ([`Guest::has_only`], [`Guest::has_only_shared`]). The engine's configuration is the embedder's: nothing here needs anything of it. What
 /// [`attach`](crate::attach) does needs interruption by epochs.
 ///
 /// A call that waits or blocks holds its thread; for an executor's threads there is [`add_to_linker_async`].
@@ -56,10 +59,17 @@ pub fn add_to_linker_sync<T: 'static>(
     }
     vnode_wasi::for_each_preview1!(define "wasi_snapshot_preview1");
     vnode_wasi::for_each_unstable!(define "wasi_unstable");
+    vnode_wasi::for_each_wasix!(define "wasix_32v1");
+    linker.func_wrap("wasi", "thread-spawn", |_start: u32| no_thread())?;
     Ok(())
 }
 
-/// As [`add_to_linker_sync`], for guests that run on an executor's threads, by `instantiate_async` and `call_async`: no
+/// What `wasi.thread-spawn` answers: there are no threads yet. A thread's number is positive, an error's is negated.
+fn no_thread() -> i32 {
+    -i32::from(vnode_wasi::errno::to_wasi(Errno::NOTSUP))
+}
+
+/// As [`add_to_linker_sync`], but without WASIX, for guests that run on an executor's threads, by `instantiate_async` and `call_async`: no
 /// call of a guest blocks such a thread. Any executor will do.
 ///
 /// A call is made at once, on the thread that it is on. If it has to wait - for a stream, for a time - its future is
@@ -184,6 +194,8 @@ pub(crate) fn signature(engine: &Engine, module: &str, name: &str) -> Option<Fun
     match module {
         "wasi_snapshot_preview1" => vnode_wasi::for_each_preview1!(find),
         "wasi_unstable" => vnode_wasi::for_each_unstable!(find),
+        kind::WASIX => vnode_wasi::for_each_wasix!(find),
+        "wasi" if name == "thread-spawn" => Some(FuncType::new(engine, [ValType::I32], [ValType::I32])),
         _ => None,
     }
 }

@@ -3,15 +3,17 @@
 
 use vnode_kernel::Process;
 use vnode_wasi::GuestMemory;
-use wasmtime::{Caller, Extern, Memory, ModuleExport};
+use wasmtime::{Caller, Extern, Memory, ModuleExport, SharedMemory};
 
 use crate::guest::Guest;
 
 /// How a guest's memory is found in a call.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Finder {
     /// The store has one instance and gets no other: this is its memory.
     Only(Memory),
+    /// The same, which threads share.
+    OnlyShared(SharedMemory),
     /// In the calling instance, by its index in the module that the guest was made for.
     Export(ModuleExport),
     /// In the calling instance, by its name.
@@ -28,11 +30,17 @@ pub(crate) fn with<T: 'static, R>(
     get: impl Fn(&mut T) -> &mut Guest,
     then: impl FnOnce(&Process, &GuestMemory<'_>) -> R,
 ) -> R {
-    let exported = match get(caller.data_mut()).memory() {
-        Finder::Only(memory) => Some(Extern::Memory(memory)),
+    let known = match get(caller.data_mut()).memory() {
+        Finder::Only(memory) => Ok(Extern::Memory(*memory)),
+        Finder::OnlyShared(memory) => Ok(Extern::SharedMemory(memory.clone())),
+        Finder::Export(export) => Err(Some(*export)),
+        Finder::Name => Err(None),
+    };
+    let exported = match known {
+        Ok(memory) => Some(memory),
         // Another module's instance doesn't have the index: by name, which is slower.
-        Finder::Export(export) => caller.get_module_export(&export).or_else(|| caller.get_export("memory")),
-        Finder::Name => caller.get_export("memory"),
+        Err(Some(export)) => caller.get_module_export(&export).or_else(|| caller.get_export("memory")),
+        Err(None) => caller.get_export("memory"),
     };
     let (base, len) = match &exported {
         Some(Extern::Memory(memory)) => (memory.data_ptr(&*caller), memory.data_size(&*caller)),

@@ -11,6 +11,7 @@ use wasmtime::{Store, ThrownException, WasmBacktrace};
 
 use crate::engine::Program;
 use crate::guest::{self, Guest, Killer};
+use crate::imported::Failed;
 use crate::link::{Ended, HostPanic};
 
 /// What host functions have below the guest's own stack.
@@ -117,17 +118,14 @@ impl Program {
         self.check_shared_memory(&guest)?;
         let mut store = Store::new(self.module.engine(), guest);
         guest::attach(&mut store, |guest| guest);
-        let result = match self.pre.instantiate(&mut store) {
+        let result = match self.instance_in(&mut store) {
             Ok(instance) => {
-                if let Some(memory) = instance.get_memory(&mut store, "memory") {
-                    store.data_mut().has_only(memory);
-                }
                 let start = instance.get_typed_func::<(), ()>(&mut store, "_start");
                 start.and_then(|start| start.call(&mut store, ()))
             }
             // A start function of the module has run; all else fails before the guest's first instruction.
-            Err(error) if is_of_guest(&error) => Err(error),
-            Err(error) => return Err(StartError::Instance(format!("{error:#}"))),
+            Err(Failed::Run(error)) if is_of_guest(&error) => Err(error),
+            Err(error) => return Err(error.into()),
         };
         Ok(outcome(store.data(), result))
     }

@@ -1,0 +1,99 @@
+//! A memory that a module imports, as programs of several threads do: made for each guest, as large as it may grow.
+
+use wasmtime::{Linker, MemoryType, SharedMemory, Store};
+
+use crate::engine::Program;
+use crate::guest::Guest;
+use crate::kind::ImportedMemory;
+use crate::run::StartError;
+
+/// Bytes of a page.
+const PAGE: u64 = 64 << 10;
+/// Pages that 32 bits can address.
+const MOST_PAGES: u64 = 1 << 16;
+
+impl ImportedMemory {
+    /// The type of the memory that is given for it, which grows no further than `limit` bytes. A memory that is not
+    /// shared asks the store's limiter besides.
+    ///
+    /// # Errors
+    /// [`StartError::Instance`]: it has more from the start.
+    fn given(&self, limit: Option<u64>) -> Result<MemoryType, StartError> {
+        let allowed = limit.map_or(MOST_PAGES, |limit| limit / PAGE);
+        let maximum = self.maximum.unwrap_or(MOST_PAGES).min(MOST_PAGES);
+        let refused = |pages: u64| {
+            let bytes = pages.saturating_mul(PAGE);
+            StartError::Instance(format!(
+                "it needs {bytes} bytes of memory from the start, which is more than it may"
+            ))
+        };
+        if self.minimum > allowed {
+            return Err(refused(self.minimum));
+        }
+        // Who imports a memory without an end takes one that has one, not the other way round.
+        let ends = self.maximum.is_some() || self.shared;
+        let pages = |pages: u64| u32::try_from(pages).map_err(|_| refused(pages));
+        let maximum = maximum.min(allowed);
+        match self.shared {
+            true => Ok(MemoryType::shared(pages(self.minimum)?, pages(maximum)?)),
+            false => Ok(MemoryType::new(pages(self.minimum)?, ends.then(|| pages(maximum)).transpose()?)),
+        }
+    }
+
+    /// Makes the memory, gives it to a linker, and tells the guest that it has no other.
+    fn define(&self, linker: &mut Linker<Guest>, store: &mut Store<Guest>) -> Result<(), StartError> {
+        let failed = |error: wasmtime::Error| StartError::Instance(format!("{error:#}"));
+        let given = self.given(store.data().limits().memory)?;
+        if self.shared {
+            let memory = SharedMemory::new(store.engine(), given).map_err(failed)?;
+            linker.define(&mut *store, "env", "memory", memory.clone()).map_err(failed)?;
+            store.data_mut().has_only_shared(memory);
+        } else {
+            let memory = wasmtime::Memory::new(&mut *store, given).map_err(failed)?;
+            linker.define(&mut *store, "env", "memory", memory).map_err(failed)?;
+            store.data_mut().has_only(memory);
+        }
+        Ok(())
+    }
+}
+
+impl Program {
+    /// The module's instance for a guest.
+    ///
+    /// # Errors
+    /// As Wasmtime's: what a start function of the module did to end the guest, too.
+    pub(crate) fn instance_in(&self, store: &mut Store<Guest>) -> Result<wasmtime::Instance, Failed> {
+        let Some(memory) = &self.shape.memory else {
+            let ready = self.pre.as_ref().ok_or_else(|| no_imports(self))?;
+            let instance = ready.instantiate(&mut *store).map_err(Failed::Run)?;
+            if let Some(memory) = instance.get_memory(&mut *store, "memory") {
+                store.data_mut().has_only(memory);
+            }
+            return Ok(instance);
+        };
+        let mut linker = Linker::clone(&self.linker);
+        memory.define(&mut linker, store).map_err(Failed::Start)?;
+        linker.instantiate(store, &self.module).map_err(Failed::Run)
+    }
+}
+
+fn no_imports(program: &Program) -> Failed {
+    Failed::Start(StartError::Instance(format!("its imports aren't linked: {:?}", program.module.name())))
+}
+
+/// Why there is no instance.
+pub(crate) enum Failed {
+    /// It could not be made.
+    Start(StartError),
+    /// It could not be made, or a start function ended the guest.
+    Run(wasmtime::Error),
+}
+
+impl From<Failed> for StartError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Start(error) => error,
+            Failed::Run(error) => StartError::Instance(format!("{error:#}")),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+/*
+ * What WASIX has beyond preview1, under the names and with the results of POSIX: -1 and errno. A guest that includes
+ * this is a POSIX process on vnode; natively the same names are the kernel's own calls.
+ */
+#ifndef WASIX_H
+#define WASIX_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef __wasm__
+#include <wasi/api.h>
+
+#define WASIX(name) __attribute__((import_module("wasix_32v1"), import_name(#name)))
+
+WASIX(chdir) uint16_t wasix_chdir(const char *path, size_t len);
+WASIX(getcwd) uint16_t wasix_getcwd(char *path, size_t *len);
+WASIX(fd_dup) uint16_t wasix_fd_dup(int fd, int *copy);
+WASIX(fd_dup2) uint16_t wasix_fd_dup2(int fd, int min, uint8_t close, int *copy);
+WASIX(fd_fdflags_get) uint16_t wasix_fd_fdflags_get(int fd, uint16_t *flags);
+WASIX(fd_fdflags_set) uint16_t wasix_fd_fdflags_set(int fd, uint16_t flags);
+WASIX(proc_id) uint16_t wasix_proc_id(uint32_t *pid);
+WASIX(thread_sleep) uint16_t wasix_thread_sleep(uint64_t time);
+
+/* The result of a call that gives an error number. */
+static inline int result(uint16_t error, int value)
+{
+    errno = error;
+    return error ? -1 : value;
+}
+
+static inline int host_chdir(const char *path)
+{
+    return result(wasix_chdir(path, strlen(path)), 0);
+}
+
+/* getcwd(3), with the room that a NUL needs. */
+static inline char *host_getcwd(char *path, size_t room)
+{
+    size_t len = room;
+    uint16_t error = wasix_getcwd(path, &len);
+    if (!error && len >= room)
+        error = ERANGE;
+    errno = error;
+    return error ? NULL : path;
+}
+
+static inline int host_dup(int fd)
+{
+    int copy = -1;
+    return result(wasix_fd_dup(fd, &copy), copy);
+}
+
+/* F_DUPFD, or F_DUPFD_CLOEXEC. */
+static inline int host_dup_from(int fd, int min, int close)
+{
+    int copy = -1;
+    return result(wasix_fd_dup2(fd, min, (uint8_t)close, &copy), copy);
+}
+
+static inline int host_dup2(int from, int to)
+{
+    return result(__wasi_fd_renumber((__wasi_fd_t)from, (__wasi_fd_t)to), to);
+}
+
+static inline int host_getfd(int fd)
+{
+    uint16_t flags = 0;
+    return result(wasix_fd_fdflags_get(fd, &flags), flags);
+}
+
+static inline int host_setfd(int fd, int flags)
+{
+    return result(wasix_fd_fdflags_set(fd, (uint16_t)flags), 0);
+}
+#else
+#define host_chdir chdir
+#define host_getcwd getcwd
+#define host_dup dup
+#define host_dup_from(fd, min, close) fcntl(fd, (close) ? F_DUPFD_CLOEXEC : F_DUPFD, min)
+#define host_dup2 dup2
+#define host_getfd(fd) fcntl(fd, F_GETFD)
+#define host_setfd(fd, flags) fcntl(fd, F_SETFD, flags)
+#endif
+
+#endif
