@@ -10,6 +10,7 @@ use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::attr::{Attr, FileType, Mode, SetAttr, StatFs};
+use crate::caller::Caller;
 use crate::cx::Cx;
 pub use crate::erase::Concrete;
 use crate::errno::{Errno, Result};
@@ -85,8 +86,25 @@ impl<I: ?Sized> Copy for At<'_, I> {}
 pub enum LinkTarget {
     /// Path text, as it was given when the link was made.
     Text(Arc<[u8]>),
-    /// A place: the links of `/proc/self`, which only the runtime itself makes.
-    Jump(Place),
+    /// A place that no text names: the links of `/proc/self`, which only the runtime itself makes.
+    Jump(Arc<dyn Jump>),
+}
+
+/// Where a link leads that has no text (`nd_jump_link` in Linux).
+///
+/// The walker alone follows it, as [`Policy`](crate::Policy) allows.
+pub trait Jump: Send + Sync {
+    /// Where it leads for this caller. A place that the caller could not reach is none.
+    ///
+    /// # Errors
+    /// `ENOENT`: what it led to is gone. `EACCES`: it is not for this caller.
+    fn place(&self, caller: &Caller<'_>) -> Result<Place>;
+
+    /// What `readlink(2)` tells of it: as a rule the path of the place from the caller's root.
+    ///
+    /// # Errors
+    /// As [`Jump::place`].
+    fn text(&self, caller: &Caller<'_>) -> Result<Arc<[u8]>>;
 }
 
 /// The type of a new inode, with all that belongs to it from the start.

@@ -3,6 +3,7 @@
 //! The table of mounts is immutable; a change makes a new one and swaps it in. A walk takes one snapshot and
 //! sees one state of the tree from beginning to end.
 
+use core::any::Any;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use crate::attr::{Attr, FileType};
 use crate::cx::Cx;
 use crate::erase::{FilesystemRef, Node};
 use crate::errno::{Errno, Result};
-use crate::fs::{Caps, InodeId};
+use crate::fs::{Caps, Inode, InodeId};
 use crate::path::{Name, NameBuf};
 use crate::pinned::{Pinned, PinnedNode};
 
@@ -114,6 +115,18 @@ impl Place {
     /// The type of what is here.
     pub fn kind(&self) -> FileType {
         self.node.kind()
+    }
+
+    /// Its inode, if it is of this type: how whoever made a filesystem knows what is its own.
+    pub fn inode_as<I: Inode>(&self) -> Option<&I> {
+        let inode: &dyn Inode = &*self.node;
+        (inode as &dyn Any).downcast_ref()
+    }
+
+    /// Another inode of the same filesystem, seen through the same mount. One of another filesystem is refused by
+    /// every call that is made with it (`EXDEV`), if their types differ.
+    pub fn with_inode(&self, inode: Arc<dyn Inode>) -> Place {
+        self.sibling(inode)
     }
 
     /// The mount through which it is seen.

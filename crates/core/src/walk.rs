@@ -214,6 +214,31 @@ pub(crate) fn resolve_or_slot(
     })
 }
 
+/// Resolves to the name at the end, behind all links, with its directory and what has it (what a path's own path is).
+///
+/// # Errors
+/// `EISDIR`: the path ends with no name.
+pub(crate) fn resolve_name(
+    caller: &Caller<'_>,
+    base: &Place,
+    path: VPath<'_>,
+) -> Result<(Place, NameBuf, Place)> {
+    let table = caller.ns.table();
+    unraced(caller, base, path, &table, |walk| {
+        loop {
+            let Reached::Last(Last::Name(last)) = walk.reach_last(Want::Slot, true)? else {
+                return Err(Errno::ISDIR);
+            };
+            let name = last.name_in(caller, walk.here())?;
+            let child = walk.child(name)?;
+            if !child.kind().is_symlink() {
+                return Ok((walk.here().clone(), name.into(), child));
+            }
+            walk.follow(&child)?;
+        }
+    })
+}
+
 /// Runs a walk; again if a directory moved under it, at last with moves locked out.
 fn unraced<'a, T>(
     caller: &'a Caller<'_>,

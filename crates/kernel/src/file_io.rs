@@ -7,10 +7,12 @@ use core::ops::ControlFlow;
 
 use vnode_core::fs::{Access, Allocate, DirEntry, File, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Attr, Caller, Cx, Errno, FileType, Mode, Place, Result, SetTime, blocking};
+use vnode_core::{Attr, Caller, Cx, Errno, Place, Result, SetTime, blocking};
 
 use crate::open_file::{OpenFile, What};
+use crate::procfs::streams;
 use crate::rights::FdFlags;
+use crate::stream::Stream;
 use crate::wait::{Interruption, Wait};
 
 /// The largest offset (`MAX_LFS_FILESIZE`).
@@ -68,6 +70,11 @@ impl OpenFile {
         }
     }
 
+    /// The stream that reads and writes go to.
+    fn to_stream(&self) -> Result<&dyn Stream> {
+        self.as_stream().map(|stream| &**stream).ok_or(Errno::BADF)
+    }
+
     fn check_access(&self, access: Access) -> Result<()> {
         if self.access().contains(access) { Ok(()) } else { Err(Errno::BADF) }
     }
@@ -84,7 +91,8 @@ impl OpenFile {
                 Ok(count)
             }
             What::Directory { .. } => Err(Errno::ISDIR),
-            What::Stream(stream) => stream.read(self.wait(stop), into),
+            What::Device { device, .. } if device.stream().is_none() => device.read(cx, into),
+            What::Device { .. } | What::Stream { .. } => self.to_stream()?.read(self.wait(stop), into),
         }
     }
 
@@ -95,8 +103,14 @@ impl OpenFile {
             return Err(Errno::INVAL);
         }
         match &self.what {
-            What::Stream(_) => Err(Errno::SPIPE),
+            _ if self.as_stream().is_some() => Err(Errno::SPIPE),
+            What::Stream { .. } => Err(Errno::SPIPE),
             What::Directory { .. } => Err(Errno::ISDIR),
+            What::Device { device, .. } => {
+                self.check_access(Access::READ)?;
+                check_range(offset, into.remaining())?;
+                device.read(cx, into)
+            }
             What::Regular { place, file } => {
                 self.check_access(Access::READ)?;
                 read_content(cx, place, &**file, offset, into)
@@ -117,7 +131,8 @@ impl OpenFile {
                 Ok(count)
             }
             What::Directory { .. } => Err(Errno::BADF),
-            What::Stream(stream) => stream.write(self.wait(stop), from),
+            What::Device { device, .. } if device.stream().is_none() => device.write(from),
+            What::Device { .. } | What::Stream { .. } => self.to_stream()?.write(self.wait(stop), from),
         }
     }
 
@@ -129,8 +144,14 @@ impl OpenFile {
             return Err(Errno::INVAL);
         }
         match &self.what {
-            What::Stream(_) => Err(Errno::SPIPE),
+            _ if self.as_stream().is_some() => Err(Errno::SPIPE),
+            What::Stream { .. } => Err(Errno::SPIPE),
             What::Directory { .. } => Err(Errno::BADF),
+            What::Device { device, .. } => {
+                self.check_access(Access::WRITE)?;
+                check_range(offset, from.remaining())?;
+                device.write(from)
+            }
             What::Regular { file, .. } => {
                 self.check_access(Access::WRITE)?;
                 self.write_content(cx, &**file, offset, from).map(|(count, _)| count)
@@ -168,7 +189,10 @@ impl OpenFile {
     pub(crate) fn seek(&self, cx: &Cx<'_>, offset: i64, whence: Whence) -> Result<u64> {
         let mut position = blocking::lock(&self.position)?;
         let target = match (&self.what, whence) {
-            (What::Stream(_), _) => return Err(Errno::SPIPE),
+            (What::Stream { .. }, _) => return Err(Errno::SPIPE),
+            (What::Device { device, .. }, _) if device.stream().is_some() => return Err(Errno::SPIPE),
+            // Whatever is asked (`null_lseek`).
+            (What::Device { .. }, _) => return Ok(0),
             (_, Whence::Set) => 0u64.checked_add_signed(offset),
             (_, Whence::Current) => position.checked_add_signed(offset),
             (What::Directory { .. }, _) => return Err(Errno::INVAL),
@@ -191,8 +215,9 @@ impl OpenFile {
         }
         self.check_access(Access::WRITE)?;
         match &self.what {
-            What::Stream(_) => Err(Errno::SPIPE),
+            What::Stream { .. } => Err(Errno::SPIPE),
             What::Directory { .. } => Err(Errno::BADF),
+            What::Device { .. } => Err(Errno::NODEV),
             What::Regular { .. } if offset + len > OFFSET_MAX => Err(Errno::FBIG),
             What::Regular { file, .. } => file.allocate(cx, Allocate::Extend, offset, len),
         }
@@ -201,7 +226,7 @@ impl OpenFile {
     /// Takes advice, which changes nothing here (`posix_fadvise(3)`).
     pub(crate) fn advise(&self, len: u64) -> Result<()> {
         match &self.what {
-            What::Stream(_) => Err(Errno::SPIPE),
+            What::Stream { .. } => Err(Errno::SPIPE),
             _ if len > OFFSET_MAX => Err(Errno::INVAL),
             _ => Ok(()),
         }
@@ -222,7 +247,7 @@ impl OpenFile {
         match &self.what {
             What::Regular { file, .. } => file.sync(caller.cx, data_only),
             What::Directory { place, .. } => caller.sync_place(place, data_only),
-            What::Stream(_) => Err(Errno::INVAL),
+            What::Device { .. } | What::Stream { .. } => Err(Errno::INVAL),
         }
     }
 
@@ -243,8 +268,10 @@ impl OpenFile {
     #[inline]
     pub(crate) fn attr(&self, cx: &Cx<'_>) -> Result<Attr> {
         match &self.what {
-            What::Regular { place, .. } | What::Directory { place, .. } => place.attr(cx),
-            What::Stream(stream) => Ok(stream_attr(stream.kind(), cx)),
+            What::Regular { place, .. } | What::Directory { place, .. } | What::Device { place, .. } => {
+                place.attr(cx)
+            }
+            What::Stream { stream, ino } => streams::attr(stream.kind(), *ino, cx),
         }
     }
 
@@ -263,10 +290,4 @@ impl OpenFile {
         };
         listing.list(caller, cookie, emit)
     }
-}
-
-/// What `fstat(2)` tells of a stream, which is in no filesystem.
-fn stream_attr(kind: FileType, cx: &Cx<'_>) -> Attr {
-    let who = cx.credentials();
-    Attr { uid: who.uid, gid: who.gid, ..Attr::bare(1, kind, Mode::from_raw(0o600)) }
 }

@@ -4,6 +4,7 @@
 //! * [`Process`] and [`ProcessBuilder`]: all of it together.
 //! * [`FdTable`], [`FdEntry`], [`OpenFile`], [`Rights`]: descriptors.
 //! * [`stream`]: standard input and output, terminals, pipes.
+//! * [`devices`], [`procfs`]: what is mounted at `/dev` and `/proc`.
 //! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended. [`Attempt`]: calls on a thread that may
 //!   not sleep; `reactor`: the one thread that sleeps for them.
 //! * [`Observer`]: the trace and the counts.
@@ -23,6 +24,7 @@
 mod attempt;
 mod calls;
 mod clock;
+pub mod devices;
 mod event;
 mod exit;
 mod fd_table;
@@ -32,6 +34,7 @@ mod futex;
 mod observe;
 mod open_file;
 mod process;
+pub mod procfs;
 mod random;
 mod reactor;
 mod rights;

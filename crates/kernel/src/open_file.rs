@@ -1,12 +1,13 @@
 //! Open files: what descriptors stand for (`open(2)`, "open file description").
 
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use vnode_core::fs::{Access, File};
 use vnode_core::{Errno, FileType, Listing, Pinned, Place, Result};
 
+use crate::devices::Device;
 use crate::rights::{FdFlags, Rights};
 use crate::stream::Stream;
 
@@ -16,14 +17,22 @@ pub(crate) enum What {
     Regular { place: Pinned, file: Arc<dyn File> },
     /// A directory, with its listing from the time that one was asked for.
     Directory { place: Pinned, listing: Mutex<Option<Listing>> },
-    /// A stream.
-    Stream(Arc<dyn Stream>),
+    /// A device of [`Devices`](crate::devices::Devices).
+    Device { place: Pinned, device: Device },
+    /// A stream, which is in no filesystem, and its number (`st_ino`).
+    Stream { stream: Arc<dyn Stream>, ino: u64 },
 }
 
 impl What {
     pub(crate) fn of_directory(place: Place) -> Self {
         What::Directory { place: place.into(), listing: Mutex::new(None) }
     }
+}
+
+/// A number for a stream: no two have the same, as inodes of Linux's pipefs.
+pub(crate) fn next_ino() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(1);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// An open file, shared by all descriptors that were made from one another.
@@ -35,6 +44,17 @@ pub struct OpenFile {
     pub(crate) position: Mutex<u64>,
     /// The path it was opened by, for the trace.
     shown_as: Option<Box<[u8]>>,
+    /// How it was found, for `/proc`.
+    origin: Option<Box<Origin>>,
+}
+
+/// How an open file was found.
+pub(crate) struct Origin {
+    /// The directory that the path started from.
+    pub(crate) base: Pinned,
+    pub(crate) path: Box<[u8]>,
+    /// Whether the directory's descriptor handed on all rights: then the place itself is no more than the file.
+    pub(crate) whole: bool,
 }
 
 impl OpenFile {
@@ -45,13 +65,14 @@ impl OpenFile {
             flags: AtomicU16::new(flags.bits()),
             position: Mutex::new(0),
             shown_as: None,
+            origin: None,
         }
     }
 
     /// An open stream.
     pub fn stream(stream: Arc<dyn Stream>) -> Self {
-        let access = stream.access();
-        OpenFile::new(What::Stream(stream), access, FdFlags::empty())
+        let (access, ino) = (stream.access(), stream.ino().unwrap_or_else(next_ino));
+        OpenFile::new(What::Stream { stream, ino }, access, FdFlags::empty())
     }
 
     /// An open directory.
@@ -76,21 +97,54 @@ impl OpenFile {
         self.shown_as.as_deref()
     }
 
+    /// The same with how it was found.
+    pub(crate) fn found_by(mut self, origin: Origin) -> Self {
+        self.origin = Some(Box::new(origin));
+        self
+    }
+
+    /// How it was found, if that was noted.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
+    }
+
     /// Its type.
     pub fn kind(&self) -> FileType {
         match &self.what {
             What::Regular { .. } => FileType::Regular,
             What::Directory { .. } => FileType::Directory,
-            What::Stream(stream) => stream.kind(),
+            What::Device { place, .. } => place.kind(),
+            What::Stream { stream, .. } => stream.kind(),
         }
     }
 
     /// Where it is, unless it is a stream.
     pub fn place(&self) -> Option<&Place> {
         match &self.what {
-            What::Regular { place, .. } | What::Directory { place, .. } => Some(place),
-            What::Stream(_) => None,
+            What::Regular { place, .. } | What::Directory { place, .. } | What::Device { place, .. } => {
+                Some(place)
+            }
+            What::Stream { .. } => None,
         }
+    }
+
+    /// The stream, also that behind a terminal's device.
+    pub(crate) fn as_stream(&self) -> Option<&Arc<dyn Stream>> {
+        match &self.what {
+            What::Stream { stream, .. } => Some(stream),
+            What::Device { device, .. } => device.stream(),
+            What::Regular { .. } | What::Directory { .. } => None,
+        }
+    }
+
+    /// The rights for all that it can be used for. Only terminals are like streams among the devices, for that is how
+    /// C libraries know them; the others can be sought.
+    pub fn rights(&self) -> Rights {
+        let kind = match &self.what {
+            What::Device { .. } if self.as_stream().is_none() => FileType::Regular,
+            _ => self.kind(),
+        };
+        Rights::of(kind, self.access)
     }
 
     /// The directory that a path starts from.
@@ -122,8 +176,8 @@ impl OpenFile {
     /// The error that POSIX has for using what is open in a way that its type or access mode never allows, if
     /// one of the `missing` rights is of that sort. The numbers are Linux's.
     pub(crate) fn why_never(&self, missing: Rights) -> Option<Errno> {
-        let never = missing - Rights::of(self.kind(), self.access);
-        let is_stream = matches!(self.what, What::Stream(_));
+        let never = missing - self.rights();
+        let is_stream = self.as_stream().is_some();
         [
             (Rights::PATHS, Errno::NOTDIR),
             (Rights::FD_READDIR, if self.kind().is_dir() { Errno::BADF } else { Errno::NOTDIR }),

@@ -81,6 +81,7 @@ pub struct Process {
     interruption: Arc<Interruption>,
     observer: Option<Arc<dyn Observer>>,
     exit: Mutex<Option<Exit>>,
+    pub(crate) terminal: Option<Arc<dyn Stream>>,
     pub(crate) futexes: Futexes,
 }
 
@@ -186,6 +187,7 @@ pub struct ProcessBuilder {
     random: Arc<dyn Random>,
     interruption: Arc<Interruption>,
     observer: Option<Arc<dyn Observer>>,
+    terminal: Option<Arc<dyn Stream>>,
 }
 
 impl ProcessBuilder {
@@ -207,6 +209,7 @@ impl ProcessBuilder {
             random: Arc::new(HostRandom),
             interruption: Arc::new(Interruption::new()),
             observer: None,
+            terminal: None,
         }
     }
 
@@ -332,6 +335,12 @@ impl ProcessBuilder {
         self
     }
 
+    /// Its terminal: what `/dev/tty` of [`Devices`](crate::devices::Devices) is; none unless set.
+    pub fn terminal(mut self, terminal: Arc<dyn Stream>) -> Self {
+        self.terminal = Some(terminal);
+        self
+    }
+
     /// The process.
     ///
     /// # Errors
@@ -380,6 +389,7 @@ impl ProcessBuilder {
             env: Strings::new(env)?,
             interruption: self.interruption,
             observer: self.observer,
+            terminal: self.terminal,
             exit: Mutex::new(None),
             futexes: Futexes::default(),
         })

@@ -11,7 +11,7 @@ use crate::caller::{Caller, Follow, Policy};
 use crate::cx::{Capabilities, Cx};
 use crate::erase::Node;
 use crate::errno::{Errno, Result};
-use crate::fs::{Access, Caps, LinkTarget};
+use crate::fs::{Access, Caps, Jump, LinkTarget};
 use crate::mount::{MountTable, Place};
 use crate::path::{Component, Name, VPath, next_component};
 use crate::rename_lock::RenameLock;
@@ -380,12 +380,25 @@ impl<'a, 't> Walk<'a, 't> {
         self.go_on_with(self.caller.reading(&link.mount, read)?)
     }
 
+    /// Where a link without text leads. What is open has rights, which its place doesn't tell: where rights are walls,
+    /// a jump must not lead to names or content, only to streams and devices.
+    fn jump(&self, jump: &dyn Jump) -> Result<Place> {
+        if self.caller.policy == Policy::Strict {
+            return Err(Errno::PERM);
+        }
+        let place = jump.place(self.caller)?;
+        if self.caller.policy == Policy::Beneath && place.is_on_medium() {
+            return Err(Errno::NOTCAPABLE);
+        }
+        Ok(place)
+    }
+
     /// Goes on with the target of a symbolic link.
     fn go_on_with(&mut self, target: LinkTarget) -> Result<()> {
         self.links += 1;
         let text = match target {
-            LinkTarget::Jump(place) => {
-                self.moved = Some(place);
+            LinkTarget::Jump(jump) => {
+                self.moved = Some(self.jump(&*jump)?);
                 return Ok(());
             }
             LinkTarget::Text(text) => text,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use vnode_core::access::{self, May};
 use vnode_core::fs::{Access, Rename};
 use vnode_core::{
-    Attr, Caller, Errno, Follow, Mode, OpenFlags, OpenHow, OpenNode, Opened, PATH_MAX, Place, Policy, Result,
-    SetTime, VPath,
+    Attr, Caller, Errno, FileType, Follow, Mode, OpenFlags, OpenHow, OpenNode, Opened, PATH_MAX, Place,
+    Policy, Result, SetTime, VPath,
 };
 
+use crate::devices::{self, Device};
 use crate::fd_table::{Fd, FdEntry};
 use crate::open_file::{OpenFile, What};
 use crate::process::{Process, directory_rights};
+use crate::procfs::streams::{self, OpenStream};
 use crate::rights::{FdFlags, Rights};
 
 /// Stands for the beginning of a path that is too long to be shown.
@@ -69,7 +71,7 @@ impl Process {
     /// # Errors
     /// * As [`Caller::open`]. `EMFILE`, before anything is opened or made.
     /// * `ENOTCAPABLE`: reading or writing is wanted that the directory doesn't hand on.
-    /// * `ENXIO`: a FIFO, socket or device.
+    /// * `ENXIO`: a FIFO, socket or device that is none of [`Devices`](crate::devices::Devices).
     pub fn open(&self, dirfd: Fd, path: &[u8], request: &OpenRequest) -> Result<Fd> {
         let text = VPath::new(path)?;
         let (dir, inheriting) = self.fds.get_inheriting(dirfd, request.needs())?;
@@ -82,19 +84,62 @@ impl Process {
         let how = OpenHow { access: request.access(), flags: request.flags, mode };
         let file = self.call(|caller| {
             let opened = caller.open(dir.base()?, text, &how)?;
-            open_file(caller, opened, how.access, request.status)
+            self.open_file(caller, opened, how.access, request.status)
         })?;
         let file = match self.observer() {
             Some(observer) if observer.wants_text() => file.shown_as(&shown_below(&dir, path)),
             _ => file,
         };
         let rights = match file.kind().is_dir() {
-            true => directory_rights(self.policy) & Rights::of(file.kind(), file.access()),
-            false => Rights::of(file.kind(), file.access()),
+            true => directory_rights(self.policy) & file.rights(),
+            false => file.rights(),
         };
         let handed_on = if file.kind().is_dir() { inheriting } else { Rights::empty() };
         let entry = FdEntry::new(Arc::new(file), rights & inheriting, handed_on);
         Ok(reserved.install(entry.with_close_on_exec(request.close_on_exec)))
+    }
+
+    /// The open file of what the filesystem opened.
+    fn open_file(
+        &self,
+        caller: &Caller<'_>,
+        opened: Opened,
+        access: Access,
+        status: FdFlags,
+    ) -> Result<OpenFile> {
+        let Opened { place, node, .. } = opened;
+        match node {
+            OpenNode::File(file) => {
+                Ok(OpenFile::new(What::Regular { place: place.into(), file }, access, status))
+            }
+            OpenNode::Directory => {
+                // Who asked for no access to a directory may list it all the same, if its mode allows.
+                let access = match access.is_empty()
+                    && access::check(caller.cx, &place.attr(caller.cx)?, May::READ).is_ok()
+                {
+                    true => Access::READ,
+                    false => access,
+                };
+                Ok(OpenFile::new(What::of_directory(place), access, status))
+            }
+            OpenNode::Special(_) => Ok(OpenFile::new(self.open_special(place, access)?, access, status)),
+            OpenNode::Path => Err(Errno::NXIO),
+        }
+    }
+
+    /// The device table: what is not in it is `ENXIO`.
+    fn open_special(&self, place: Place, access: Access) -> Result<What> {
+        if let Some(kind) = devices::device_at(&place) {
+            let device = Device::open(kind, access, &self.random, self.terminal.as_ref())?;
+            return Ok(What::Device { place: place.into(), device });
+        }
+        let OpenStream { stream, ino, access: granted, .. } =
+            streams::stream_at(&place).ok_or(Errno::NXIO)?;
+        match stream.kind() {
+            FileType::Socket => Err(Errno::NXIO),
+            _ if !granted.contains(access) => Err(Errno::ACCES),
+            _ => Ok(What::Stream { stream: Arc::clone(stream), ino: *ino }),
+        }
     }
 
     /// Makes a directory (`mkdirat(2)`).
@@ -193,27 +238,6 @@ impl Process {
     /// As [`Caller::rmdir`].
     pub fn rmdir_at(&self, fd: Fd, path: &[u8]) -> Result<()> {
         self.at(fd, Rights::PATH_REMOVE_DIRECTORY, path, |caller, base, path| caller.rmdir(base, path))
-    }
-}
-
-/// The open file of what the filesystem opened.
-fn open_file(caller: &Caller<'_>, opened: Opened, access: Access, status: FdFlags) -> Result<OpenFile> {
-    let Opened { place, node, .. } = opened;
-    match node {
-        OpenNode::File(file) => {
-            Ok(OpenFile::new(What::Regular { place: place.into(), file }, access, status))
-        }
-        OpenNode::Directory => {
-            // Who asked for no access to a directory may list it all the same, if its mode allows.
-            let access = match access.is_empty()
-                && access::check(caller.cx, &place.attr(caller.cx)?, May::READ).is_ok()
-            {
-                true => Access::READ,
-                false => access,
-            };
-            Ok(OpenFile::new(What::of_directory(place), access, status))
-        }
-        OpenNode::Special(_) | OpenNode::Path => Err(Errno::NXIO),
     }
 }
 

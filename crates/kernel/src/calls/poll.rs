@@ -123,9 +123,11 @@ impl Process {
         let file = self.fds.get(fd, Rights::POLL_FD_READWRITE)?;
         let access = if interest == Interest::Read { Access::READ } else { Access::WRITE };
         match &file.what {
-            What::Stream(stream) if !stream.access().contains(access) => Err(Errno::BADF),
-            What::Stream(_) => Ok(Waited::Stream(file, interest)),
-            What::Directory { .. } => Ok(Waited::Known(Ok(Readiness::default()))),
+            _ if file.as_stream().is_some_and(|stream| !stream.access().contains(access)) => Err(Errno::BADF),
+            _ if file.as_stream().is_some() => Ok(Waited::Stream(file, interest)),
+            What::Directory { .. } | What::Device { .. } | What::Stream { .. } => {
+                Ok(Waited::Known(Ok(Readiness::default())))
+            }
             What::Regular { place, .. } => {
                 let bytes = match interest {
                     Interest::Read => {
@@ -146,7 +148,7 @@ fn watches(waited: &[Waited]) -> SmallVec<[Watch<'_>; 8]> {
     let mut watches = SmallVec::<[Watch<'_>; 8]>::new();
     for waited in waited {
         if let Waited::Stream(file, interest) = waited
-            && let What::Stream(stream) = &file.what
+            && let Some(stream) = file.as_stream()
         {
             let watch = stream.watch(*interest);
             if !watches.iter().any(|known| known.is(&watch)) {
@@ -174,12 +176,12 @@ fn look(clocks: &dyn Clocks, waited: &[Waited]) -> Result<Look<Events>> {
                 }
                 Ok(Readiness::default())
             }
-            Waited::Stream(file, interest) => match &file.what {
-                What::Stream(stream) => match stream.readiness(*interest) {
+            Waited::Stream(file, interest) => match file.as_stream() {
+                Some(stream) => match stream.readiness(*interest) {
                     Some(ready) => Ok(ready),
                     None => continue,
                 },
-                _ => Err(Errno::BADF),
+                None => Err(Errno::BADF),
             },
         };
         events.push(PollEvent { index, ready });

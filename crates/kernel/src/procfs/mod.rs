@@ -1,0 +1,3 @@
+//! `/proc`.
+
+pub(crate) mod streams;
