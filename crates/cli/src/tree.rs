@@ -160,6 +160,9 @@ fn host(mount: &Mount) -> Result<Option<Served>, Failure> {
 fn unserved(mount: &Mount, error: &HostError) -> Failure {
     let path = shown(error.path.as_os_str());
     match error.errno {
+        Errno::NOENT if let Some(spelled) = mount.with_double_colons() => {
+            about(mount, format_args!("the host has no directory {path}; if that was meant, write {spelled}"))
+        }
         Errno::NOENT => about(
             mount,
             format_args!(

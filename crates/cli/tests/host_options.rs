@@ -117,6 +117,9 @@ fn a_directory_that_cant_be_served_is_told_with_its_option() {
         ),
         ("--dir", format!("{file}::/x"), format!("{file} is no directory on the host")),
         ("--dir", format!("{file}/below::/x"), "is no directory on the host".to_owned()),
+        // As other programs spell it.
+        ("--dir", format!("{missing}:/x"), format!("if that was meant, write --dir {missing}::/x")),
+        ("--dir", format!("{missing}:/x:ro"), format!("if that was meant, write --dir {missing}::/x::ro")),
         ("--dir", format!("{}::/x", "n".repeat(300)), "File name too long".to_lowercase()),
     ] {
         let ran = module.run(&[option, &value], &[]);

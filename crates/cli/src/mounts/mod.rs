@@ -87,13 +87,26 @@ impl Mount {
         let mut mount = Mount::new(row.kind, row.option, value, guest);
         mount.source = parts.source.map(|source| PathBuf::from(OsStr::from_bytes(source)));
         for (key, value) in pairs(parts.keys) {
-            let row = find_key(key)?;
+            let row = find_key(key, &table::keys_of_short_form(row.kind))?;
             if row.id.is_for_full_form() {
                 return Err(format!("{}= belongs to --mount; here it is said already", row.names[0]));
             }
             mount.set(row, value)?;
         }
         Ok(mount)
+    }
+
+    /// How `--dir HOST:GUEST`, as other programs spell it, is spelled here; nothing if this is another option or says
+    /// the guest's directory.
+    pub(crate) fn with_double_colons(&self) -> Option<String> {
+        let value = self.source.as_deref()?.as_os_str();
+        if !self.option.starts_with("--dir ") || value != self.guest.spelled() {
+            return None;
+        }
+        let parts = Parts::cut_volume(value.as_bytes()).ok()?;
+        let spelled = [parts.source?, b"::", parts.guest].concat();
+        let how = if parts.keys.is_empty() { Vec::new() } else { [b"::", parts.keys].concat() };
+        Some(format!("--dir {}", shown(OsStr::from_bytes(&[spelled, how].concat()))))
     }
 
     /// Parses the full form, `type=KIND,KEY=VALUE,...`.
@@ -106,7 +119,7 @@ impl Mount {
         let mut mount = Mount::new(kind, "mount", value, GuestPath::root());
         let mut has_target = false;
         for (key, value) in pairs {
-            let row = find_key(key)?;
+            let row = find_key(key, &table::keys_of(kind))?;
             has_target |= row.id == KeyId::Target;
             mount.set(row, value)?;
         }
@@ -225,10 +238,10 @@ fn find_kind(name: &[u8]) -> Result<Kind, String> {
     Err(format!("type={name} is unknown; there are {}", table::kinds_listed()))
 }
 
-fn find_key(name: &[u8]) -> Result<&'static KeyRow, String> {
+/// The row of a key; the error lists those that are `fitting`.
+fn find_key(name: &[u8], fitting: &[&str]) -> Result<&'static KeyRow, String> {
     table::KEYS.iter().find(|row| row.names.iter().any(|known| known.as_bytes() == name)).ok_or_else(|| {
-        let known: Vec<&str> = table::KEYS.iter().map(|row| row.names[0]).collect();
-        format!("unknown key \"{}\"; the keys are {}", String::from_utf8_lossy(name), known.join(", "))
+        format!("unknown key \"{}\"; the keys are {}", String::from_utf8_lossy(name), fitting.join(", "))
     })
 }
 
@@ -291,6 +304,37 @@ mod tests {
         let mount = full("type=host,src=a,dst=b,ro,optional,xdev=deny").unwrap();
         assert!(mount.is_read_only() && mount.optional && mount.one_mount);
         assert!(!short("dir", "a::b::rw").unwrap().is_read_only());
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_those_that_there_are() {
+        for (result, keys) in [
+            (short("dir", "a::b::x"), "ro, rw, noatime, optional, xdev"),
+            (short("tmpfs", "a:x=1"), "ro, rw, noatime, size, inodes, mode, uid, gid"),
+            (short("copy", "a::b::x"), "ro, rw, noatime, size, inodes, uid, gid"),
+            (full("type=host,x"), "type, src, dst, ro, rw, noatime, optional, xdev"),
+            (full("type=tmpfs,x=1"), "type, dst, ro, rw, noatime, size, inodes, mode, uid, gid"),
+        ] {
+            assert_eq!(result.unwrap_err(), format!("unknown key \"x\"; the keys are {keys}"));
+        }
+    }
+
+    #[test]
+    fn single_colons_of_a_dir_are_told_doubled() {
+        let doubled = |option, value| short(option, value).unwrap().with_double_colons();
+        for (value, spelled) in [
+            ("a:/b", Some("--dir a::/b")),
+            ("a:b:ro", Some("--dir a::b::ro")),
+            ("a", None),
+            ("a:ro", None),
+            ("a:b:c", None),
+            ("a:b::c", None),
+        ] {
+            assert_eq!(doubled("dir", value).as_deref(), spelled, "{value}");
+        }
+        assert_eq!(doubled("volume", "a:b"), None);
+        assert_eq!(doubled("mapdir", "a:b:a:b"), None);
+        assert_eq!(full("type=host,src=a:b,dst=a:b").unwrap().with_double_colons(), None);
     }
 
     #[test]

@@ -306,14 +306,20 @@ pub(crate) fn short_form_help(row: &ShortRow) -> String {
         text += &format!("\n\n{}", row.notes);
     }
     if row.form.takes_keys() {
-        let keys: Vec<&str> = KEYS
-            .iter()
-            .filter(|key| !key.id.is_for_full_form() && key.kinds.contains(&row.kind))
-            .map(|key| key.names[0])
-            .collect();
-        text += &format!("\n\nKeys, as --mount has them: {}.", keys.join(", "));
+        text += &format!("\n\nKeys, as --mount has them: {}.", keys_of_short_form(row.kind).join(", "));
     }
     text
+}
+
+/// The keys of a kind in the full form.
+pub(super) fn keys_of(kind: Kind) -> Vec<&'static str> {
+    KEYS.iter().filter(|key| key.kinds.contains(&kind)).map(|key| key.names[0]).collect()
+}
+
+/// The keys of a kind in the options that are short for it.
+pub(super) fn keys_of_short_form(kind: Kind) -> Vec<&'static str> {
+    let fits = |key: &&KeyRow| !key.id.is_for_full_form() && key.kinds.contains(&kind);
+    KEYS.iter().filter(fits).map(|key| key.names[0]).collect()
 }
 
 fn only(kinds: &[Kind]) -> String {
