@@ -93,6 +93,7 @@ errnos! {
     ILSEQ = 84, "invalid or incomplete multibyte or wide character";
     NOTSOCK = 88, "socket operation on non-socket";
     OPNOTSUPP = 95, "operation not supported";
+    CONNRESET = 104, "connection reset by peer";
     NOTCONN = 107, "transport endpoint is not connected";
     TIMEDOUT = 110, "connection timed out";
     STALE = 116, "stale file handle";
@@ -147,6 +148,7 @@ impl Errno {
             38 => Errno::NOTSOCK,
             // ENOTSUP and EOPNOTSUPP.
             45 | 102 => Errno::OPNOTSUPP,
+            54 => Errno::CONNRESET,
             57 => Errno::NOTCONN,
             60 => Errno::TIMEDOUT,
             62 => Errno::LOOP,
