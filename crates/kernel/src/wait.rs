@@ -121,6 +121,26 @@ impl WaitQueue {
         }
     }
 
+    /// Wakes one of the threads that wait, where one can use what has come, and all tasks, which an executor may
+    /// drop without having them look. Who was enlisted must wake the next one when he has left the queue, if there is
+    /// something left for him.
+    pub(crate) fn wake_one(&self) {
+        let sleepers = self.sleepers.lock();
+        let mut thread = None;
+        let mut tasks = SmallVec::<[Arc<Sleeper>; 2]>::new();
+        for sleeper in sleepers.iter() {
+            match **sleeper {
+                Sleeper::Thread(_) => thread = thread.or(Some(sleeper)),
+                Sleeper::Task(_) => tasks.push(Arc::clone(sleeper)),
+            }
+        }
+        let woken = tasks.into_iter().chain(thread.cloned()).collect::<SmallVec<[_; 2]>>();
+        drop(sleepers);
+        for sleeper in woken {
+            sleeper.wake();
+        }
+    }
+
     pub(crate) fn enlist(&self, sleeper: &Arc<Sleeper>) -> Enlisted {
         self.sleepers.lock().push(Arc::clone(sleeper));
         Enlisted { sleepers: Arc::clone(&self.sleepers), sleeper: Arc::clone(sleeper) }

@@ -2,16 +2,28 @@
 //!
 //! [`HostStream`] is a descriptor of the host, [`Null`] and [`Bytes`] never wait, [`Capture`] keeps output in memory,
 //! [`Reader`] and [`Writer`] take any `Read` or `Write`.
+//!
+//! What a guest makes itself costs the host neither descriptors nor threads: a [`pipe`], a [`pair`] of sockets, an
+//! [`EventCounter`]. The first two are channels (`channel.rs`: who waits, who is woken, what is closed) of pages
+//! (`pages.rs`: what fits). No lock is held but a channel's own, and while one is nobody is woken.
 
 mod adapter;
 mod capture;
+mod channel;
+mod event_counter;
 mod fixed;
 mod host;
+mod pages;
+mod pair;
+mod pipe;
 
 pub use adapter::{Reader, Writer};
 pub use capture::Capture;
+pub use event_counter::{Counting, EventCounter};
 pub use fixed::{Bytes, Null};
 pub use host::HostStream;
+pub use pair::{Receive, SOCKET_BUFFER, Shutdown, Socket, pair};
+pub use pipe::{PIPE_BUF, PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
 
 use vnode_core::fs::Access;
 use vnode_core::io::{Sink, Source};
@@ -42,7 +54,7 @@ pub struct Readiness {
 /// A call that has to wait does so by [`Wait::until`], before it has any effect. One that may block the thread otherwise
 /// asks [`blocking::check`](vnode_core::blocking::check) first.
 pub trait Stream: Send + Sync {
-    /// [`FileType::CharDevice`] for a terminal, else [`FileType::Fifo`].
+    /// [`FileType::CharDevice`] for a terminal, [`FileType::Socket`] for a socket, else [`FileType::Fifo`].
     fn kind(&self) -> FileType;
 
     /// What it can be used for.
@@ -81,4 +93,9 @@ pub trait Stream: Send + Sync {
 
     /// What to wait for while it is not ready.
     fn watch(&self, interest: Interest) -> Watch<'_>;
+
+    /// The socket that it is: what isn't one is `ENOTSOCK` to `shutdown(2)`, `send(2)` and `recv(2)`.
+    fn as_socket(&self) -> Option<&Socket> {
+        None
+    }
 }
