@@ -85,7 +85,8 @@ impl Channel {
 
     /// Takes bytes out, waiting for one or for all of them; 0 when it is closed and empty.
     pub(super) fn read(&self, wait: Wait<'_>, into: &mut Sink<'_>, taking: Taking) -> Result<usize> {
-        let mut done = attempt::kept().written;
+        // Only who takes all has got something when he waits.
+        let mut done = if taking == Taking::All { attempt::kept().written } else { 0 };
         into.advance(done);
         let mut looks = 0;
         let read = wait.until(&[Watch::Queue(&self.readers)], || {

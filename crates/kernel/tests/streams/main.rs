@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 mod atomicity;
+mod descriptors;
 mod event_counters;
 mod executor;
 mod pipes;
