@@ -143,8 +143,9 @@ impl Listing {
     fn dot_dot(&self, caller: &Caller<'_>) -> Result<DirEntry<'static>> {
         let fs = self.dir.mount.filesystem().any();
         let parent = match fs.parent(caller.cx, &self.dir.node) {
-            // Moved out of what the filesystem serves: what is above it is nobody's to know.
-            Err(Errno::NOENT) => Arc::clone(&self.dir.node),
+            // Moved out of what the filesystem serves: what is above it is nobody's to know. Or it may be read and not
+            // searched, on a host that goes up by a search: its names are there to be listed all the same.
+            Err(Errno::NOENT | Errno::ACCES) => Arc::clone(&self.dir.node),
             parent => parent?,
         };
         let ino = fs.getattr(caller.cx, &parent)?.ino;

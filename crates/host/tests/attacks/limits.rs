@@ -304,22 +304,52 @@ fn no_program_of_a_guests_runs_as_the_hosts_user() {
     }
 }
 
-#[test]
-fn what_cannot_be_given_to_its_owner_is_not_made() {
+/// Runs a test again as a user that has no rights; as [`apart::was_done`].
+fn was_done_by_nobody(test: &str) -> bool {
     let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let program = std::env::temp_dir().join(format!("vnode-attacks-{}", std::process::id()));
-    if !apart::is_apart() {
-        let may = std::process::Command::new(nobody[0]).args(&nobody[1..]).arg("true").status();
-        if !may.is_ok_and(|status| status.success()) {
-            return apart::skipped("nobody can be nobody");
-        }
-        // Where nobody finds it.
-        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    if apart::is_apart() {
+        return apart::was_done(test, &[]);
     }
+    let may = std::process::Command::new(nobody[0]).args(&nobody[1..]).arg("true").status();
+    if !may.is_ok_and(|status| status.success()) {
+        apart::skipped("nobody can be nobody");
+        return true;
+    }
+    // Where nobody finds it.
+    let name = format!("vnode-attacks-{}-{}", std::process::id(), test.replace(':', "-"));
+    let program = std::env::temp_dir().join(name);
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let launcher =
         [&nobody[..], &["sh", "-c", "shift; exec \"$0\" \"$@\"", program.to_str().unwrap()]].concat();
-    if apart::was_done("limits::what_cannot_be_given_to_its_owner_is_not_made", &launcher) {
-        std::fs::remove_file(&program).unwrap();
+    let done = apart::was_done(test, &launcher);
+    std::fs::remove_file(&program).unwrap();
+    done
+}
+
+#[test]
+#[cfg_attr(vnode_as_macos, ignore = "nothing is done by /proc there")]
+fn a_directory_that_may_be_read_and_not_searched_is_listed() {
+    if was_done_by_nobody("limits::a_directory_that_may_be_read_and_not_searched_is_listed") {
+        return;
+    }
+    let scene = Scene::new();
+    let dir = scene.mkdir("dir");
+    scene.write("dir/file", b"");
+    for guest in Guest::both(&scene.served) {
+        for (mode, listed) in [(0o444, Ok(())), (0o111, Err(Errno::ACCES)), (0o000, Err(Errno::ACCES))] {
+            std::fs::set_permissions(&dir, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(std::fs::read_dir(&dir).is_ok(), listed.is_ok(), "the kernel's, {mode:o}");
+            assert_eq!(guest.list("dir").map(|names| assert!(names.contains_key(&b"file"[..]))), listed);
+            let searched = std::fs::metadata(dir.join("file")).is_ok();
+            assert_eq!(guest.stat("dir/file").is_ok(), searched, "{mode:o}");
+        }
+    }
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn what_cannot_be_given_to_its_owner_is_not_made() {
+    if was_done_by_nobody("limits::what_cannot_be_given_to_its_owner_is_not_made") {
         return;
     }
     let scene = Scene::new();

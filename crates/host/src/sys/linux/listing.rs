@@ -2,20 +2,32 @@
 
 use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
+use std::ffi::{CStr, CString};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, RawDir, SeekFrom};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, SeekFrom};
 use vnode_core::fs::{DirEntry, FIRST_COOKIE, LAST_COOKIE};
 use vnode_core::{Cx, Errno, FileType, Result};
 
 use super::super::names::kind_of_entry;
 use super::super::{errno, uninterrupted};
+use super::procfs;
 
 /// Opens a directory for listing it, by its descriptor without content. Listing leaves its access time if asked so by
 /// its owner.
 pub(crate) fn open_directory(dir: BorrowedFd<'_>, keeps_atime: bool) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    leaving_atime(flags, keeps_atime, |flags| rustix::fs::openat(dir, c".", flags, Mode::empty()))
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |from: BorrowedFd<'_>, name: &CStr| {
+        leaving_atime(flags, keeps_atime, |flags| rustix::fs::openat(from, name, flags, Mode::empty()))
+    };
+    match open(dir, c".") {
+        // To find "." in it takes the right to search it, which who may read it need not have.
+        Err(Errno::ACCES) => match procfs::path(dir).map(CString::new) {
+            Ok(Ok(path)) => open(CWD, &path),
+            _ => Err(Errno::ACCES),
+        },
+        opened => opened,
+    }
 }
 
 /// Opens with `O_NOATIME` if asked so, which only the owner may: without it else.
