@@ -42,7 +42,7 @@ pub type Unfinished<T> = Box<(Attempt, Tried<T>)>;
 pub(crate) struct Kept {
     /// When each of a `poll`'s times is over, by its number in the list.
     pub(crate) deadlines: Vec<Option<u64>>,
-    /// Bytes that were written.
+    /// Bytes that were written, or received by who waits for all.
     pub(crate) written: usize,
 }
 

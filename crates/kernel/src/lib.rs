@@ -3,7 +3,7 @@
 //!
 //! * [`Process`] and [`ProcessBuilder`]: all of it together.
 //! * [`FdTable`], [`FdEntry`], [`OpenFile`], [`Rights`]: descriptors.
-//! * [`stream`]: standard input and output, terminals, pipes.
+//! * [`stream`]: standard input and output, terminals, pipes, pairs of sockets, counters of events.
 //! * [`devices`], [`procfs`]: what is mounted at `/dev` and `/proc`.
 //! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended. [`Attempt`]: calls on a thread that may
 //!   not sleep; `reactor`: the one thread that sleeps for them.
@@ -20,7 +20,8 @@
 //!
 //! Lock order, outermost first: descriptors (an `Arc` is taken out), the position of an open file, what the
 //! filesystem has. The descriptors' lock is never held across a call of a filesystem, nor while something is
-//! dropped; the place in the tree ([`FsContext`]) is copied out. The queues of [`WaitQueue`] are leaves.
+//! dropped; the place in the tree ([`FsContext`]) is copied out. A pipe's own lock and the queues of [`WaitQueue`] are
+//! leaves.
 mod attempt;
 mod calls;
 mod clock;

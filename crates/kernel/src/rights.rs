@@ -136,9 +136,8 @@ impl Rights {
             FileType::Regular => Rights::REGULAR,
             FileType::Directory => Rights::DIRECTORY,
             FileType::Symlink => Rights::FD_FILESTAT_GET,
-            FileType::Fifo | FileType::Socket | FileType::CharDevice | FileType::BlockDevice => {
-                Rights::STREAM
-            }
+            FileType::Socket => Rights::STREAM.union(Rights::SOCK_SHUTDOWN),
+            FileType::Fifo | FileType::CharDevice | FileType::BlockDevice => Rights::STREAM,
         };
         let reading = Rights::FD_READ.union(Rights::FD_READDIR);
         let all = if access.contains(Access::READ) { all } else { all.difference(reading) };

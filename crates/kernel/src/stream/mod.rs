@@ -5,9 +5,10 @@
 //!
 //! What a guest makes itself costs the host neither descriptors nor threads: a [`pipe`], a [`pair`] of sockets, an
 //! [`EventCounter`]. The first two are channels (`channel.rs`: who waits, who is woken, what is closed) of pages
-//! (`pages.rs`: what fits). No lock is held but a channel's own, and while one is nobody is woken.
+//! (`pages.rs`: what fits); `calls.rs` has the calls of a process that make them. No lock is held but a channel's own, and while one is nobody is woken.
 
 mod adapter;
+mod calls;
 mod capture;
 mod channel;
 mod event_counter;
@@ -18,6 +19,7 @@ mod pair;
 mod pipe;
 
 pub use adapter::{Reader, Writer};
+pub use calls::NewStream;
 pub use capture::Capture;
 pub use event_counter::{Counting, EventCounter};
 pub use fixed::{Bytes, Null};

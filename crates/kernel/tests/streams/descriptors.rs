@@ -3,28 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vnode_core::fs::Access;
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Errno, FilesystemRef, Namespace, Result};
-use vnode_kernel::stream::{EventCounter, Interest, PIPE_CAPACITY, Readiness, Stream, pair, pipe};
-use vnode_kernel::{ClockId, Fd, FdEntry, FdFlags, OpenFile, Poll, PollEvent, Process, Rights, Whence};
+use vnode_kernel::stream::{Counting, Interest, NewStream, PIPE_CAPACITY, Readiness, Receive, Shutdown};
+use vnode_kernel::{ClockId, Fd, FdFlags, Limits, Poll, PollEvent, Process, Rights, Whence};
 use vnode_memory::Memory;
 
 use crate::executor::CALLERS;
 
 fn process() -> Process {
     Process::builder(Arc::new(Namespace::new(FilesystemRef::new(Memory::new())))).build().unwrap()
-}
-
-fn open(process: &Process, stream: impl Stream + 'static) -> Fd {
-    let rights = Rights::of(stream.kind(), stream.access());
-    let file = OpenFile::stream(Arc::new(stream));
-    process.fds().insert(FdEntry::new(Arc::new(file), rights, Rights::empty())).unwrap()
-}
-
-fn open_pipe(process: &Process) -> (Fd, Fd) {
-    let (reader, writer) = pipe();
-    (open(process, reader), open(process, writer))
 }
 
 fn read(process: &Process, fd: Fd, len: usize) -> Result<usize> {
@@ -50,7 +38,7 @@ fn is_ready(index: usize, bytes: u64, hangup: bool) -> PollEvent {
 #[test]
 fn an_end_is_closed_with_its_last_descriptor() {
     let process = process();
-    let (reader, writer) = open_pipe(&process);
+    let (reader, writer) = process.pipe(NewStream::default()).unwrap();
     let copy = process.dup(writer).unwrap();
     process.set_flags(reader, FdFlags::NONBLOCK).unwrap();
     process.close(writer).unwrap();
@@ -60,7 +48,7 @@ fn an_end_is_closed_with_its_last_descriptor() {
     assert_eq!(read(&process, reader, 5), Ok(3));
     assert_eq!(read(&process, reader, 5), Ok(0));
 
-    let (reader, writer) = open_pipe(&process);
+    let (reader, writer) = process.pipe(NewStream::default()).unwrap();
     process.close(reader).unwrap();
     assert_eq!(write(&process, writer, b"abc"), Err(Errno::PIPE));
 }
@@ -68,20 +56,72 @@ fn an_end_is_closed_with_its_last_descriptor() {
 #[test]
 fn the_ends_of_a_pipe_have_no_offset_and_one_direction() {
     let process = process();
-    let (reader, writer) = open_pipe(&process);
+    let (reader, writer) = process.pipe(NewStream::default()).unwrap();
     assert_eq!(process.seek(reader, 0, Whence::Current), Err(Errno::SPIPE));
     assert_eq!(process.pread(reader, 0, &mut Sink::from_slice(&mut [0; 4])), Err(Errno::SPIPE));
     assert_eq!(write(&process, reader, b"x"), Err(Errno::BADF));
     assert_eq!(read(&process, writer, 1), Err(Errno::BADF));
     assert_eq!(process.stat(reader).unwrap().ino, process.stat(writer).unwrap().ino);
-    let (one, _) = pair();
-    assert_eq!(OpenFile::stream(Arc::new(one)).access(), Access::all());
+}
+
+#[test]
+fn what_is_new_gets_the_lowest_numbers_or_none() {
+    let namespace = Arc::new(Namespace::new(FilesystemRef::new(Memory::new())));
+    let process = Process::builder(namespace).limits(Limits { open_files: 6 }).build().unwrap();
+    let how = NewStream { status: FdFlags::NONBLOCK, close_on_exec: true };
+    assert_eq!(process.pipe(how), Ok((3, 4)));
+    for make in [Process::pipe, Process::socket_pair] {
+        assert_eq!(make(&process, how), Err(Errno::MFILE));
+    }
+    // The number that was set aside for the first of them is free again.
+    assert_eq!(process.event_counter(1, Counting::Whole, how), Ok(5));
+    assert_eq!(process.event_counter(1, Counting::Whole, how), Err(Errno::MFILE));
+    let (file, entry) = process.fd_state(3).unwrap();
+    assert_eq!((file.flags(), entry.closes_on_exec()), (FdFlags::NONBLOCK, true));
+    assert_eq!(read(&process, 3, 1), Err(Errno::AGAIN));
+    process.close(3).unwrap();
+    process.close(4).unwrap();
+    assert_eq!(process.socket_pair(NewStream::default()), Ok((3, 4)));
+    let (file, entry) = process.fd_state(4).unwrap();
+    assert_eq!((file.flags(), entry.closes_on_exec()), (FdFlags::empty(), false));
+}
+
+#[test]
+fn only_sockets_are_shut_down_sent_to_and_received_from() {
+    let process = process();
+    let (one, other) = process.socket_pair(NewStream::default()).unwrap();
+    let (reader, writer) = process.pipe(NewStream::default()).unwrap();
+    let receive = |fd, how| {
+        let mut buffer = [0; 9];
+        let count = process.receive(fd, how, true, &mut Sink::from_slice(&mut buffer))?;
+        Ok(buffer[..count].to_vec())
+    };
+    let send = |fd, bytes| process.send(fd, true, &mut Source::from_slice(bytes));
+    for (fd, why) in
+        [(0, Errno::NOTSOCK), (reader, Errno::NOTSOCK), (writer, Errno::NOTSOCK), (99, Errno::BADF)]
+    {
+        assert_eq!(process.shutdown(fd, Shutdown::Both), Err(why));
+        assert_eq!(receive(fd, Receive::Some), Err(why));
+        assert_eq!(send(fd, b"x"), Err(why));
+    }
+    assert_eq!(send(one, b"abc"), Ok(3));
+    assert_eq!(receive(other, Receive::Peek), Ok(b"abc".to_vec()));
+    assert_eq!(receive(other, Receive::All), Ok(b"abc".to_vec()));
+    // The sockets' own flags are those of calls that wait.
+    assert_eq!(receive(other, Receive::Some), Err(Errno::AGAIN));
+    assert_eq!(process.shutdown(one, Shutdown::Write), Ok(()));
+    assert_eq!(send(one, b"abc"), Err(Errno::PIPE));
+    assert_eq!(receive(other, Receive::Some), Ok(vec![]));
+    // A right that was taken away.
+    process.fds().shrink(other, Rights::FD_READ, Rights::empty()).unwrap();
+    assert_eq!(process.shutdown(other, Shutdown::Both), Err(process.fds().lacking()));
+    assert_eq!(send(other, b"x"), Err(process.fds().lacking()));
 }
 
 #[test]
 fn a_poll_tells_what_each_end_is_ready_for() {
     let process = process();
-    let (reader, writer) = open_pipe(&process);
+    let (reader, writer) = process.pipe(NewStream::default()).unwrap();
     let list = [on(reader, Interest::Read), on(writer, Interest::Write)];
     let poll = || process.poll(&list).unwrap().to_vec();
     let room = PIPE_CAPACITY as u64;
@@ -99,10 +139,10 @@ fn a_poll_tells_what_each_end_is_ready_for() {
 fn a_poll_is_woken_by_each_change() {
     for caller in CALLERS {
         let process = process();
-        let (reader, writer) = open_pipe(&process);
-        let (full_reader, full_writer) = open_pipe(&process);
-        let (one, other) = pair();
-        let (one, counter) = (open(&process, one), open(&process, EventCounter::new(0, counting())));
+        let (reader, writer) = process.pipe(NewStream::default()).unwrap();
+        let (full_reader, full_writer) = process.pipe(NewStream::default()).unwrap();
+        let (one, other) = process.socket_pair(NewStream::default()).unwrap();
+        let counter = process.event_counter(0, Counting::Whole, NewStream::default()).unwrap();
         write(&process, full_writer, &[1; PIPE_CAPACITY]).unwrap();
         let reads = [reader, one, counter].map(|fd| on(fd, Interest::Read));
         let list = [&reads[..], &[on(full_writer, Interest::Write), after(Duration::from_secs(20))]].concat();
@@ -118,9 +158,7 @@ fn a_poll_is_woken_by_each_change() {
         };
         assert_eq!(poll(&|| drop(write(&process, writer, b"x"))), [0]);
         read(&process, reader, 1).unwrap();
-        let stop = vnode_kernel::Interruption::new();
-        let wait = vnode_kernel::Wait::nonblocking(&stop);
-        assert_eq!(poll(&|| drop(other.write(wait, &mut Source::from_slice(b"x")))), [1]);
+        assert_eq!(poll(&|| drop(write(&process, other, b"x"))), [1]);
         read(&process, one, 1).unwrap();
         assert_eq!(poll(&|| drop(write(&process, counter, &7u64.to_le_bytes()))), [2]);
         read(&process, counter, 8).unwrap();
@@ -132,14 +170,10 @@ fn a_poll_is_woken_by_each_change() {
     }
 }
 
-fn counting() -> vnode_kernel::stream::Counting {
-    vnode_kernel::stream::Counting::Whole
-}
-
 #[test]
 fn a_poll_of_many_pipes_is_woken_by_the_one_that_is_written_to() {
     let process = process();
-    let pipes: Vec<_> = (0..400).map(|_| open_pipe(&process)).collect();
+    let pipes: Vec<_> = (0..400).map(|_| process.pipe(NewStream::default()).unwrap()).collect();
     let list: Vec<_> = pipes.iter().map(|&(reader, _)| on(reader, Interest::Read)).collect();
     for caller in CALLERS {
         for written in [0, 7, 399] {
