@@ -226,7 +226,7 @@ pub(crate) fn resolve_name(
     let table = caller.ns.table();
     unraced(caller, base, path, &table, |walk| {
         loop {
-            let Reached::Last(Last::Name(last)) = walk.reach_last(Want::Slot, true)? else {
+            let Reached::Last(Last::Name(last)) = walk.reach_last(Want::Parent, false)? else {
                 return Err(Errno::ISDIR);
             };
             let name = last.name_in(caller, walk.here())?;

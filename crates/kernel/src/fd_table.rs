@@ -382,6 +382,18 @@ impl FdTable {
         drop(closed);
     }
 
+    /// The lowest descriptor that is open, from this number on.
+    pub fn next_open(&self, from: Fd) -> Option<Fd> {
+        let slots = self.slots.read();
+        let open = slots.entries.get(from as usize..)?.iter().position(Option::is_some)?;
+        from.checked_add(open as Fd)
+    }
+
+    /// How many have room in the table as it is (`FDSize`).
+    pub fn capacity(&self) -> usize {
+        self.slots.read().used.len() * 64
+    }
+
     /// How many are open.
     pub fn len(&self) -> usize {
         self.slots.read().entries.iter().flatten().count()

@@ -1,8 +1,9 @@
 //! A process: all that its calls need, and how it is made.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use vnode_core::{Caller, Credentials, Cx, Errno, Mode, Namespace, Pinned, Place, Policy, Result};
 
@@ -27,6 +28,13 @@ pub struct FsContext {
     pub cwd: Pinned,
     /// Taken off the mode of what is made (`umask(2)`).
     pub umask: Mode,
+}
+
+/// The file of a process's program.
+pub(crate) struct Executable {
+    pub(crate) place: Pinned,
+    /// The path that led there, from the process's root.
+    pub(crate) path: Arc<[u8]>,
 }
 
 /// What a process may use.
@@ -82,6 +90,8 @@ pub struct Process {
     observer: Option<Arc<dyn Observer>>,
     exit: Mutex<Option<Exit>>,
     pub(crate) terminal: Option<Arc<dyn Stream>>,
+    executable: ArcSwapOption<Executable>,
+    notes_paths: AtomicBool,
     pub(crate) futexes: Futexes,
 }
 
@@ -129,6 +139,25 @@ impl Process {
     /// Where it stands in the tree.
     pub fn context(&self) -> Arc<FsContext> {
         self.context.load_full()
+    }
+
+    pub(crate) fn executable(&self) -> Option<Arc<Executable>> {
+        self.executable.load_full()
+    }
+
+    /// Sets the file of its program, as [`ProcessBuilder::executable`] does, when another one is executed.
+    pub fn set_executable(&self, place: Place, path: &[u8]) {
+        self.executable.store(Some(Arc::new(Executable { place: place.into(), path: path.into() })));
+    }
+
+    /// From now on notes the path by which each file is opened, for `/proc` to tell it. Files that were opened before
+    /// can't be opened again by their link there.
+    pub fn note_paths(&self) {
+        self.notes_paths.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn notes_paths(&self) -> bool {
+        self.notes_paths.load(Ordering::Relaxed)
     }
 
     /// Makes a call that walks no path: `work` gets a clock that is read when something asks for the time.
@@ -188,6 +217,7 @@ pub struct ProcessBuilder {
     interruption: Arc<Interruption>,
     observer: Option<Arc<dyn Observer>>,
     terminal: Option<Arc<dyn Stream>>,
+    executable: Option<Executable>,
 }
 
 impl ProcessBuilder {
@@ -210,6 +240,7 @@ impl ProcessBuilder {
             interruption: Arc::new(Interruption::new()),
             observer: None,
             terminal: None,
+            executable: None,
         }
     }
 
@@ -341,6 +372,13 @@ impl ProcessBuilder {
         self
     }
 
+    /// The file of its program, if that is in the tree, and the path that led there from the process's root: what
+    /// `/proc/self/exe` leads to.
+    pub fn executable(mut self, place: Place, path: &[u8]) -> Self {
+        self.executable = Some(Executable { place: place.into(), path: path.into() });
+        self
+    }
+
     /// The process.
     ///
     /// # Errors
@@ -390,6 +428,8 @@ impl ProcessBuilder {
             interruption: self.interruption,
             observer: self.observer,
             terminal: self.terminal,
+            executable: ArcSwapOption::from_pointee(self.executable),
+            notes_paths: AtomicBool::new(false),
             exit: Mutex::new(None),
             futexes: Futexes::default(),
         })

@@ -11,7 +11,7 @@ use vnode_core::{
 
 use crate::devices::{self, Device};
 use crate::fd_table::{Fd, FdEntry};
-use crate::open_file::{OpenFile, What};
+use crate::open_file::{OpenFile, Origin, What};
 use crate::process::{Process, directory_rights};
 use crate::procfs::streams::{self, OpenStream};
 use crate::rights::{FdFlags, Rights};
@@ -89,6 +89,13 @@ impl Process {
         let file = match self.observer() {
             Some(observer) if observer.wants_text() => file.shown_as(&shown_below(&dir, path)),
             _ => file,
+        };
+        let file = match self.notes_paths() {
+            true => {
+                let whole = inheriting.contains(Rights::INHERITABLE);
+                file.found_by(Origin { base: dir.base()?.clone().into(), path: path.into(), whole })
+            }
+            false => file,
         };
         let rights = match file.kind().is_dir() {
             true => directory_rights(self.policy) & file.rights(),
