@@ -342,6 +342,7 @@ pub struct Namespace {
     table: ArcSwap<MountTable>,
     writer: Mutex<()>,
     next_id: AtomicU64,
+    next_number: AtomicU64,
 }
 
 impl Namespace {
@@ -361,12 +362,19 @@ impl Namespace {
             table: ArcSwap::from_pointee(MountTable::default()),
             writer: Mutex::new(()),
             next_id: AtomicU64::new(1),
+            next_number: AtomicU64::new(1),
         }
     }
 
     /// The root directory.
     pub fn root(&self) -> &Place {
         &self.root
+    }
+
+    /// A number that nothing else of this tree has, from 1 up: for what its processes make that is in no filesystem, as
+    /// pipes are (`get_next_ino` in Linux).
+    pub fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn table(&self) -> arc_swap::Guard<Arc<MountTable>> {

@@ -412,7 +412,7 @@ mod tests {
 
     fn entry() -> FdEntry {
         let rights = Rights::STREAM;
-        FdEntry::new(Arc::new(OpenFile::stream(Arc::new(Null))), rights, Rights::empty())
+        FdEntry::new(Arc::new(OpenFile::stream(Arc::new(Null), 1)), rights, Rights::empty())
     }
 
     fn table(limit: u32, open: u32) -> FdTable {
@@ -495,7 +495,7 @@ mod tests {
     #[test]
     fn a_missing_right_is_told_from_what_can_never_be() {
         let table = table(9, 1);
-        let bytes = Arc::new(OpenFile::stream(Arc::new(Bytes::new(*b"x"))));
+        let bytes = Arc::new(OpenFile::stream(Arc::new(Bytes::new(*b"x")), 2));
         table.insert(FdEntry::new(bytes, Rights::STREAM - Rights::FD_WRITE, Rights::empty())).unwrap();
         let why = |fd, need| table.get(fd, need).err();
         assert_eq!(why(0, Rights::FD_READ | Rights::FD_SEEK), Some(Errno::SPIPE));

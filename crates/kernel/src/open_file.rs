@@ -1,6 +1,6 @@
 //! Open files: what descriptors stand for (`open(2)`, "open file description").
 
-use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU16, Ordering};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -27,12 +27,6 @@ impl What {
     pub(crate) fn of_directory(place: Place) -> Self {
         What::Directory { place: place.into(), listing: Mutex::new(None) }
     }
-}
-
-/// A number for a stream: no two have the same, as inodes of Linux's pipefs.
-pub(crate) fn next_ino() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(1);
-    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// An open file, shared by all descriptors that were made from one another.
@@ -69,9 +63,10 @@ impl OpenFile {
         }
     }
 
-    /// An open stream.
-    pub fn stream(stream: Arc<dyn Stream>) -> Self {
-        let (access, ino) = (stream.access(), stream.ino().unwrap_or_else(next_ino));
+    /// An open stream, with its number (`st_ino`): one of the tree's
+    /// ([`Namespace::next_number`](vnode_core::Namespace::next_number)), the same for both ends of a pipe.
+    pub fn stream(stream: Arc<dyn Stream>, ino: u64) -> Self {
+        let access = stream.access();
         OpenFile::new(What::Stream { stream, ino }, access, FdFlags::empty())
     }
 

@@ -396,7 +396,7 @@ impl ProcessBuilder {
         let lacking = if self.policy == Policy::Strict { Errno::BADF } else { Errno::NOTCAPABLE };
         let fds = FdTable::new(limit, lacking);
         for (stream, name) in self.stdio.into_iter().zip(["stdin", "stdout", "stderr"]) {
-            let file = OpenFile::stream(stream).shown_as(name.as_bytes());
+            let file = OpenFile::stream(stream, self.namespace.next_number()).shown_as(name.as_bytes());
             let rights = Rights::of(file.kind(), file.access());
             fds.insert(FdEntry::new(Arc::new(file), rights, Rights::empty()))?;
         }

@@ -22,9 +22,10 @@ pub struct NewStream {
 }
 
 impl NewStream {
-    fn entry(self, stream: impl Stream + 'static) -> FdEntry {
+    /// A descriptor of a stream with this number (`st_ino`).
+    fn entry(self, stream: impl Stream + 'static, ino: u64) -> FdEntry {
         let rights = Rights::of(stream.kind(), stream.access());
-        let file = OpenFile::stream(Arc::new(stream));
+        let file = OpenFile::stream(Arc::new(stream), ino);
         file.set_flags(self.status);
         FdEntry::new(Arc::new(file), rights, Rights::empty()).with_close_on_exec(self.close_on_exec)
     }
@@ -38,7 +39,8 @@ impl Process {
     pub fn pipe(&self, how: NewStream) -> Result<(Fd, Fd)> {
         let (reading, writing) = (self.fds.reserve()?, self.fds.reserve()?);
         let (reader, writer) = pipe();
-        Ok((reading.install(how.entry(reader)), writing.install(how.entry(writer))))
+        let ino = self.namespace.next_number();
+        Ok((reading.install(how.entry(reader, ino)), writing.install(how.entry(writer, ino))))
     }
 
     /// Makes a pair of connected sockets (`socketpair(2)` of `AF_UNIX` and `SOCK_STREAM`). They get the two lowest free
@@ -49,7 +51,8 @@ impl Process {
     pub fn socket_pair(&self, how: NewStream) -> Result<(Fd, Fd)> {
         let (first, second) = (self.fds.reserve()?, self.fds.reserve()?);
         let (one, other) = pair();
-        Ok((first.install(how.entry(one)), second.install(how.entry(other))))
+        let (one, other) = (self.numbered(how, one), self.numbered(how, other));
+        Ok((first.install(one), second.install(other)))
     }
 
     /// Makes a counter of events (`eventfd(2)`).
@@ -57,7 +60,12 @@ impl Process {
     /// # Errors
     /// `EMFILE`.
     pub fn event_counter(&self, initial: u64, counting: Counting, how: NewStream) -> Result<Fd> {
-        Ok(self.fds.reserve()?.install(how.entry(EventCounter::new(initial, counting))))
+        Ok(self.fds.reserve()?.install(self.numbered(how, EventCounter::new(initial, counting))))
+    }
+
+    /// A descriptor of a stream with a number of its own.
+    fn numbered(&self, how: NewStream, stream: impl Stream + 'static) -> FdEntry {
+        how.entry(stream, self.namespace.next_number())
     }
 
     /// Shuts one direction of a socket down, or both (`shutdown(2)`).

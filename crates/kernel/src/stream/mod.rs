@@ -62,11 +62,6 @@ pub trait Stream: Send + Sync {
     /// What it can be used for.
     fn access(&self) -> Access;
 
-    /// Its number (`st_ino`), for one that has several ends; else it is given one when it is opened.
-    fn ino(&self) -> Option<u64> {
-        None
-    }
-
     /// Reads what is there, waiting for at least one byte; 0 at the end.
     ///
     /// # Errors

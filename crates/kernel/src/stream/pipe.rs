@@ -6,7 +6,6 @@ use vnode_core::fs::Access;
 use vnode_core::io::{Sink, Source};
 use vnode_core::{FileType, Result};
 
-use crate::open_file::next_ino;
 use crate::stream::channel::{Channel, Room, Taking};
 use crate::stream::pages::PAGE;
 use crate::stream::{Interest, Readiness, Stream};
@@ -25,14 +24,13 @@ const ROOM: Room = Room { pages: PIPE_CAPACITY / PAGE, ready: PIPE_CAPACITY / PA
 /// It costs the host some hundred bytes until something is written, no descriptor and no thread; 64 KiB when it is full,
 /// and two pages at most when it is empty again.
 pub fn pipe() -> (PipeReader, PipeWriter) {
-    let (channel, ino) = (Arc::new(Channel::new(ROOM)), next_ino());
-    (PipeReader { channel: Arc::clone(&channel), ino }, PipeWriter { channel, ino })
+    let channel = Arc::new(Channel::new(ROOM));
+    (PipeReader { channel: Arc::clone(&channel) }, PipeWriter { channel })
 }
 
 /// The end of a pipe that is read from.
 pub struct PipeReader {
     channel: Arc<Channel>,
-    ino: u64,
 }
 
 impl Drop for PipeReader {
@@ -48,10 +46,6 @@ impl Stream for PipeReader {
 
     fn access(&self) -> Access {
         Access::READ
-    }
-
-    fn ino(&self) -> Option<u64> {
-        Some(self.ino)
     }
 
     /// Reads what is there, waiting for a byte or for the last writer to go: then 0. Of no bytes it is 0 at once.
@@ -82,7 +76,6 @@ impl Stream for PipeReader {
 /// The end of a pipe that is written to.
 pub struct PipeWriter {
     channel: Arc<Channel>,
-    ino: u64,
 }
 
 impl Drop for PipeWriter {
@@ -98,10 +91,6 @@ impl Stream for PipeWriter {
 
     fn access(&self) -> Access {
         Access::WRITE
-    }
-
-    fn ino(&self) -> Option<u64> {
-        Some(self.ino)
     }
 
     /// Writes all, waiting for room. Up to [`PIPE_BUF`] bytes go in at once; of more, a call that may not wait, or whose

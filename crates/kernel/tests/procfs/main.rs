@@ -12,8 +12,8 @@ use rustix::fs::{Mode, OFlags};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Credentials, Errno, FileType, FilesystemRef, Follow, MountFlags, OpenFlags, Policy};
 use vnode_kernel::procfs::{ProcessList, Procfs};
-use vnode_kernel::stream::{Bytes, Interest, pair, pipe};
-use vnode_kernel::{FdEntry, FdFlags, OpenFile, OpenRequest, Poll, Process, Rights, Whence};
+use vnode_kernel::stream::{Bytes, Interest, NewStream};
+use vnode_kernel::{FdFlags, OpenRequest, Poll, Process, Rights, Whence};
 
 fn text(process: &Process, path: &str) -> Result<String, Errno> {
     process.readlink_at(ROOT, path.as_bytes()).map(|text| String::from_utf8(text.to_vec()).unwrap())
@@ -262,22 +262,18 @@ fn what_is_open_is_opened_again_as_by_the_kernel() {
     beside.same_stat(&null, "");
 }
 
-/// Puts a stream in a process's table.
-fn install(process: &Process, stream: Arc<dyn vnode_kernel::stream::Stream>) -> u32 {
-    let file = OpenFile::stream(stream);
-    let rights = Rights::of(file.kind(), file.access());
-    process.fds().insert(FdEntry::new(Arc::new(file), rights, Rights::empty())).unwrap()
-}
-
 #[test]
 fn streams_are_opened_again() {
     let tree = beside::tree();
     let process = tree.process(7, |builder| builder.stdin(Arc::new(Bytes::new(*b"typed"))));
-    let (reader, writer) = pipe();
-    let (reader, writer) = (install(&process, Arc::new(reader)), install(&process, Arc::new(writer)));
+    let (reader, writer) = process.pipe(NewStream::default()).unwrap();
     let link = |fd: u32| format!("proc/self/fd/{fd}");
     let number = |fd: u32| process.stat(fd).unwrap().ino;
-    let (theirs, _other) = rustix::pipe::pipe().unwrap();
+    let (theirs, other) = rustix::pipe::pipe().unwrap();
+    assert_eq!(rustix::fs::fstat(&theirs).unwrap().st_ino, rustix::fs::fstat(&other).unwrap().st_ino);
+    assert_eq!(number(reader), number(writer));
+    let (second, _) = process.pipe(NewStream::default()).unwrap();
+    assert_ne!(number(reader), number(second));
     let native = rustix::fs::lstat(format!("/proc/self/fd/{}", theirs.as_raw_fd())).unwrap();
     let attr = process.stat_at(ROOT, link(reader).as_bytes(), Follow::No).unwrap();
     assert_eq!((attr.st_mode(), attr.size), (native.st_mode, native.st_size as u64));
@@ -306,8 +302,8 @@ fn streams_are_opened_again() {
         let path = format!("{}{tail}", link(reader));
         assert_eq!(process.stat_at(ROOT, path.as_bytes(), Follow::Yes), Err(Errno::NOTDIR), "{tail}");
     }
-    let (left, _right) = pair();
-    let socket = install(&process, Arc::new(left));
+    let (socket, other) = process.socket_pair(NewStream::default()).unwrap();
+    assert_ne!(number(socket), number(other));
     assert_eq!(text(&process, &link(socket)).unwrap(), format!("socket:[{}]", number(socket)));
     assert_eq!(open(&process, &link(socket), OpenFlags::empty(), BOTH), Err(Errno::NXIO));
 
