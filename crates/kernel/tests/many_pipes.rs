@@ -1,5 +1,6 @@
 //! What pipes cost that nobody uses. Alone in its process, for it looks at that.
 #![cfg(target_os = "linux")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use vnode_core::io::{Sink, Source};
 use vnode_kernel::stream::{Stream, pipe};

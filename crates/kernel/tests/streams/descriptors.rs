@@ -1,7 +1,7 @@
 //! Pipes and sockets as a process has them: behind descriptors, and polled.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Errno, FilesystemRef, Namespace, Result};
@@ -146,27 +146,50 @@ fn a_poll_is_woken_by_each_change() {
         write(&process, full_writer, &[1; PIPE_CAPACITY]).unwrap();
         let reads = [reader, one, counter].map(|fd| on(fd, Interest::Read));
         let list = [&reads[..], &[on(full_writer, Interest::Write), after(Duration::from_secs(20))]].concat();
-        let poll = |change: &(dyn Fn() + Sync)| {
+        let poll = |change: &(dyn Fn() -> Result<usize> + Sync)| {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_millis(15));
-                    change();
+                    change().unwrap();
                 });
                 let events = caller.call(|| process.poll(&list)).unwrap();
                 events.iter().map(|event| event.index).collect::<Vec<_>>()
             })
         };
-        assert_eq!(poll(&|| drop(write(&process, writer, b"x"))), [0]);
+        assert_eq!(poll(&|| write(&process, writer, b"x")), [0]);
         read(&process, reader, 1).unwrap();
-        assert_eq!(poll(&|| drop(write(&process, other, b"x"))), [1]);
+        assert_eq!(poll(&|| write(&process, other, b"x")), [1]);
         read(&process, one, 1).unwrap();
-        assert_eq!(poll(&|| drop(write(&process, counter, &7u64.to_le_bytes()))), [2]);
+        assert_eq!(poll(&|| write(&process, counter, &7u64.to_le_bytes())), [2]);
         read(&process, counter, 8).unwrap();
-        assert_eq!(poll(&|| drop(read(&process, full_reader, 4096))), [3]);
+        assert_eq!(poll(&|| read(&process, full_reader, 4096)), [3]);
         write(&process, full_writer, &[1; 4096]).unwrap();
-        assert_eq!(poll(&|| drop(process.close(full_reader))), [3]);
+        assert_eq!(poll(&|| process.close(full_reader).map(|()| 0)), [3]);
         process.close(full_writer).unwrap();
         assert_eq!(process.poll(&list[..4]).unwrap()[0].ready, Err(Errno::BADF));
+    }
+}
+
+/// A full socket that is shut down for writing alone isn't ready; shut down both ways it is.
+#[test]
+fn a_poll_for_room_is_woken_by_the_end_of_the_other_direction() {
+    for caller in CALLERS {
+        let process = process();
+        let how = NewStream { status: FdFlags::NONBLOCK, ..NewStream::default() };
+        let (one, other) = process.socket_pair(how).unwrap();
+        while write(&process, one, &[1; 65_536]).is_ok() {}
+        let list = [on(one, Interest::Write), after(Duration::from_secs(20))];
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                process.shutdown(other, Shutdown::Read).unwrap();
+                std::thread::sleep(Duration::from_millis(30));
+                process.shutdown(other, Shutdown::Write).unwrap();
+            });
+            let start = Instant::now();
+            let events = caller.call(|| process.poll(&list)).unwrap();
+            assert_eq!(events.to_vec(), [is_ready(0, 0, true)]);
+            assert!(start.elapsed() >= Duration::from_millis(20), "{:?}", start.elapsed());
+        });
     }
 }
 

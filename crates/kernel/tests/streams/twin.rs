@@ -22,6 +22,14 @@ pub(crate) fn answer<T>(result: rustix::io::Result<T>) -> Result<T> {
     result.map_err(|errno| Errno::from_host(errno.raw_os_error()))
 }
 
+/// Makes a call with a source of several buffers.
+pub(crate) fn from_buffers<T>(pieces: &[&[u8]], call: impl FnOnce(&mut Source<'_>) -> T) -> T {
+    let segments: Vec<_> =
+        pieces.iter().map(|piece| Segment::new(piece.as_ptr().cast_mut(), piece.len())).collect();
+    // SAFETY: the pieces outlive the source, which only reads them.
+    call(&mut unsafe { Source::new(&segments) })
+}
+
 /// A call that may not wait.
 pub(crate) fn at_once<T>(call: impl FnOnce(Wait<'_>) -> T) -> T {
     call(Wait::nonblocking(&Interruption::new()))
@@ -54,11 +62,7 @@ impl<S: Stream> Twin<S> {
     pub(crate) fn write_many(&self, pieces: &[&[u8]]) -> Result<usize> {
         let slices: Vec<_> = pieces.iter().map(|piece| std::io::IoSlice::new(piece)).collect();
         let theirs = answer(rustix::io::writev(&self.kernel, &slices));
-        let segments: Vec<_> =
-            pieces.iter().map(|piece| Segment::new(piece.as_ptr().cast_mut(), piece.len())).collect();
-        // SAFETY: the pieces outlive the source, which only reads them.
-        let mut from = unsafe { Source::new(&segments) };
-        let ours = at_once(|wait| self.ours.write(wait, &mut from));
+        let ours = from_buffers(pieces, |from| at_once(|wait| self.ours.write(wait, from)));
         assert_eq!(ours, theirs, "writev {:?}", pieces.iter().map(|piece| piece.len()).collect::<Vec<_>>());
         ours
     }

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Errno, Result};
 use vnode_kernel::stream::{
-    Counting, EventCounter, PIPE_CAPACITY, Receive, SOCKET_BUFFER, Shutdown, Stream, pair, pipe,
+    Counting, EventCounter, PIPE_CAPACITY, SOCKET_BUFFER, Shutdown, Stream, pair, pipe,
 };
 use vnode_kernel::{Interruption, Wait};
 
+use crate::beside::EVERYBODY;
 use crate::executor::{CALLERS, Caller};
 
 fn read(stream: &dyn Stream, stop: &Interruption, len: usize) -> Result<Vec<u8>> {
@@ -25,14 +26,14 @@ fn write(stream: &dyn Stream, stop: &Interruption, bytes: &[u8]) -> Result<usize
 }
 
 /// Makes a call, and has something done when it has waited for a while.
-fn meanwhile<T>(caller: Caller, call: impl FnMut() -> T, done: impl FnOnce() + Send) -> T {
+fn meanwhile<T, U>(call: impl FnOnce() -> T, done: impl FnOnce() -> U + Send) -> T {
     let start = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(20));
             done();
         });
-        let result = caller.call(call);
+        let result = call();
         assert!(start.elapsed() >= Duration::from_millis(20), "it didn't wait");
         result
     })
@@ -40,84 +41,89 @@ fn meanwhile<T>(caller: Caller, call: impl FnMut() -> T, done: impl FnOnce() + S
 
 #[test]
 fn bytes_and_room_and_ends_are_waited_for() {
-    let stop = Interruption::new();
-    for caller in CALLERS {
-        let (reader, writer) = pipe();
-        let got = meanwhile(caller, || read(&reader, &stop, 10), || drop(write(&writer, &stop, b"abc")));
-        assert_eq!(got, Ok(b"abc".to_vec()));
-        let got = meanwhile(caller, || read(&reader, &stop, 10), || drop(writer));
-        assert_eq!(got, Ok(vec![]));
+    for who in EVERYBODY {
+        let (reader, writer) = who.pipe();
+        assert_eq!(meanwhile(|| reader.read(10), || writer.write(b"abc")), Ok(b"abc".to_vec()));
+        assert_eq!(meanwhile(|| reader.read(10), || drop(writer)), Ok(vec![]));
 
-        let (reader, writer) = pipe();
-        assert_eq!(write(&writer, &stop, &[1; PIPE_CAPACITY]), Ok(PIPE_CAPACITY));
-        let put = meanwhile(caller, || write(&writer, &stop, b"abc"), || drop(read(&reader, &stop, 4096)));
-        assert_eq!(put, Ok(3));
-        assert_eq!(write(&writer, &stop, &[1; 4093]), Ok(4093));
-        let put = meanwhile(caller, || write(&writer, &stop, b"abc"), || drop(reader));
-        assert_eq!(put, Err(Errno::PIPE));
+        let (reader, writer) = who.pipe();
+        assert_eq!(writer.write(&[1; PIPE_CAPACITY]), Ok(PIPE_CAPACITY));
+        assert_eq!(meanwhile(|| writer.write(b"abc"), || reader.read(4096)), Ok(3));
+        assert_eq!(writer.write(&[1; 4093]), Ok(4093));
+        assert_eq!(meanwhile(|| writer.write(b"abc"), || drop(reader)), Err(Errno::PIPE));
 
         // What went in before the last reader went away counts.
-        let (reader, writer) = pipe();
-        let put = meanwhile(caller, || write(&writer, &stop, &[1; 100_000]), || drop(reader));
-        assert_eq!(put, Ok(PIPE_CAPACITY));
+        let (reader, writer) = who.pipe();
+        assert_eq!(meanwhile(|| writer.write(&[1; 100_000]), || drop(reader)), Ok(PIPE_CAPACITY));
     }
 }
 
 #[test]
 fn sockets_wait_for_each_other() {
-    let stop = Interruption::new();
-    for caller in CALLERS {
-        let (one, other) = pair();
-        let got = meanwhile(caller, || read(&one, &stop, 10), || drop(write(&other, &stop, b"abc")));
-        assert_eq!(got, Ok(b"abc".to_vec()));
+    for who in EVERYBODY {
+        let (one, other) = who.pair();
+        assert_eq!(meanwhile(|| one.read(10), || other.write(b"abc")), Ok(b"abc".to_vec()));
+        one.fill();
+        assert_eq!(meanwhile(|| one.write(b"abc"), || other.read(SOCKET_BUFFER)), Ok(3));
         for how in [Shutdown::Read, Shutdown::Both] {
-            let (one, _other) = pair();
-            assert_eq!(meanwhile(caller, || read(&one, &stop, 10), || one.shutdown(how)), Ok(vec![]));
+            let (one, _other) = who.pair();
+            assert_eq!(meanwhile(|| one.read(10), || one.shutdown(how)), Ok(vec![]));
+            let (one, other) = who.pair();
+            one.fill();
+            assert_eq!(meanwhile(|| one.write(b"x"), || other.shutdown(how)), Err(Errno::PIPE));
         }
         for how in [Shutdown::Write, Shutdown::Both] {
-            let (one, other) = pair();
-            assert_eq!(meanwhile(caller, || read(&one, &stop, 10), || other.shutdown(how)), Ok(vec![]));
-            let (one, _other) = pair();
-            let much = vec![1; SOCKET_BUFFER];
-            assert_eq!(write(&one, &stop, &much), Ok(SOCKET_BUFFER));
-            let put = meanwhile(caller, || write(&one, &stop, b"x"), || one.shutdown(how));
-            assert_eq!(put, Err(Errno::PIPE));
+            let (one, other) = who.pair();
+            assert_eq!(meanwhile(|| one.read(10), || other.shutdown(how)), Ok(vec![]));
+            let (one, _other) = who.pair();
+            one.fill();
+            assert_eq!(meanwhile(|| one.write(b"x"), || one.shutdown(how)), Err(Errno::PIPE));
         }
         // A close that leaves bytes unread.
-        let (one, other) = pair();
-        assert_eq!(write(&one, &stop, b"x"), Ok(1));
-        assert_eq!(meanwhile(caller, || read(&one, &stop, 10), || drop(other)), Err(Errno::CONNRESET));
+        let (one, other) = who.pair();
+        assert_eq!(one.write(b"x"), Ok(1));
+        assert_eq!(meanwhile(|| one.read(10), || drop(other)), Err(Errno::CONNRESET));
+    }
+}
 
-        let (one, other) = pair();
-        let all = || {
-            let mut buffer = vec![0; 5];
-            let mut into = Sink::from_slice(&mut buffer);
-            other.receive(Wait::blocking(&stop), &mut into, Receive::All).map(|count| (count, buffer))
-        };
-        assert_eq!(write(&one, &stop, b"ab"), Ok(2));
-        let got = meanwhile(caller, all, || {
-            assert_eq!(write(&one, &stop, b"c"), Ok(1));
-            std::thread::sleep(Duration::from_millis(5));
-            assert_eq!(write(&one, &stop, b"defg"), Ok(4));
-        });
-        // A task's buffer is a new one for each try here: what is counted is what matters.
-        assert_eq!(got.map(|(count, _)| count), Ok(5));
-        assert_eq!(read(&other, &stop, 9), Ok(b"fg".to_vec()));
+#[test]
+fn who_receives_all_waits_for_all_or_for_the_end() {
+    for who in EVERYBODY {
+        let (one, other) = who.pair();
+        assert_eq!(one.write(b"ab"), Ok(2));
+        let got = meanwhile(
+            || other.receive_all(5),
+            || {
+                assert_eq!(one.write(b"c"), Ok(1));
+                std::thread::sleep(Duration::from_millis(5));
+                assert_eq!(one.write(b"defg"), Ok(4));
+            },
+        );
+        assert_eq!(got, Ok(b"abcde".to_vec()));
+        assert_eq!(other.read(9), Ok(b"fg".to_vec()));
+        assert_eq!(one.write(b"ab"), Ok(2));
+        assert_eq!(meanwhile(|| other.receive_all(5), || one.shutdown(Shutdown::Write)), Ok(b"ab".to_vec()));
+        assert_eq!(other.receive_all(5), Ok(vec![]));
     }
 }
 
 #[test]
 fn counters_wait_for_each_other() {
-    let stop = Interruption::new();
-    let number = |number: u64| number.to_le_bytes().to_vec();
-    for caller in CALLERS {
-        let counter = EventCounter::new(0, Counting::Whole);
-        let got = meanwhile(caller, || read(&counter, &stop, 8), || drop(write(&counter, &stop, &number(3))));
-        assert_eq!(got, Ok(number(3)));
-        assert_eq!(write(&counter, &stop, &number(u64::MAX - 1)), Ok(8));
-        let put = meanwhile(caller, || write(&counter, &stop, &number(1)), || drop(read(&counter, &stop, 8)));
-        assert_eq!(put, Ok(8));
-        assert_eq!(read(&counter, &stop, 8), Ok(number(1)));
+    let number = |number: u64| number.to_ne_bytes().to_vec();
+    for who in EVERYBODY {
+        for (semaphore, read) in [(false, [3, 1]), (true, [1, 1])] {
+            let counter = who.counter(semaphore);
+            assert_eq!(meanwhile(|| counter.read(8), || counter.write(&number(3))), Ok(number(read[0])));
+            let left = if semaphore { 2 } else { 0 };
+            assert_eq!(counter.write(&number(u64::MAX - 1 - left)), Ok(8));
+            assert_eq!(meanwhile(|| counter.write(&number(1)), || counter.read(8)), Ok(8));
+            assert_eq!(counter.read(8), Ok(number(read[1])));
+        }
+        // Of several numbers each is added once, though one has to wait.
+        let counter = who.counter(false);
+        let (most, five) = (number(u64::MAX - 1), number(5));
+        let put = meanwhile(|| counter.write_many(&[&most, &five]), || counter.read(8));
+        assert_eq!((put, counter.read(8)), (Ok(16), Ok(five)));
     }
 }
 
@@ -130,20 +136,21 @@ fn a_kill_ends_every_wait() {
         let counter = EventCounter::new(0, Counting::Semaphore);
         for stream in [&reader as &dyn Stream, &one, &other, &counter] {
             let stop = Interruption::new();
-            let got = meanwhile(caller, || read(stream, &stop, 8), || stop.kill());
+            let got = meanwhile(|| caller.call(|| read(stream, &stop, 8)), || stop.kill());
             assert_eq!(got, Err(Errno::INTR));
         }
         for stream in [&writer as &dyn Stream, &one, &other] {
             // What is there no room for in the end is not an error, if something went in.
             let stop = Interruption::new();
-            let put = meanwhile(caller, || write(stream, &stop, &vec![1; 300_000]), || stop.kill());
+            let put = meanwhile(|| caller.call(|| write(stream, &stop, &vec![1; 300_000])), || stop.kill());
             assert!(put.is_ok_and(|count| (PIPE_CAPACITY..300_000).contains(&count)), "{put:?}");
             let stop = Interruption::new();
-            assert_eq!(meanwhile(caller, || write(stream, &stop, b"x"), || stop.kill()), Err(Errno::INTR));
+            let put = meanwhile(|| caller.call(|| write(stream, &stop, b"x")), || stop.kill());
+            assert_eq!(put, Err(Errno::INTR));
         }
         assert_eq!(write(&counter, &never, &(u64::MAX - 1).to_le_bytes()), Ok(8));
         let stop = Interruption::new();
-        let put = meanwhile(caller, || write(&counter, &stop, &1u64.to_le_bytes()), || stop.kill());
+        let put = meanwhile(|| caller.call(|| write(&counter, &stop, &1u64.to_le_bytes())), || stop.kill());
         assert_eq!(put, Err(Errno::INTR));
     }
 }
@@ -211,28 +218,73 @@ fn many_readers_and_writers_share_a_pipe_and_all_get_on() {
     assert_eq!(sum.load(Ordering::Relaxed), (EACH * 2 * (1 + 2100 + 4096)) as u64);
 }
 
-/// Readers that are killed while bytes come pass their wake on to those who stay.
+/// Whether all threads come to their end; if they don't, they can't be waited for.
+fn all_end(threads: Vec<std::thread::JoinHandle<()>>) -> bool {
+    let start = Instant::now();
+    while threads.iter().any(|thread| !thread.is_finished()) && start.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    threads.iter().all(|thread| thread.is_finished())
+        && threads.into_iter().all(|thread| thread.join().is_ok())
+}
+
+/// Threads that make a call each, and wait in it by now.
+fn waiting(count: usize, call: impl Fn() + Send + Clone + 'static) -> Vec<std::thread::JoinHandle<()>> {
+    let threads = (0..count).map(|_| std::thread::spawn(call.clone())).collect();
+    std::thread::sleep(Duration::from_millis(30));
+    threads
+}
+
+#[test]
+fn what_one_call_brings_wakes_all_whom_it_is_enough_for() {
+    let stop = Interruption::new();
+    for caller in CALLERS {
+        let (reader, writer) = pipe();
+        let (reader, writer) = (Arc::new(reader), Arc::new(writer));
+        let reading = Arc::clone(&reader);
+        let readers = waiting(5, move || {
+            assert_eq!(caller.call(|| read(&*reading, &Interruption::new(), 1)), Ok(vec![1]));
+        });
+        assert_eq!(write(&*writer, &stop, &[1; 5]), Ok(5));
+        assert!(all_end(readers));
+
+        assert_eq!(write(&*writer, &stop, &[1; PIPE_CAPACITY]), Ok(PIPE_CAPACITY));
+        let writing = Arc::clone(&writer);
+        let writers = waiting(5, move || {
+            assert_eq!(caller.call(|| write(&*writing, &Interruption::new(), &[2; 4096])), Ok(4096));
+        });
+        assert_eq!(read(&*reader, &stop, 5 * 4096).map(|bytes| bytes.len()), Ok(5 * 4096));
+        assert!(all_end(writers));
+    }
+}
+
+/// Who is woken and killed at once passes the wake on to those who stay.
 #[test]
 fn a_wake_is_not_lost_with_who_is_killed() {
-    for round in 0..300 {
+    let stop = Interruption::new();
+    for round in 0..60 {
         let (reader, writer) = pipe();
-        let (dies, stays) = (Interruption::new(), Interruption::new());
-        std::thread::scope(|scope| {
-            let (reader, dies, stays, writer) = (&reader, &dies, &stays, &writer);
-            let mortal = scope.spawn(move || read(reader, dies, 1));
-            if round % 2 == 0 {
-                std::thread::sleep(Duration::from_micros(100));
-            }
-            let other = scope.spawn(move || CALLERS[round % 2].call(|| read(reader, stays, 1)));
-            std::thread::sleep(Duration::from_micros(200));
-            let killer = scope.spawn(|| dies.kill());
-            assert_eq!(write(writer, stays, b"x"), Ok(1));
-            killer.join().unwrap();
-            if mortal.join().unwrap().is_ok() {
-                assert_eq!(write(writer, stays, b"y"), Ok(1));
-            }
-            assert_eq!(other.join().unwrap().map(|bytes| bytes.len()), Ok(1));
+        let reader = Arc::new(reader);
+        let dies = Arc::new(Interruption::new());
+        let (reading, dying) = (Arc::clone(&reader), Arc::clone(&dies));
+        let mortal = std::thread::spawn(move || read(&*reading, &dying, 1).is_ok());
+        std::thread::sleep(Duration::from_millis(5));
+        let caller = CALLERS[round / 2 % 2];
+        let stays = waiting(1, move || {
+            assert_eq!(caller.call(|| read(&*reader, &Interruption::new(), 1)), Ok(vec![7]));
         });
+        let bring = || assert_eq!(write(&writer, &stop, &[7]), Ok(1));
+        if round % 2 == 0 {
+            dies.kill();
+            bring();
+        } else {
+            bring();
+            dies.kill();
+        }
+        if mortal.join().unwrap() {
+            bring();
+        }
+        assert!(all_end(stays));
     }
 }
 
