@@ -7,7 +7,6 @@
 #![allow(missing_docs, reason = "an example")]
 
 use std::error::Error;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
@@ -62,7 +61,25 @@ type Ends = (Box<dyn Read + Send>, Box<dyn Write + Send>);
 
 fn kernel_pipe() -> std::io::Result<Ends> {
     let (read, write) = rustix::pipe::pipe()?;
-    Ok((Box::new(File::from(read)), Box::new(File::from(write))))
+    Ok((Box::new(KernelEnd(read)), Box::new(KernelEnd(write))))
+}
+
+struct KernelEnd(rustix::fd::OwnedFd);
+
+impl Read for KernelEnd {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        Ok(rustix::io::read(&self.0, into)?)
+    }
+}
+
+impl Write for KernelEnd {
+    fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+        Ok(rustix::io::write(&self.0, from)?)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn our_pipe() -> Ends {
