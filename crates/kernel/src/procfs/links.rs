@@ -4,7 +4,9 @@ use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use vnode_core::fs::{Access, Jump};
-use vnode_core::{Caller, Capabilities, Cx, Errno, FileType, Follow, Place, Policy, Result, VPath};
+use vnode_core::{
+    Caller, Capabilities, Credentials, Cx, Errno, FileType, Follow, Place, Policy, Result, VPath,
+};
 
 use super::entry::{Entry, ProcNode};
 use super::streams::{self, OpenStream};
@@ -23,11 +25,7 @@ const DELETED: &[u8] = b" (deleted)";
 pub(super) fn check_look(cx: &Cx<'_>, process: &Process) -> Result<()> {
     let (who, whose) = (cx.credentials(), &process.credentials);
     let same = who.uid == whose.uid && who.gid == whose.gid && who.has(whose.capabilities);
-    if cx.pid() == process.pid() || same || who.has(Capabilities::SYS_ADMIN) {
-        Ok(())
-    } else {
-        Err(Errno::ACCES)
-    }
+    if same || who.has(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::ACCES) }
 }
 
 /// A link to what a process has.
@@ -77,13 +75,15 @@ impl Link {
         }
     }
 
-    /// Whether the process that calls is the one that the link is of.
+    /// Whether the process that calls is the one that the link is of. A number alone doesn't tell, for whoever makes
+    /// processes may give one twice; but each has its root through a mount that is its own.
     fn is_own(&self, caller: &Caller<'_>) -> bool {
-        caller.cx.pid() == self.process.pid() && core::ptr::eq(caller.ns, &*self.process.namespace)
+        let context = self.process.context();
+        caller.cx.pid() == self.process.pid() && Arc::ptr_eq(caller.root.mount(), context.root.mount())
     }
 
-    /// Checks that a place is no more than what the caller has or could reach. What a process has open is its own;
-    /// of another one's only what has a path below the root that both have.
+    /// Checks that a place is no more than what the caller has or could reach. What a process has open is its own; of
+    /// another one's, who must have the same root, streams, and what has a path below that.
     ///
     /// # Errors
     /// `EACCES`.
@@ -93,45 +93,20 @@ impl Link {
         }
         let context = self.process.context();
         let one_tree = core::ptr::eq(caller.ns, &*self.process.namespace) && caller.root.is(&context.root);
-        if one_tree && path_of(caller, &self.process, target).is_ok() { Ok(()) } else { Err(Errno::ACCES) }
+        let is_stream = matches!(target, Target::Open(file, _) if file.place().is_none());
+        let reached = one_tree && (is_stream || path_of(caller, &self.process, target).is_ok());
+        if reached { Ok(()) } else { Err(Errno::ACCES) }
     }
 }
 
 impl Jump for Link {
     fn place(&self, caller: &Caller<'_>) -> Result<Place> {
         let target = self.target(caller)?;
-        let (file, entry) = match &target {
-            Target::Directory(place) | Target::Program { place, .. } => {
-                self.check_reach(caller, &target)?;
-                return Ok(place.clone());
-            }
-            Target::Open(file, entry) => (file, entry),
-        };
-        // A descriptor with fewer rights than its place gives must not be a way to the place.
-        let whole = match &file.what {
-            What::Regular { .. } => file.origin().is_some_and(|origin| origin.whole),
-            What::Directory { .. } => entry.inheriting().contains(Rights::INHERITABLE),
-            What::Device { .. } => true,
-            What::Stream { stream, ino } => {
-                let mut access = stream.access();
-                access.set(
-                    Access::READ,
-                    access.contains(Access::READ) && entry.base().contains(Rights::FD_READ),
-                );
-                access.set(
-                    Access::WRITE,
-                    access.contains(Access::WRITE) && entry.base().contains(Rights::FD_WRITE),
-                );
-                let (uid, gid) = (self.process.credentials.uid, self.process.credentials.gid);
-                let stream = Arc::clone(stream);
-                return Ok(streams::place_of(OpenStream { stream, ino: *ino, access, uid, gid }));
-            }
-        };
-        if !whole {
-            return Err(Errno::ACCES);
-        }
         self.check_reach(caller, &target)?;
-        file.place().cloned().ok_or(Errno::NOENT)
+        match &target {
+            Target::Directory(place) | Target::Program { place, .. } => Ok(place.clone()),
+            Target::Open(file, entry) => place_of_open(file, entry, &self.process.credentials),
+        }
     }
 
     fn text(&self, caller: &Caller<'_>) -> Result<Arc<[u8]>> {
@@ -161,6 +136,28 @@ impl Jump for Link {
             Err(errno) => Err(errno),
         }
     }
+}
+
+/// The place of what a descriptor stands for. One with fewer rights than the place gives is no way there.
+///
+/// # Errors
+/// `EACCES`: it has fewer.
+fn place_of_open(file: &OpenFile, entry: &FdEntry, owner: &Credentials) -> Result<Place> {
+    let whole = match &file.what {
+        What::Regular { .. } => file.origin().is_some_and(|origin| origin.whole),
+        What::Directory { .. } => entry.inheriting().contains(Rights::INHERITABLE),
+        What::Device { .. } => true,
+        What::Stream { stream, ino } => {
+            let mut access = stream.access();
+            for (part, right) in [(Access::READ, Rights::FD_READ), (Access::WRITE, Rights::FD_WRITE)] {
+                access.set(part, access.contains(part) && entry.base().contains(right));
+            }
+            let stream = Arc::clone(stream);
+            let (uid, gid) = (owner.uid, owner.gid);
+            return Ok(streams::place_of(OpenStream { stream, ino: *ino, access, uid, gid }));
+        }
+    };
+    if whole { file.place().cloned().ok_or(Errno::NOENT) } else { Err(Errno::ACCES) }
 }
 
 /// The caller as a POSIX process: `/proc` tells paths as the process's root has them, whatever its paths may do.
@@ -226,12 +223,12 @@ fn renamed(caller: &Caller<'_>, file: &OpenFile) -> Result<Option<Vec<u8>>> {
         None => Place::clone(&origin.base),
         Some(slash) => caller.resolve(&origin.base, VPath::new(&origin.path[..=slash])?, Follow::Yes)?,
     };
-    let mut names = Vec::new();
+    let mut found = None;
     caller.list(&dir)?.list(caller, 0, &mut |entry| {
         if entry.ino == attr.ino && entry.kind == FileType::Regular {
-            names.push(entry.name.to_vec());
+            found = VPath::new(entry.name).and_then(|name| caller.path_of(place, &dir, name)).ok();
         }
-        ControlFlow::Continue(())
+        if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    Ok(names.iter().find_map(|name| caller.path_of(place, &dir, VPath::new(name).ok()?).ok()))
+    Ok(found)
 }

@@ -159,6 +159,11 @@ impl Beside {
         self.process.symlink_at(target.as_bytes(), ROOT, path.as_bytes()).unwrap();
     }
 
+    pub(crate) fn link(&self, from: &str, to: &str) {
+        std::fs::hard_link(self.there(from), self.there(to)).unwrap();
+        self.process.link_at(ROOT, from.as_bytes(), Follow::No, ROOT, to.as_bytes()).unwrap();
+    }
+
     pub(crate) fn rename(&self, from: &str, to: &str) {
         std::fs::rename(self.there(from), self.there(to)).unwrap();
         self.process.rename_at(ROOT, from.as_bytes(), ROOT, to.as_bytes()).unwrap();

@@ -217,6 +217,11 @@ fn links_of_files_read_as_the_kernels() {
     beside.write("new", b"y");
     beside.rename("new", "other");
     beside.same_link(&other, "replaced");
+    beside.write("many", b"x");
+    let many = beside.open("many", OFlags::RDONLY, OpenFlags::empty(), Rights::FD_READ);
+    beside.link("many", "e2");
+    beside.rename("e2", "elsewhere");
+    beside.same_link(&many, "another name was renamed");
     beside.rename("d", "e");
     beside.same_link(&dir, "a directory that was renamed");
     beside.mkdir("e/inner");
@@ -432,7 +437,10 @@ fn other_processes_are_looked_into_as_ptrace_allows() {
     let caged = tree.process(5, |builder| builder.root(tree.resolve("/d")));
     let fd = open(&one, "f", OpenFlags::empty(), Rights::FD_READ).unwrap();
     let link = format!("proc/1/fd/{fd}");
+    let (reading, _) = one.pipe(NewStream::default()).unwrap();
+    let pipe = format!("proc/1/fd/{reading}");
     for process in [&one, &same, &root] {
+        assert!(open(process, &pipe, OpenFlags::empty(), Rights::FD_READ).is_ok());
         assert_eq!(text(process, "proc/1/cwd").unwrap(), "/d");
         assert_eq!(text(process, &link).unwrap(), "/f");
         assert!(open(process, &link, OpenFlags::empty(), Rights::FD_READ).is_ok());
@@ -447,8 +455,16 @@ fn other_processes_are_looked_into_as_ptrace_allows() {
         assert!(open(&other, path, OpenFlags::empty(), Rights::FD_READ).is_ok(), "{path}");
     }
     // Root in a root directory of its own sees who there is, and no way out. (Its preopen is outside.)
-    for path in ["proc/1/root", "proc/1/cwd", link.as_str()] {
+    for path in ["proc/1/root", "proc/1/cwd", link.as_str(), pipe.as_str()] {
         assert_eq!(open(&caged, path, OpenFlags::empty(), Rights::FD_READ), Err(Errno::ACCES), "{path}");
+    }
+    // One that was given another's number is not that one.
+    let outside = tree.namespace.root().clone();
+    let builder = Process::builder(Arc::clone(&tree.namespace)).pid(1).policy(Policy::Posix);
+    let double = builder.root(tree.resolve("/d")).preopen("/", outside).build().unwrap();
+    assert_eq!(text(&double, "proc/self").unwrap(), "1");
+    for path in ["proc/self/root", link.as_str(), pipe.as_str()] {
+        assert_eq!(open(&double, path, OpenFlags::empty(), Rights::FD_READ), Err(Errno::ACCES), "{path}");
     }
     one.end(vnode_kernel::Exit::Status(0));
     assert!(names(&root, "proc/1/fd").is_empty());
