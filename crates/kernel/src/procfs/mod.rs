@@ -2,8 +2,8 @@
 //!
 //! * `self`: a link to the calling process's directory, which is named after its number.
 //! * `N/fd`: a link for each open descriptor; `N/cwd`, `N/root`, `N/exe`: links as well. They lead by no text but to
-//!   what is open ([`links`]).
-//! * `N/environ`, `N/cmdline`, `N/status`: files, made when they are opened ([`content`]).
+//!   what is open (`links.rs`).
+//! * `N/environ`, `N/cmdline`, `N/status`: files (`content.rs`).
 //!
 //! Which processes there are is somebody else's to know ([`Processes`]); [`ProcessList`] is a plain list of them.
 //!
