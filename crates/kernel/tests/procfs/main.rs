@@ -321,6 +321,38 @@ fn streams_are_opened_again() {
 }
 
 #[test]
+fn jumps_count_as_links_do() {
+    let tree = beside::tree();
+    let process = tree.process(7, |builder| builder);
+    let root = rustix::fs::open("/", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    for times in [1, 19, 20, 21, 60] {
+        let ours = format!("{}proc", format!("proc/self/fd/{ROOT}/").repeat(times));
+        let theirs = format!("/{}proc", format!("proc/self/fd/{}/", root.as_raw_fd()).repeat(times));
+        let got = process.stat_at(ROOT, ours.as_bytes(), Follow::Yes).map(|attr| attr.kind.is_dir());
+        let native = rustix::fs::stat(theirs).map(|_| true).map_err(errno);
+        assert_eq!(got, native, "{times}");
+    }
+}
+
+/// What is otherwise than Linux, and said to be: a name in another directory isn't looked for.
+#[test]
+fn a_file_that_went_elsewhere_reads_as_removed_and_is_opened_all_the_same() {
+    let tree = beside::tree();
+    tree.files.make_directory("/d").unwrap();
+    tree.files.write("/f", b"content").unwrap();
+    let process = tree.process(7, |builder| builder);
+    let fd = open(&process, "f", OpenFlags::empty(), Rights::FD_READ).unwrap();
+    process.rename_at(ROOT, b"f", ROOT, b"d/f").unwrap();
+    let link = format!("proc/self/fd/{fd}");
+    assert_eq!(text(&process, &link).unwrap(), "/f (deleted)");
+    // Another file of its old name is not taken for it.
+    tree.files.write("/f", b"another").unwrap();
+    assert_eq!(text(&process, &link).unwrap(), "/f (deleted)");
+    let again = open(&process, &link, OpenFlags::empty(), Rights::FD_READ).unwrap();
+    assert_eq!(read(&process, again).unwrap(), b"content");
+}
+
+#[test]
 fn the_working_directory_the_root_and_the_program() {
     let tree = beside::tree();
     tree.files.make_directory("/d").unwrap();
