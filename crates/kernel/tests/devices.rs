@@ -210,6 +210,28 @@ fn random_bytes_are_those_of_the_process() {
     }
 }
 
+#[test]
+fn a_read_of_gigabytes_ends_with_the_guest() {
+    /// Kills its process when it is first asked.
+    struct Killing(std::sync::OnceLock<Arc<vnode_kernel::Interruption>>);
+    impl Random for Killing {
+        fn fill(&self, bytes: &mut [u8]) -> Result<(), Errno> {
+            bytes.fill(7);
+            self.0.get().unwrap().kill();
+            Ok(())
+        }
+    }
+    let random = Arc::new(Killing(std::sync::OnceLock::new()));
+    let process = process(|builder| builder.random(random.clone()));
+    random.0.set(Arc::clone(process.interruption())).ok().unwrap();
+    let [zero, random] = ["dev/zero", "dev/random"].map(|path| open(&process, path, &hows()[0]).unwrap());
+    let mut bytes = vec![1; 1 << 20];
+    assert_eq!(process.read(zero, &mut Sink::from_slice(&mut bytes)), Ok(1 << 20));
+    assert_eq!(process.read(random, &mut Sink::from_slice(&mut bytes)), Err(Errno::INTR));
+    assert!(bytes[1 << 16..].iter().all(|&byte| byte == 0), "no second piece is begun");
+    assert_eq!(process.read(zero, &mut Sink::from_slice(&mut bytes)), Err(Errno::INTR));
+}
+
 /// A terminal that somebody types on.
 struct Terminal {
     input: Bytes,
