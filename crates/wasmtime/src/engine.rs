@@ -220,7 +220,9 @@ impl Program {
             return Ok(pre);
         }
         if self.shape.is_wasix() || self.shape.memory.is_some() {
-            return Err(wasmtime::Error::msg("a program for WASIX, or of several threads, runs on threads of its own"));
+            return Err(wasmtime::Error::msg(
+                "a program for WASIX, or of several threads, runs on threads of its own",
+            ));
         }
         let linker = match self.linker_async.get() {
             Some(linker) => linker,

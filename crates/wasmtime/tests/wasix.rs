@@ -139,7 +139,10 @@ fn every_import_links_and_what_is_not_there_says_so() {
                 (call $proc_exit (global.get $absent))))"#
     );
     let (outcome, _) = run(&compile(&text), Limits::default());
-    assert!(matches!(outcome, Ok(Outcome::Exited(count)) if count as usize == absent), "{absent}: {outcome:?}");
+    assert!(
+        matches!(outcome, Ok(Outcome::Exited(count)) if count as usize == absent),
+        "{absent}: {outcome:?}"
+    );
     assert!(absent > 60);
 }
 
