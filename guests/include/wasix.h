@@ -24,6 +24,11 @@ WASIX(fd_dup2) uint16_t wasix_fd_dup2(int fd, int min, uint8_t close, int *copy)
 WASIX(fd_fdflags_get) uint16_t wasix_fd_fdflags_get(int fd, uint16_t *flags);
 WASIX(fd_fdflags_set) uint16_t wasix_fd_fdflags_set(int fd, uint16_t flags);
 WASIX(proc_id) uint16_t wasix_proc_id(uint32_t *pid);
+WASIX(proc_parent) uint16_t wasix_proc_parent(uint32_t pid, uint32_t *parent);
+WASIX(proc_raise) uint16_t wasix_proc_raise(uint8_t signal);
+WASIX(proc_signal) uint16_t wasix_proc_signal(uint32_t pid, uint8_t signal);
+WASIX(proc_raise_interval) uint16_t wasix_proc_raise_interval(uint8_t signal, uint64_t interval, uint8_t repeats);
+WASIX(callback_signal) void wasix_callback_signal(const char *name, size_t len);
 WASIX(thread_sleep) uint16_t wasix_thread_sleep(uint64_t time);
 
 /* The result of a call that gives an error number. */
@@ -77,6 +82,47 @@ static inline int host_setfd(int fd, int flags)
 {
     return result(wasix_fd_fdflags_set(fd, (uint16_t)flags), 0);
 }
+
+static inline int host_getpid(void)
+{
+    uint32_t pid = 0;
+    return result(wasix_proc_id(&pid), (int)pid);
+}
+
+static inline int host_raise(int number)
+{
+    return result(wasix_proc_raise((uint8_t)number), 0);
+}
+
+static inline int host_kill(int pid, int number)
+{
+    return result(wasix_proc_signal((uint32_t)pid, (uint8_t)number), 0);
+}
+
+/* SIGALRM after so many milliseconds, or each time that they are over. */
+static inline int host_alarm(int milliseconds, int repeats)
+{
+    return result(wasix_proc_raise_interval(14, (uint64_t)milliseconds * 1000000, (uint8_t)repeats), 0);
+}
+
+static inline int host_sleep(int milliseconds)
+{
+    return result(wasix_thread_sleep((uint64_t)milliseconds * 1000000), 0);
+}
+
+/* Has `handler` called for every signal. */
+static void (*signal_handler)(int number);
+
+__attribute__((export_name("__wasm_signal"))) void wasm_signal(int number)
+{
+    signal_handler(number);
+}
+
+static inline void host_handle(void (*handler)(int number))
+{
+    signal_handler = handler;
+    wasix_callback_signal("__wasm_signal", 13);
+}
 #else
 #define host_chdir chdir
 #define host_getcwd getcwd
@@ -85,6 +131,38 @@ static inline int host_setfd(int fd, int flags)
 #define host_dup2 dup2
 #define host_getfd(fd) fcntl(fd, F_GETFD)
 #define host_setfd(fd, flags) fcntl(fd, F_SETFD, flags)
+#define host_getpid getpid
+#define host_raise raise
+#define host_kill kill
+
+#include <signal.h>
+#include <sys/time.h>
+#include <time.h>
+
+static inline int host_alarm(int milliseconds, int repeats)
+{
+    struct timeval time = { milliseconds / 1000, milliseconds % 1000 * 1000 };
+    struct itimerval timer = { repeats ? time : (struct timeval){ 0, 0 }, time };
+    return setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static inline int host_sleep(int milliseconds)
+{
+    struct timespec time = { milliseconds / 1000, milliseconds % 1000 * 1000000L };
+    return nanosleep(&time, NULL);
+}
+
+static inline void host_handle(void (*handler)(int number))
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    for (int number = 1; number < 32; number++)
+        sigaction(number, &action, NULL);
+}
 #endif
+
+/* Linux's numbers, which WASIX has, too. */
+enum { USR1 = 10, USR2 = 12, ALRM = 14, TERM = 15, CHLD = 17 };
 
 #endif

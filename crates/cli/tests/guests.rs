@@ -202,6 +202,7 @@ twins! {
     polling: guest!("polling"),
     readdir: guest!("readdir"),
     rename: guest!("rename"),
+    signals: guest!("signals"),
     sparse: guest!("sparse"),
     times: guest!("times"),
     truncate: guest!("truncate"),

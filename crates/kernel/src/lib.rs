@@ -9,6 +9,7 @@
 //!   not sleep; `reactor`: the one thread that sleeps for them.
 //! * [`Observer`]: the trace and the counts.
 //! * [`Files`]: what the embedder reads and writes itself.
+//! * [`Signals`], [`Signal`]: what tells a process that something happened, and ends it.
 //! * `futex`: threads of a guest that wait for one another.
 //!
 //! The calls themselves are methods of [`Process`], by descriptor (`calls/by_fd.rs`), by path (`calls/by_path.rs`),
@@ -39,6 +40,7 @@ pub mod procfs;
 mod random;
 mod reactor;
 mod rights;
+mod signal;
 pub mod stream;
 mod strings;
 mod wait;
@@ -54,6 +56,7 @@ pub use open_file::OpenFile;
 pub use process::{FsContext, Limits, Process, ProcessBuilder};
 pub use random::{HostRandom, Random};
 pub use rights::{FdFlags, Rights};
+pub use signal::{Action, Alert, Signal, Signals};
 pub use strings::Strings;
 pub use vnode_core::Policy;
 pub use wait::{Interruption, Look, Wait, WaitQueue, Watch};

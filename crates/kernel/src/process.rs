@@ -4,7 +4,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use parking_lot::Mutex;
 use vnode_core::{Caller, Credentials, Cx, Errno, Mode, Namespace, Pinned, Place, Policy, Result};
 
 use crate::clock::{CallClock, Clocks, HostClocks};
@@ -15,6 +14,7 @@ use crate::observe::Observer;
 use crate::open_file::OpenFile;
 use crate::random::{HostRandom, Random};
 use crate::rights::Rights;
+use crate::signal::Signals;
 use crate::stream::{Null, Stream};
 use crate::strings::Strings;
 use crate::wait::Interruption;
@@ -87,8 +87,8 @@ pub struct Process {
     args: Strings,
     env: Strings,
     interruption: Arc<Interruption>,
+    signals: Arc<Signals>,
     observer: Option<Arc<dyn Observer>>,
-    exit: Mutex<Option<Exit>>,
     pub(crate) terminal: Option<Arc<dyn Stream>>,
     executable: ArcSwapOption<Executable>,
     notes_paths: AtomicBool,
@@ -129,6 +129,11 @@ impl Process {
     /// What ends its waits.
     pub fn interruption(&self) -> &Arc<Interruption> {
         &self.interruption
+    }
+
+    /// Its signals.
+    pub fn signals(&self) -> &Arc<Signals> {
+        &self.signals
     }
 
     /// Who is told of its calls.
@@ -178,12 +183,12 @@ impl Process {
 
     /// How it ended, if it has.
     pub fn exit(&self) -> Option<Exit> {
-        *self.exit.lock()
+        self.signals.exit()
     }
 
     /// Notes how it ended, the first time, and answers how that was. Its waits end, its descriptors are closed.
     pub fn end(&self, exit: Exit) -> Exit {
-        let exit = *self.exit.lock().get_or_insert(exit);
+        let exit = self.signals.ended(exit);
         self.interruption.kill();
         self.fds.close_all();
         exit
@@ -425,12 +430,12 @@ impl ProcessBuilder {
             random: self.random,
             args: Strings::new(self.args)?,
             env: Strings::new(env)?,
+            signals: Signals::new(Arc::clone(&self.interruption)),
             interruption: self.interruption,
             observer: self.observer,
             terminal: self.terminal,
             executable: ArcSwapOption::from_pointee(self.executable),
             notes_paths: AtomicBool::new(false),
-            exit: Mutex::new(None),
             futexes: Futexes::default(),
         })
     }

@@ -171,6 +171,7 @@ impl Drop for Enlisted {
 #[derive(Default)]
 pub struct Interruption {
     killed: AtomicBool,
+    interrupted: AtomicBool,
     queue: WaitQueue,
 }
 
@@ -185,6 +186,21 @@ impl Interruption {
     pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
         self.queue.wake_all();
+    }
+
+    /// Ends the wait that the process is in, or the next: a signal came that it handles.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::SeqCst);
+        self.queue.wake_all();
+    }
+
+    /// Lets the process wait again.
+    pub(crate) fn forget_interrupt(&self) {
+        self.interrupted.store(false, Ordering::SeqCst);
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
     }
 
     /// Whether [`Interruption::kill`] was called.
@@ -265,7 +281,7 @@ impl<'a> Wait<'a> {
     ///
     /// # Errors
     /// * `EAGAIN`: this call may not wait.
-    /// * `EINTR`: the process is to end.
+    /// * `EINTR`: the process is to end, or has a signal to handle.
     /// * `ENFILE`, `ENOMEM`: the host has no means left to sleep.
     pub fn until<T>(&self, watches: &[Watch<'_>], mut look: impl FnMut() -> Result<Look<T>>) -> Result<T> {
         match look()? {
@@ -304,6 +320,9 @@ impl<'a> Wait<'a> {
                 Look::Found(found) => return Ok(found),
                 Look::NotYet(limit) => limit,
             };
+            if interruptions().any(|interruption| interruption.is_interrupted()) {
+                return Err(Errno::INTR);
+            }
             sleep(&mut fds, limit)?;
         }
     }
@@ -329,6 +348,9 @@ impl<'a> Wait<'a> {
             Look::Found(found) => return Ok(found),
             Look::NotYet(limit) => limit,
         };
+        if self.interruption.is_interrupted() {
+            return Err(Errno::INTR);
+        }
         let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let registered = match until.is_some() || !descriptors.is_empty() {
             true => Some(reactor::register(until, descriptors, &task)?),

@@ -34,7 +34,7 @@ fn failure(process: &Process, errno: Errno) -> Outcome {
 }
 
 #[cold]
-fn ended(process: &Process) -> Exit {
+pub(crate) fn ended(process: &Process) -> Exit {
     process.exit().unwrap_or(Exit::Killed)
 }
 

@@ -10,11 +10,12 @@ use vnode_core::{
 };
 use vnode_kernel::stream::{Bytes, HostStream, Reader, Stream, Writer};
 use vnode_kernel::{Clocks, HostClocks, Interruption, Observer, Process, ProcessBuilder, Random};
-use wasmtime::{Memory, Module, ResourceLimiter, SharedMemory, Store, UpdateDeadline};
+use wasmtime::{AsContextMut, Memory, Module, ResourceLimiter, SharedMemory, Store, UpdateDeadline};
 
 use crate::kind;
 use crate::limits::{Limiter, Limits};
 use crate::memory::Finder;
+use crate::signals::{self, Bell, Handler};
 
 pub use vnode_kernel::Policy;
 
@@ -24,7 +25,8 @@ pub struct Guest {
     memory: Finder,
     limits: Limits,
     limiter: Limiter,
-    engine: wasmtime::Engine,
+    signal_handler: Option<Handler>,
+    bell: Arc<Bell>,
 }
 
 impl Guest {
@@ -56,7 +58,7 @@ impl Guest {
 
     /// What ends it from outside.
     pub fn killer(&self) -> Killer {
-        Killer { interruption: Arc::clone(self.process.interruption()), engine: self.engine.clone() }
+        Killer { interruption: Arc::clone(self.process.interruption()), bell: Arc::clone(&self.bell) }
     }
 
     /// How its memory is found.
@@ -73,6 +75,21 @@ impl Guest {
     /// The same with a memory that threads share. A module that imports its memory exports none that could be found.
     pub fn has_only_shared(&mut self, memory: SharedMemory) {
         self.memory = Finder::OnlyShared(memory);
+    }
+
+    /// What has its running code look for signals.
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// The function that handles its signals.
+    pub(crate) fn signal_handler(&self) -> Option<&Handler> {
+        self.signal_handler.as_ref()
+    }
+
+    pub(crate) fn set_signal_handler(&mut self, handler: Option<Handler>) {
+        self.process.signals().set_handled(handler.is_some());
+        self.signal_handler = handler;
     }
 
     /// What tells Wasmtime how far its memories and tables may grow.
@@ -112,6 +129,9 @@ fn attach_with<T: 'static>(
     // The epoch moves only when some guest of the engine is killed, or by the embedder. Who isn't meant goes on.
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |mut context| {
+        if !yields && get(context.data_mut()).process.signals().is_pending() {
+            signals::deliver_in_code(context.as_context_mut(), get)?;
+        }
         let killed = get(context.data_mut()).process.interruption().is_killed();
         Ok(match (killed, yields) {
             (true, _) => UpdateDeadline::Interrupt,
@@ -129,15 +149,14 @@ fn attach_with<T: 'static>(
 #[derive(Clone)]
 pub struct Killer {
     interruption: Arc<Interruption>,
-    engine: wasmtime::Engine,
+    bell: Arc<Bell>,
 }
 
 impl Killer {
     /// Ends the guest: its waits and its running code.
     pub fn kill(&self) {
         self.interruption.kill();
-        // After the mark: a guest that sees the new epoch sees the mark.
-        self.engine.increment_epoch();
+        self.bell.ring();
     }
 }
 
@@ -369,12 +388,16 @@ impl GuestBuilder {
             what: "set up arguments, environment or descriptors".to_owned(),
             errno,
         })?;
+        let bell = Bell::new(engine.clone(), Arc::clone(process.interruption()));
+        let alert = Arc::clone(&bell);
+        process.signals().on_signal(Arc::new(move || alert.ring()));
         Ok(Guest {
             process: Arc::new(process),
             memory,
             limiter: Limiter::new(&self.limits),
             limits: self.limits,
-            engine: engine.clone(),
+            signal_handler: None,
+            bell,
         })
     }
 

@@ -126,7 +126,8 @@
 //! * `link` - every import as a host function: [`add_to_linker_sync`], [`add_to_linker_async`]. `executor` - calls that
 //!   may not block their thread; `workers` - the threads that may. `memory` - the guest's memory during a call, the
 //!   only place with raw addresses.
-//! * `imported` - the memory of a module that imports it. `limits` - [`Limits`]. `run` - running a guest to its [`Outcome`]. `instance` - calling a module's functions one
+//! * `imported` - the memory of a module that imports it. `signals` - the signals of guests.
+//!   `limits` - [`Limits`]. `run` - running a guest to its [`Outcome`]. `instance` - calling a module's functions one
 //!   by one: [`Instance`].
 //!
 //! # Invariants
@@ -152,6 +153,7 @@ mod limits;
 mod link;
 mod memory;
 mod run;
+mod signals;
 mod workers;
 
 pub use engine::{Engine, EngineError, EngineOptions, Program, WASM_STACK};

@@ -12,6 +12,7 @@ use crate::executor;
 use crate::guest::Guest;
 use crate::kind;
 use crate::memory;
+use crate::signals;
 
 /// A guest is over: the error that a host function ends its WebAssembly with.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -126,7 +127,14 @@ fn call<T: 'static, R: Answer>(
     name: &'static str,
     function: impl FnOnce(&Process, &GuestMemory<'_>) -> Outcome,
 ) -> wasmtime::Result<R> {
-    answer(memory::with(caller, get, |process, memory| guarded(name, || function(process, memory))))
+    let outcome = memory::with(caller, &get, |process, memory| guarded(name, || function(process, memory)));
+    if name == "callback_signal" {
+        signals::name_handler(caller, &get);
+    }
+    if get(caller.data_mut()).process().signals().is_pending() {
+        signals::deliver(&mut *caller, &get)?;
+    }
+    answer(outcome)
 }
 
 /// Makes a call. What panics in it ends this guest; the process's locks don't poison.

@@ -13,6 +13,7 @@ use crate::engine::Program;
 use crate::guest::{self, Guest, Killer};
 use crate::imported::Failed;
 use crate::link::{Ended, HostPanic};
+use crate::signals;
 
 /// What host functions have below the guest's own stack.
 const HOST_STACK: usize = 4 << 20;
@@ -26,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub enum Outcome {
     /// By itself, with this status; 0 for one that returned from `_start`. A shell sees the low 8 bits.
     Exited(u32),
-    /// By a signal that it raised, with Linux's number (`signal(7)`).
+    /// By a signal, with Linux's number (`signal(7)`).
     Signaled(u8),
     /// Its time was over.
     TimedOut,
@@ -120,6 +121,9 @@ impl Program {
         guest::attach(&mut store, |guest| guest);
         let result = match self.instance_in(&mut store) {
             Ok(instance) => {
+                if self.shape.is_wasix() {
+                    signals::find_handler(&mut store, &instance);
+                }
                 let start = instance.get_typed_func::<(), ()>(&mut store, "_start");
                 start.and_then(|start| start.call(&mut store, ()))
             }
@@ -215,7 +219,10 @@ pub fn outcome(guest: &Guest, result: wasmtime::Result<()>) -> Outcome {
             Some(Ended(Exit::Status(status))) => Outcome::Exited(*status),
             Some(Ended(Exit::Signal(signal))) => Outcome::Signaled(*signal),
             Some(Ended(Exit::Killed)) => Outcome::Killed,
-            None if killed && is_interrupt(&error) => Outcome::Killed,
+            None if killed && is_interrupt(&error) => match guest.process().exit() {
+                Some(Exit::Signal(signal)) => Outcome::Signaled(signal),
+                _ => Outcome::Killed,
+            },
             None => Outcome::Trapped(Trap::new(error)),
         },
     };

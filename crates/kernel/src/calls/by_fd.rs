@@ -16,6 +16,7 @@ use crate::open_file::OpenFile;
 use crate::process::Process;
 use crate::random;
 use crate::rights::{FdFlags, Rights};
+use crate::signal::Signal;
 use crate::wait::{Look, Wait};
 
 /// Every call fails with `EBADF`, `ENOTCAPABLE` and the like as [`FdTable::get`](crate::FdTable::get) tells; that
@@ -48,7 +49,19 @@ impl Process {
     #[inline]
     pub fn write(&self, fd: Fd, from: &mut Source<'_>) -> Result<usize> {
         let file = self.fds.get(fd, Rights::FD_WRITE)?;
-        self.call_on_open(|cx| file.write(cx, self.interruption(), from))
+        let written = self.call_on_open(|cx| file.write(cx, self.interruption(), from));
+        if written == Err(Errno::PIPE) {
+            self.broken_pipe();
+        }
+        written
+    }
+
+    /// A POSIX process is told by a signal, besides: it ends unless it handles or ignores that.
+    #[cold]
+    fn broken_pipe(&self) {
+        if self.policy == Policy::Posix {
+            self.signals().send(Signal::PIPE);
+        }
     }
 
     /// Writes at an offset; the position stays (`pwritev(2)`).

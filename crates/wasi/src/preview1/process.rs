@@ -1,42 +1,33 @@
 //! The process itself: exit, signals, yield.
 
-use vnode_core::Errno;
-use vnode_kernel::{Exit, Process};
+use vnode_core::{Errno, Policy, Result};
+use vnode_kernel::{Exit, Process, Signal};
 
 use crate::memory::GuestMemory;
 use crate::outcome::Outcome;
-use crate::serve::plain;
+use crate::serve::{ended, plain};
 
 /// Ends the process (`_exit(2)`).
 pub fn proc_exit(_process: &Process, _memory: &GuestMemory<'_>, code: u32) -> Outcome {
     Err(Exit::Status(code))
 }
 
-/// What a signal does to a process that has set up nothing (`signal(7)`).
-enum Default {
-    Terminate,
-    Ignore,
-    Stop,
-}
-
-/// Linux's number and default action of one of WASI's signals.
-fn signal_of(signal: u32) -> Result<(u8, Default), Errno> {
-    // WASI leaves out Linux's 16 (SIGSTKFLT): from SIGCHLD on its numbers are one less.
-    let linux = match signal {
-        1..=15 => signal as u8,
-        16..=30 => signal as u8 + 1,
+/// The signal of a number. Preview 1 leaves out Linux's 16 (`SIGSTKFLT`), so that its numbers are one less from `SIGCHLD`
+/// on; WASIX has Linux's.
+///
+/// # Errors
+/// `EINVAL`: no such signal.
+pub(crate) fn signal_of(process: &Process, number: u32) -> Result<Signal> {
+    let linux = match (process.policy(), number) {
+        (Policy::Posix, _) | (_, ..=15) => number,
+        (_, 16..=30) => number + 1,
         _ => return Err(Errno::INVAL),
     };
-    let default = match linux {
-        // SIGCHLD, SIGCONT, SIGURG, SIGWINCH; and the terminal's stops, which a process without a shell ignores.
-        17 | 18 | 23 | 28 | 20..=22 => Default::Ignore,
-        19 => Default::Stop,
-        _ => Default::Terminate,
-    };
-    Ok((linux, default))
+    Signal::from_linux(linux).ok_or(Errno::INVAL)
 }
 
-/// Sends the process a signal (`raise(3)`), which does what it does by default: there are no handlers here.
+/// Sends the process a signal (`raise(3)`). Without a handler, which only programs for WASIX have, it does what it does by
+/// default.
 ///
 /// # Errors
 /// `EINVAL`: no such signal. `ENOTSUP`: `SIGSTOP`, which nobody could end.
@@ -44,12 +35,19 @@ pub fn proc_raise(process: &Process, _memory: &GuestMemory<'_>, signal: u32) -> 
     if signal == 0 {
         return plain(process, || Ok(()));
     }
-    match signal_of(signal) {
-        Ok((number, Default::Terminate)) => Err(Exit::Signal(number)),
-        Ok((_, Default::Ignore)) => plain(process, || Ok(())),
-        Ok((_, Default::Stop)) => plain(process, || Err::<(), _>(Errno::NOTSUP)),
-        Err(errno) => plain(process, || Err::<(), _>(errno)),
-    }
+    sent(process, || {
+        let signal = signal_of(process, signal)?;
+        if signal.number() == SIGSTOP { Err(Errno::NOTSUP) } else { Ok(signal) }
+    })
+}
+
+/// Linux's number of `SIGSTOP`.
+const SIGSTOP: u8 = 19;
+
+/// Sends the process a signal of its own, which may end it at once.
+fn sent(process: &Process, signal: impl FnOnce() -> Result<Signal>) -> Outcome {
+    let answer = plain(process, || signal().map(|signal| process.signals().send(signal)))?;
+    if process.interruption().is_killed() { Err(ended(process)) } else { Ok(answer) }
 }
 
 /// Lets others run (`sched_yield(2)`).

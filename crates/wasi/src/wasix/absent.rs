@@ -47,10 +47,8 @@ not_yet {
     fn proc_fork(_: u32, _: u32);
     fn proc_fork_env(_: u32);
     fn proc_join(_: u32, _: u32, _: u32);
-    fn proc_signal(_: u32, _: u32);
     fn proc_exec3(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn proc_exec4(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
-    fn proc_raise_interval(_: u32, _: u64, _: u32);
     fn proc_snapshot();
     fn proc_spawn(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn proc_spawn2(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
@@ -61,7 +59,6 @@ not_yet {
     fn dlsym(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn thread_spawn(_: u32, _: u32);
     fn thread_spawn_v2(_: u32, _: u32);
-    fn thread_signal(_: u32, _: u32);
     fn thread_join(_: u32);
     fn stack_checkpoint(_: u32, _: u32);
     fn context_create(_: u32, _: u32);

@@ -14,7 +14,8 @@ pub use descriptors::{
 };
 pub use futex::{futex_wait, futex_wake, futex_wake_all};
 pub use process::{
-    callback_signal, chdir, dl_invalid_handle, getcwd, proc_exit2, proc_id, proc_parent, proc_signals_get,
-    proc_signals_sizes_get, thread_exit, thread_id, thread_parallelism, thread_sleep,
+    callback_signal, chdir, dl_invalid_handle, getcwd, proc_exit2, proc_id, proc_parent, proc_raise_interval,
+    proc_signal, proc_signals_get, proc_signals_sizes_get, thread_exit, thread_id, thread_parallelism,
+    thread_signal, thread_sleep,
 };
 pub use table::WASIX_NAMES;

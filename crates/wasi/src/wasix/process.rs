@@ -7,6 +7,7 @@ use vnode_kernel::{Exit, Process};
 
 use crate::memory::{GuestMemory, PathBytes};
 use crate::outcome::Outcome;
+use crate::preview1::{proc_raise, signal_of};
 use crate::serve::{Gave, observed, plain};
 
 /// The number of a process's first thread.
@@ -94,9 +95,58 @@ pub fn proc_signals_get(process: &Process, _memory: &GuestMemory<'_>, _signals: 
     plain(process, || Ok(()))
 }
 
-/// Names the function that handles signals: of which none come yet but those that end the process.
+/// Names the exported function that handles signals, whose argument is Linux's number of one. The engine finds it;
+/// without such a function each signal does what it does by default.
 pub fn callback_signal(process: &Process, memory: &GuestMemory<'_>, name: u32, name_len: u32) -> Outcome {
-    plain(process, || memory.path(name, name_len, &mut PathBytes::new()).map(drop))
+    plain(process, || {
+        let mut text = PathBytes::new();
+        process.signals().set_handler(memory.path(name, name_len, &mut text)?);
+        Ok(())
+    })
+}
+
+/// Whether a process or a thread is the only one that there is.
+fn is_the_only(number: u32, only: u32) -> Result<()> {
+    if number == only { Ok(()) } else { Err(Errno::SRCH) }
+}
+
+/// Sends a process a signal (`kill(2)`); 0 only asks whether there is such a process.
+///
+/// # Errors
+/// `ESRCH`: no such process. `EINVAL`: no such signal. `ENOTSUP`: as [`proc_raise`](super::proc_raise).
+pub fn proc_signal(process: &Process, memory: &GuestMemory<'_>, pid: u32, signal: u32) -> Outcome {
+    match is_the_only(pid, process.pid()) {
+        Ok(()) => proc_raise(process, memory, signal),
+        Err(errno) => plain(process, || Err::<(), _>(errno)),
+    }
+}
+
+/// Sends a thread a signal (`tgkill(2)`).
+///
+/// # Errors
+/// As [`proc_signal`].
+pub fn thread_signal(process: &Process, memory: &GuestMemory<'_>, tid: u32, signal: u32) -> Outcome {
+    match is_the_only(tid, FIRST_THREAD) {
+        Ok(()) => proc_raise(process, memory, signal),
+        Err(errno) => plain(process, || Err::<(), _>(errno)),
+    }
+}
+
+/// Sends the process a signal after so many nanoseconds, or whenever they are over; 0 stops that (`setitimer(2)`).
+///
+/// # Errors
+/// `EINVAL`: no such signal. `ENOMEM`: the host has no timer.
+pub fn proc_raise_interval(
+    process: &Process,
+    _memory: &GuestMemory<'_>,
+    signal: u32,
+    interval: u64,
+    repeats: u32,
+) -> Outcome {
+    plain(process, || {
+        let signal = signal_of(process, signal)?;
+        process.signals().set_timer(signal, Duration::from_nanos(interval), repeats != 0)
+    })
 }
 
 /// The thread's number (`gettid(2)`).

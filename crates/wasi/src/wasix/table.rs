@@ -104,7 +104,7 @@ macro_rules! for_each_wasix {
             fn proc_fork(copy_memory: u32, pid_ptr: u32) -> i32 = $crate::wasix::absent::proc_fork;
             fn proc_fork_env(child_pid_ptr: u32) -> i32 = $crate::wasix::absent::proc_fork_env;
             fn proc_join(pid_ptr: u32, flags: u32, status_ptr: u32) -> i32 = $crate::wasix::absent::proc_join;
-            fn proc_signal(pid: u32, sig: u32) -> i32 = $crate::wasix::absent::proc_signal;
+            fn proc_signal(pid: u32, sig: u32) -> i32 = $crate::wasix::proc_signal;
             fn proc_signals_get(buf: u32) -> i32 = $crate::wasix::proc_signals_get;
             fn proc_signals_sizes_get(signal_count: u32) -> i32 = $crate::wasix::proc_signals_sizes_get;
             fn proc_exec(name: u32, name_len: u32, args: u32, args_len: u32) -> ()
@@ -122,7 +122,7 @@ macro_rules! for_each_wasix {
             fn proc_exit2(code: u32) -> () = $crate::wasix::proc_exit2;
             fn proc_raise(sig: u32) -> i32 = $crate::preview1::proc_raise;
             fn proc_raise_interval(sig: u32, interval: u64, repeat: u32) -> i32
-                = $crate::wasix::absent::proc_raise_interval;
+                = $crate::wasix::proc_raise_interval;
             fn proc_snapshot() -> i32 = $crate::wasix::absent::proc_snapshot;
             fn proc_spawn(
                 name: u32, name_len: u32, chroot: u32, args: u32, args_len: u32, preopen: u32,
@@ -159,7 +159,7 @@ macro_rules! for_each_wasix {
             fn thread_spawn_v2(start_ptr: u32, ret_tid: u32) -> i32 = $crate::wasix::absent::thread_spawn_v2;
             fn thread_sleep(duration: u64) -> i32 = $crate::wasix::thread_sleep;
             fn thread_id(ret_tid: u32) -> i32 = $crate::wasix::thread_id;
-            fn thread_signal(tid: u32, sig: u32) -> i32 = $crate::wasix::absent::thread_signal;
+            fn thread_signal(tid: u32, sig: u32) -> i32 = $crate::wasix::thread_signal;
             fn thread_join(join_tid: u32) -> i32 = $crate::wasix::absent::thread_join;
             fn thread_parallelism(ret_parallelism: u32) -> i32 = $crate::wasix::thread_parallelism;
             fn thread_exit(_exitcode: u32) -> () = $crate::wasix::thread_exit;
