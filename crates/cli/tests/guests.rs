@@ -9,14 +9,21 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A guest by its name. `cargo xtask tidy` looks for these.
 macro_rules! guest {
     ($name:literal) => {
-        Guest { name: $name, arguments: &["/work"], environment: &[], input: "" }
+        Guest { name: $name, arguments: &["/work"], environment: &[], input: "", spawns: false }
+    };
+}
+
+/// One that spawns itself as `/bin/NAME`.
+macro_rules! family {
+    ($name:literal) => {
+        Guest { spawns: true, ..guest!($name) }
     };
 }
 
@@ -26,6 +33,8 @@ struct Guest {
     arguments: &'static [&'static str],
     environment: &'static [(&'static str, &'static str)],
     input: &'static str,
+    /// Whether it finds itself at `/bin`.
+    spawns: bool,
 }
 
 /// What a run gave.
@@ -38,12 +47,26 @@ struct Outcome {
 impl Guest {
     /// On a memory filesystem.
     fn on_vnode(&self) -> Output {
-        self.on_vnode_with(&[])
+        match self.spawns {
+            true => {
+                let root = EmptyRoot::new(self.name, "copied");
+                root.give(self.name, &self.module());
+                self.on_vnode_with(&["--copy", &format!("{}::/", root.0.display())])
+            }
+            false => self.on_vnode_with(&[]),
+        }
+    }
+
+    fn module(&self) -> PathBuf {
+        repository().join(format!("guests/built/{}.wasm", self.name))
     }
 
     /// On an empty directory of the host.
     fn on_host(&self) -> Output {
         let root = EmptyRoot::new(self.name, "host");
+        if self.spawns {
+            root.give(self.name, &self.module());
+        }
         self.on_vnode_with(&["--dir", &format!("{}::/", root.0.display())])
     }
 
@@ -53,18 +76,21 @@ impl Guest {
         for (name, value) in self.environment {
             command.arg("--env").arg(format!("{name}={value}"));
         }
-        command.arg(repository().join(format!("guests/built/{}.wasm", self.name))).args(self.arguments);
+        command.arg(self.module()).args(self.arguments);
         feed(&mut command, self.input)
     }
 
     /// The twin's outcome on the kernel, or why there is none.
     fn on_kernel(&self) -> Result<Outcome, String> {
-        let program = compile(self.name)?;
+        let program = compile(self.name, self.spawns)?;
         let source = fs::read_to_string(repository().join(format!("guests/src/{}.c", self.name))).unwrap();
         if source.contains("#include \"guest.h\"") && !is_root() {
             return Err("only root can confine a native program by chroot".to_owned());
         }
         let root = EmptyRoot::new(self.name, "kernel");
+        if self.spawns {
+            root.give(self.name, &program);
+        }
         let mut command = Command::new(&program);
         command.env_clear().env("GUEST_ROOT", &root.0).envs(self.environment.iter().copied());
         let output = feed(command.args(self.arguments), self.input);
@@ -85,6 +111,14 @@ impl EmptyRoot {
         fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
+
+    /// Puts a program at `/bin`.
+    fn give(&self, name: &str, program: &Path) {
+        let (bin, to) = (self.0.join("bin"), self.0.join("bin").join(name));
+        fs::create_dir_all(bin).unwrap();
+        fs::copy(program, &to).unwrap();
+        fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 }
 
 impl Drop for EmptyRoot {
@@ -101,11 +135,15 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
-fn compile(name: &str) -> Result<PathBuf, String> {
+/// The twin; one that is run in an empty root brings all it needs.
+fn compile(name: &str, alone: bool) -> Result<PathBuf, String> {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-twin-{}", std::process::id()));
     let guests = repository().join("guests");
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-D_GNU_SOURCE", "-w", "-I"]).arg(guests.join("include"));
+    if alone {
+        compiler.arg("-static");
+    }
     let output = compiler.arg(guests.join(format!("src/{name}.c"))).arg("-o").arg(&program).output();
     let output = output.map_err(|error| format!("no C compiler: {error}"))?;
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -203,6 +241,7 @@ twins! {
     readdir: guest!("readdir"),
     rename: guest!("rename"),
     signals: guest!("signals"),
+    spawn: family!("spawn"),
     sparse: guest!("sparse"),
     times: guest!("times"),
     truncate: guest!("truncate"),

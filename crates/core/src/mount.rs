@@ -191,8 +191,8 @@ impl Place {
         Place { mount: Arc::clone(&self.mount), node }
     }
 
-    /// Number and inode, which identify what is here across mounts of the same filesystem.
-    pub(crate) fn identity(&self) -> (u64, InodeId) {
+    /// The filesystem's number and the inode, which identify what is here whatever the mount, as long as somebody holds it.
+    pub fn identity(&self) -> (u64, InodeId) {
         (self.mount.fs.dev(), self.node.id())
     }
 }

@@ -338,6 +338,27 @@ impl FdTable {
         Ok(())
     }
 
+    /// Makes a descriptor of this number, closing what it was.
+    ///
+    /// # Errors
+    /// `EBADF`: it is past all numbers.
+    pub(crate) fn install_at(&self, fd: Fd, entry: FdEntry) -> Result<()> {
+        if fd >= self.limit {
+            return Err(Errno::BADF);
+        }
+        let replaced = self.slots.write().put(fd, entry);
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Makes a descriptor of this number, if it is free.
+    pub(crate) fn install_if_free(&self, fd: Fd, entry: &FdEntry) {
+        let mut slots = self.slots.write();
+        if fd < self.limit && slots.lowest_free(fd) == fd {
+            slots.put(fd, entry.clone());
+        }
+    }
+
     /// Takes rights away; none can be added.
     ///
     /// # Errors

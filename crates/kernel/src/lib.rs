@@ -10,10 +10,12 @@
 //! * [`Observer`]: the trace and the counts.
 //! * [`Files`]: what the embedder reads and writes itself.
 //! * [`Signals`], [`Signal`]: what tells a process that something happened, and ends it.
+//! * [`ProcessTable`]: parents and children; [`Execute`], [`Loader`], [`Program`]: what they run.
 //! * `futex`: threads of a guest that wait for one another.
 //!
 //! The calls themselves are methods of [`Process`], by descriptor (`calls/by_fd.rs`), by path (`calls/by_path.rs`),
-//! from where the process stands (`calls/here.rs`), and `poll(2)` (`calls/poll.rs`); what they do with an open file is in `file_io.rs`.
+//! from where the process stands (`calls/here.rs`), with other processes (`calls/spawn.rs`), and `poll(2)`
+//! (`calls/poll.rs`); what they do with an open file is in `file_io.rs`.
 //!
 //! Invariants: no call gets at an open file without naming the rights that it needs ([`FdTable::get`]). A
 //! failed call changes nothing: a descriptor's number is set aside before anything is opened. Every wait ends
@@ -36,7 +38,9 @@ mod futex;
 mod observe;
 mod open_file;
 mod process;
+mod processes;
 pub mod procfs;
+mod program;
 mod random;
 mod reactor;
 mod rights;
@@ -46,7 +50,7 @@ mod strings;
 mod wait;
 
 pub use attempt::{Alarm, Attempt, Pending, Tried, Unfinished, on_behalf};
-pub use calls::{OpenRequest, Poll, PollEvent, Whence};
+pub use calls::{OpenRequest, Poll, PollEvent, Spawn, SpawnAction, Whence};
 pub use clock::{ClockId, Clocks, HostClocks};
 pub use exit::Exit;
 pub use fd_table::{FD_LIMIT_MAX, Fd, FdEntry, FdTable, ReservedFd};
@@ -54,6 +58,8 @@ pub use files::Files;
 pub use observe::{CallCount, Event, Observer, Stats};
 pub use open_file::OpenFile;
 pub use process::{FsContext, Limits, Process, ProcessBuilder};
+pub use processes::{Children, ProcessTable, Target};
+pub use program::{Execute, Loader, Program, ProgramFile, Search};
 pub use random::{HostRandom, Random};
 pub use rights::{FdFlags, Rights};
 pub use signal::{Action, Alert, Signal, Signals};

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vnode_core::Result;
 
+use crate::exit::Exit;
+
 /// A call of a guest that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
@@ -42,13 +44,16 @@ pub trait Observer: Send + Sync {
     /// Whether the arguments are to be put into text.
     fn wants_text(&self) -> bool;
 
-    /// A call begins; its arguments are as in [`Event::args`]. Called on the thread that makes the call, with no lock
+    /// A process begins a call; its arguments are as in [`Event::args`]. Called on the thread that makes the call, with no lock
     /// held. Of a call that is tried on an executor's thread it is told when it is done; a read or write that goes by
     /// pieces is a call for each.
-    fn calling(&self, _call: &'static str, _args: &str) {}
+    fn calling(&self, _pid: u32, _call: &'static str, _args: &str) {}
 
     /// A call has ended. Called on the thread that makes the call, with no lock held.
     fn called(&self, event: &Event<'_>);
+
+    /// A process has ended; it makes no more calls.
+    fn ended(&self, _pid: u32, _exit: Exit) {}
 }
 
 /// Several observers, told in order.
@@ -57,12 +62,16 @@ impl Observer for Vec<Arc<dyn Observer>> {
         self.iter().any(|observer| observer.wants_text())
     }
 
-    fn calling(&self, call: &'static str, args: &str) {
-        self.iter().for_each(|observer| observer.calling(call, args));
+    fn calling(&self, pid: u32, call: &'static str, args: &str) {
+        self.iter().for_each(|observer| observer.calling(pid, call, args));
     }
 
     fn called(&self, event: &Event<'_>) {
         self.iter().for_each(|observer| observer.called(event));
+    }
+
+    fn ended(&self, pid: u32, exit: Exit) {
+        self.iter().for_each(|observer| observer.ended(pid, exit));
     }
 }
 

@@ -1,23 +1,26 @@
 //! A process: all that its calls need, and how it is made.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use vnode_core::{Caller, Credentials, Cx, Errno, Mode, Namespace, Pinned, Place, Policy, Result};
 
 use crate::clock::{CallClock, Clocks, HostClocks};
 use crate::exit::Exit;
-use crate::fd_table::{FD_LIMIT_MAX, FdEntry, FdTable};
+use crate::fd_table::{FD_LIMIT_MAX, Fd, FdEntry, FdTable};
 use crate::futex::Futexes;
 use crate::observe::Observer;
 use crate::open_file::OpenFile;
+use crate::processes::ProcessTable;
+use crate::program::{Loader, Program, Ready};
 use crate::random::{HostRandom, Random};
 use crate::rights::Rights;
 use crate::signal::Signals;
 use crate::stream::{Null, Stream};
 use crate::strings::Strings;
-use crate::wait::Interruption;
+use crate::wait::{Interruption, WaitQueue};
 
 /// Where a process stands in the tree: copied by `fork(2)`, shared by threads.
 #[derive(Clone, Debug)]
@@ -84,8 +87,7 @@ pub struct Process {
     pub(crate) policy: Policy,
     pub(crate) clocks: Arc<dyn Clocks>,
     pub(crate) random: Arc<dyn Random>,
-    args: Strings,
-    env: Strings,
+    image: ArcSwap<Image>,
     interruption: Arc<Interruption>,
     signals: Arc<Signals>,
     observer: Option<Arc<dyn Observer>>,
@@ -93,6 +95,21 @@ pub struct Process {
     executable: ArcSwapOption<Executable>,
     notes_paths: AtomicBool,
     pub(crate) futexes: Futexes,
+    pub(crate) processes: Arc<ProcessTable>,
+    /// Those who wait for a child to end.
+    child_ended: WaitQueue,
+    loader: OnceLock<Arc<dyn Loader>>,
+    /// The directories that it had open from the start, which every program of a POSIX process finds.
+    preopens: Arc<[(Fd, FdEntry)]>,
+    /// The program that it executes next.
+    next: Mutex<Option<Box<dyn Program>>>,
+    told_end: AtomicBool,
+}
+
+/// What a process is started with.
+pub(crate) struct Image {
+    args: Arc<Strings>,
+    env: Arc<Strings>,
 }
 
 impl Process {
@@ -107,13 +124,13 @@ impl Process {
     }
 
     /// The arguments, the program's name first.
-    pub fn args(&self) -> &Strings {
-        &self.args
+    pub fn args(&self) -> Arc<Strings> {
+        Arc::clone(&self.image.load().args)
     }
 
     /// The environment, as `NAME=VALUE`.
-    pub fn env(&self) -> &Strings {
-        &self.env
+    pub fn env(&self) -> Arc<Strings> {
+        Arc::clone(&self.image.load().env)
     }
 
     /// Its descriptors.
@@ -134,6 +151,87 @@ impl Process {
     /// Its signals.
     pub fn signals(&self) -> &Arc<Signals> {
         &self.signals
+    }
+
+    /// The processes that it belongs to.
+    pub fn processes(&self) -> &Arc<ProcessTable> {
+        &self.processes
+    }
+
+    pub(crate) fn child_ended(&self) -> &WaitQueue {
+        &self.child_ended
+    }
+
+    /// Says what makes programs of files, for it and all that it spawns. The first counts; without, `execve` is
+    /// `ENOSYS`.
+    pub fn set_loader(&self, loader: Arc<dyn Loader>) {
+        let _ = self.loader.set(loader);
+    }
+
+    pub(crate) fn loader(&self) -> Option<&Arc<dyn Loader>> {
+        self.loader.get()
+    }
+
+    /// The program that it was told to execute, for the engine to run in place of the one that made the call.
+    pub fn take_program(&self) -> Option<Box<dyn Program>> {
+        self.next.lock().take()
+    }
+
+    /// Becomes another program; its descriptors with `FD_CLOEXEC` are closed. Answers the program itself.
+    pub(crate) fn become_program(&self, ready: Ready) -> Box<dyn Program> {
+        let Ready { program, args, env, place, path } = ready;
+        let env = env.map_or_else(|| self.env(), Arc::new);
+        self.image.store(Arc::new(Image { args: Arc::new(args), env }));
+        self.set_executable(place, &path);
+        self.fds.close_for_exec();
+        // The C library looks for the root among them, and finds no file without.
+        for (fd, entry) in self.preopens.iter().filter(|_| self.policy == Policy::Posix) {
+            self.fds.install_if_free(*fd, entry);
+        }
+        self.signals.forget_handler();
+        program
+    }
+
+    /// Leaves a program for the engine to run.
+    pub(crate) fn leave_program(&self, program: Box<dyn Program>) {
+        let replaced = self.next.lock().replace(program);
+        drop(replaced);
+    }
+
+    /// A process with the same descriptors, sharing their open files, at the same place (`fork(2)`); it has no signals.
+    pub(crate) fn fork(&self, pid: u32) -> Process {
+        let context = self.context.load();
+        let interruption = Arc::new(Interruption::new());
+        let signals = Signals::new(Arc::clone(&interruption));
+        signals.set_ignored(self.signals.ignored());
+        Process {
+            pid,
+            namespace: Arc::clone(&self.namespace),
+            context: ArcSwap::from_pointee(FsContext {
+                root: context.root.counted_apart().into(),
+                cwd: context.cwd.counted_apart().into(),
+                umask: context.umask,
+            }),
+            fds: self.fds.fork(),
+            credentials: self.credentials.clone(),
+            policy: self.policy,
+            clocks: Arc::clone(&self.clocks),
+            random: Arc::clone(&self.random),
+            image: ArcSwap::new(self.image.load_full()),
+            interruption,
+            signals,
+            observer: self.observer.clone(),
+            terminal: self.terminal.clone(),
+            executable: ArcSwapOption::new(self.executable.load_full()),
+            notes_paths: AtomicBool::new(self.notes_paths()),
+            futexes: Futexes::default(),
+            processes: Arc::clone(&self.processes),
+            child_ended: WaitQueue::new(),
+            loader: self.loader.clone(),
+            preopens: Arc::clone(&self.preopens),
+            next: Mutex::default(),
+            told_end: AtomicBool::new(false),
+        }
     }
 
     /// Who is told of its calls.
@@ -191,7 +289,20 @@ impl Process {
         let exit = self.signals.ended(exit);
         self.interruption.kill();
         self.fds.close_all();
+        if let Some(observer) = self.observer()
+            && !self.told_end.swap(true, Ordering::Relaxed)
+        {
+            observer.ended(self.pid, exit);
+        }
+        self.processes.ended(self, exit);
         exit
+    }
+}
+
+/// One that never ran is gone, too.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.processes.ended(self, self.signals.exit().unwrap_or(Exit::Killed));
     }
 }
 
@@ -223,6 +334,7 @@ pub struct ProcessBuilder {
     observer: Option<Arc<dyn Observer>>,
     terminal: Option<Arc<dyn Stream>>,
     executable: Option<Executable>,
+    processes: Option<Arc<ProcessTable>>,
 }
 
 impl ProcessBuilder {
@@ -246,6 +358,7 @@ impl ProcessBuilder {
             observer: None,
             terminal: None,
             executable: None,
+            processes: None,
         }
     }
 
@@ -384,6 +497,13 @@ impl ProcessBuilder {
         self
     }
 
+    /// The processes that it belongs to; a table of its own unless set. Who makes the process adds it there
+    /// ([`ProcessTable::add`]).
+    pub fn processes(mut self, processes: Arc<ProcessTable>) -> Self {
+        self.processes = Some(processes);
+        self
+    }
+
     /// The process.
     ///
     /// # Errors
@@ -405,11 +525,13 @@ impl ProcessBuilder {
             let rights = Rights::of(file.kind(), file.access());
             fds.insert(FdEntry::new(Arc::new(file), rights, Rights::empty()))?;
         }
+        let mut preopens = Vec::new();
         for preopen in self.preopens {
             let file = OpenFile::directory(preopen.place.counted_apart())?.shown_as(&preopen.name);
             let base = preopen.base & directory_rights(self.policy);
             let entry = FdEntry::new(Arc::new(file), base, preopen.inheriting & Rights::INHERITABLE);
-            fds.insert(entry.with_preopen(&preopen.name))?;
+            let entry = entry.with_preopen(&preopen.name);
+            preopens.push((fds.insert(entry.clone())?, entry));
         }
         if self.env.iter().any(|(name, _)| name.is_empty() || name.contains(&b'=')) {
             return Err(Errno::INVAL);
@@ -428,8 +550,10 @@ impl ProcessBuilder {
             policy: self.policy,
             clocks: self.clocks.unwrap_or_else(|| Arc::new(HostClocks::new())),
             random: self.random,
-            args: Strings::new(self.args)?,
-            env: Strings::new(env)?,
+            image: ArcSwap::from_pointee(Image {
+                args: Arc::new(Strings::new(self.args)?),
+                env: Arc::new(Strings::new(env)?),
+            }),
             signals: Signals::new(Arc::clone(&self.interruption)),
             interruption: self.interruption,
             observer: self.observer,
@@ -437,6 +561,12 @@ impl ProcessBuilder {
             executable: ArcSwapOption::from_pointee(self.executable),
             notes_paths: AtomicBool::new(false),
             futexes: Futexes::default(),
+            processes: self.processes.unwrap_or_default(),
+            child_ended: WaitQueue::new(),
+            loader: OnceLock::new(),
+            preopens: preopens.into(),
+            next: Mutex::default(),
+            told_end: AtomicBool::new(false),
         })
     }
 }

@@ -31,6 +31,8 @@ pub enum Action {
 impl Signal {
     /// Ends a process, whatever it has set up.
     pub const KILL: Signal = Signal(9);
+    /// A child has ended.
+    pub const CHLD: Signal = Signal(17);
     /// Somebody wrote where nobody reads.
     pub const PIPE: Signal = Signal(13);
 
@@ -75,6 +77,8 @@ pub struct Signals {
     handling: AtomicU32,
     /// Whether the program has a function that handles them all.
     handled: AtomicBool,
+    /// Those that are ignored from the start, unless the program handles them.
+    ignored: AtomicU32,
     handler: Mutex<Option<Arc<[u8]>>>,
     alert: OnceLock<Alert>,
     timers: Mutex<HashMap<Signal, Arc<Timer>>>,
@@ -88,6 +92,7 @@ impl Signals {
             pending: AtomicU32::new(0),
             handling: AtomicU32::new(0),
             handled: AtomicBool::new(false),
+            ignored: AtomicU32::new(0),
             handler: Mutex::default(),
             alert: OnceLock::new(),
             timers: Mutex::default(),
@@ -104,6 +109,33 @@ impl Signals {
     /// Says whether the program has a function that handles signals. Without, each does what it does by default.
     pub fn set_handled(&self, handled: bool) {
         self.handled.store(handled, Ordering::SeqCst);
+    }
+
+    /// Says which signals a program finds ignored when it starts (`SIG_IGN` is inherited).
+    pub(crate) fn set_ignored(&self, signals: impl IntoIterator<Item = Signal>) {
+        let bits = signals
+            .into_iter()
+            .filter(|&signal| signal != Signal::KILL)
+            .fold(0, |bits, signal| bits | signal.bit());
+        self.ignored.store(bits, Ordering::SeqCst);
+    }
+
+    /// The signals that the program found ignored.
+    pub fn ignored(&self) -> impl Iterator<Item = Signal> {
+        let bits = self.ignored.load(Ordering::SeqCst);
+        (1..=31).filter_map(Signal::from_linux).filter(move |signal| bits & signal.bit() != 0)
+    }
+
+    /// Whether a signal does nothing because the program found it ignored.
+    pub(crate) fn ignores(&self, signal: Signal) -> bool {
+        self.ignored.load(Ordering::SeqCst) & signal.bit() != 0 && !self.handled.load(Ordering::SeqCst)
+    }
+
+    /// Another program is executed: what was handled does what it does by default (`execve(2)`).
+    pub(crate) fn forget_handler(&self) {
+        self.handled.store(false, Ordering::SeqCst);
+        *self.handler.lock() = None;
+        self.handling.store(0, Ordering::SeqCst);
     }
 
     /// Names the function that handles signals, for the engine to find.
@@ -131,7 +163,7 @@ impl Signals {
 
     /// Does what a signal does by default.
     pub fn act(&self, signal: Signal) {
-        if signal.default_action() == Action::Terminate {
+        if signal.default_action() == Action::Terminate && !self.ignores(signal) {
             self.terminate(signal);
         }
     }

@@ -31,6 +31,15 @@ pub(crate) fn fd_flags(flags: u32) -> Result<FdFlags> {
     u16::try_from(flags).ok().and_then(FdFlags::from_bits).ok_or(Errno::INVAL)
 }
 
+/// `fdflagsext`: whether another program's execution closes a descriptor.
+pub(crate) fn close_on_exec(flags: u32) -> Result<bool> {
+    match flags {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Errno::INVAL),
+    }
+}
+
 /// `rights` that are asked for: those that nothing here has count for nothing, for programs ask for all bits.
 pub(crate) fn rights_wanted(bits: u64) -> Rights {
     Rights::from_bits_truncate(bits)

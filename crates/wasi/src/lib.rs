@@ -47,6 +47,6 @@ pub mod unstable;
 pub mod wasix;
 
 pub use memory::GuestMemory;
-pub use outcome::{Answer, Outcome};
+pub use outcome::{Answer, Leave, Outcome};
 pub use table::{PREVIEW1_NAMES, UNSTABLE_NAMES, may_wait};
 pub use wasix::WASIX_NAMES;

@@ -2,8 +2,23 @@
 
 use vnode_kernel::Exit;
 
-/// What a call ends in: the guest goes on with WASI's error number (0: none), or it is over.
-pub type Outcome = Result<u16, Exit>;
+/// What a call ends in: the guest goes on with WASI's error number (0: none), or its program is over.
+pub type Outcome = Result<u16, Leave>;
+
+/// Why a program is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// The process ends.
+    Ends(Exit),
+    /// It executes another program ([`Process::take_program`](vnode_kernel::Process::take_program)).
+    Executes,
+}
+
+impl From<Exit> for Leave {
+    fn from(exit: Exit) -> Self {
+        Leave::Ends(exit)
+    }
+}
 
 /// What the import gives the guest: the type of its WebAssembly result.
 pub trait Answer {

@@ -7,7 +7,7 @@ use vnode_kernel::{Event, Exit, Observer, Process};
 
 use crate::errno::to_wasi;
 use crate::memory::GuestMemory;
-use crate::outcome::Outcome;
+use crate::outcome::{Leave, Outcome};
 use crate::show::Show;
 
 /// What a call that succeeded gave the guest.
@@ -34,8 +34,8 @@ fn failure(process: &Process, errno: Errno) -> Outcome {
 }
 
 #[cold]
-pub(crate) fn ended(process: &Process) -> Exit {
-    process.exit().unwrap_or(Exit::Killed)
+pub(crate) fn ended(process: &Process) -> Leave {
+    process.exit().unwrap_or(Exit::Killed).into()
 }
 
 /// A call that has nothing to do with files: never observed.
@@ -81,7 +81,7 @@ fn watch(
     // A call that is only tried is told of when it is done: it may have to be made once more.
     let tried = blocking::is_forbidden();
     if !tried {
-        observer.calling(name, text.as_str());
+        observer.calling(process.pid(), name, text.as_str());
     }
     let start = Instant::now();
     let result = run();
@@ -90,7 +90,7 @@ fn watch(
         return result;
     }
     if tried {
-        observer.calling(name, text.as_str());
+        observer.calling(process.pid(), name, text.as_str());
     }
     let bytes = match result {
         Ok(Gave::Bytes(bytes)) => bytes as u64,

@@ -8,6 +8,7 @@ use wasmtime::{Cache, CacheConfig, Config, InstancePre, Linker, Module, WasmBack
 use crate::guest::Guest;
 use crate::kind::{self, Shape, Unrunnable};
 use crate::link;
+use crate::programs::Programs;
 
 /// The most that a guest's WebAssembly stack grows to unless told, in bytes: CPython and Ruby need more than Wasmtime's default.
 pub const WASM_STACK: usize = 16 << 20;
@@ -16,11 +17,13 @@ pub const WASM_STACK: usize = 16 << 20;
 #[derive(Clone)]
 pub struct Engine {
     engine: wasmtime::Engine,
-    linker: Arc<Linker<Guest>>,
+    pub(crate) linker: Arc<Linker<Guest>>,
     /// For guests on executors; made when there is one.
     linker_async: Arc<OnceLock<Linker<Guest>>>,
     cache: Option<Cache>,
-    stack: usize,
+    pub(crate) stack: usize,
+    /// What guests executed last.
+    pub(crate) programs: Arc<Programs>,
 }
 
 /// Why there can't be an engine.
@@ -62,11 +65,9 @@ pub struct Program {
     pub(crate) module: Module,
     /// The module with its imports, unless each guest has a memory of its own among them.
     pub(crate) pre: Option<InstancePre<Guest>>,
-    pub(crate) linker: Arc<Linker<Guest>>,
     pre_async: Arc<OnceLock<InstancePre<Guest>>>,
-    linker_async: Arc<OnceLock<Linker<Guest>>>,
     pub(crate) shape: Arc<Shape>,
-    pub(crate) stack: usize,
+    pub(crate) engine: Engine,
     cached: bool,
 }
 
@@ -121,6 +122,7 @@ impl Engine {
             linker_async: Arc::default(),
             cache,
             stack: options.stack,
+            programs: Arc::default(),
         })
     }
 
@@ -173,11 +175,9 @@ impl Engine {
         Ok(Program {
             module,
             pre,
-            linker: Arc::clone(&self.linker),
             pre_async: Arc::default(),
-            linker_async: Arc::clone(&self.linker_async),
             shape: Arc::new(shape),
-            stack: self.stack,
+            engine: self.clone(),
             cached: self.cache_hits() > hits,
         })
     }
@@ -224,12 +224,12 @@ impl Program {
                 "a program for WASIX, or of several threads, runs on threads of its own",
             ));
         }
-        let linker = match self.linker_async.get() {
+        let linker = match self.engine.linker_async.get() {
             Some(linker) => linker,
             None => {
                 let mut linker = Linker::new(self.module.engine());
                 link::add_to_linker_async(&mut linker, |guest: &mut Guest| guest)?;
-                self.linker_async.get_or_init(|| linker)
+                self.engine.linker_async.get_or_init(|| linker)
             }
         };
         let pre = linker.instantiate_pre(&self.module)?;

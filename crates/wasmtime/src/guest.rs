@@ -9,12 +9,16 @@ use vnode_core::{
     Timespec, VPath,
 };
 use vnode_kernel::stream::{Bytes, HostStream, Reader, Stream, Writer};
-use vnode_kernel::{Clocks, HostClocks, Interruption, Observer, Process, ProcessBuilder, Random};
+use vnode_kernel::{
+    Clocks, HostClocks, Interruption, Observer, Process, ProcessBuilder, ProcessTable, Random,
+};
 use wasmtime::{AsContextMut, Memory, Module, ResourceLimiter, SharedMemory, Store, UpdateDeadline};
 
 use crate::kind;
 use crate::limits::{Limiter, Limits};
 use crate::memory::Finder;
+use crate::programs::OnTrap;
+use crate::run::Trap;
 use crate::signals::{self, Bell, Handler};
 
 pub use vnode_kernel::Policy;
@@ -27,9 +31,30 @@ pub struct Guest {
     limiter: Limiter,
     signal_handler: Option<Handler>,
     bell: Arc<Bell>,
+    on_trap: Option<OnTrap>,
 }
 
 impl Guest {
+    /// A guest for a process that is there.
+    pub(crate) fn of_process(
+        process: Arc<Process>,
+        engine: &wasmtime::Engine,
+        limits: Limits,
+        memory: Finder,
+    ) -> Guest {
+        let bell = Bell::new(engine.clone(), Arc::clone(process.interruption()));
+        let alert = Arc::clone(&bell);
+        process.signals().on_signal(Arc::new(move || alert.ring()));
+        let limiter = Limiter::new(&limits);
+        Guest { process, memory, limiter, limits, signal_handler: None, bell, on_trap: None }
+    }
+
+    /// The guest when its process executes another program.
+    pub(crate) fn for_module(self, module: &Module) -> Guest {
+        let limiter = Limiter::new(&self.limits);
+        Guest { memory: Finder::of(module), limiter, signal_handler: None, ..self }
+    }
+
     /// A guest whose `/` is the root of `root`. It has no arguments, no environment and no open directory, and its
     /// standard streams lead nowhere, until the builder is told otherwise.
     pub fn builder(root: &FilesystemRef) -> GuestBuilder {
@@ -59,6 +84,11 @@ impl Guest {
     /// What ends it from outside.
     pub fn killer(&self) -> Killer {
         Killer { interruption: Arc::clone(self.process.interruption()), bell: Arc::clone(&self.bell) }
+    }
+
+    /// Who is told of traps of the processes that it spawns.
+    pub(crate) fn on_trap(&self) -> Option<&OnTrap> {
+        self.on_trap.as_ref()
     }
 
     /// How its memory is found.
@@ -186,6 +216,8 @@ pub struct GuestBuilder {
     clocks: Arc<dyn Clocks>,
     limits: Limits,
     policy: Option<Policy>,
+    shares_processes: bool,
+    on_trap: Option<OnTrap>,
     mistake: Option<SetupError>,
 }
 
@@ -201,6 +233,8 @@ impl GuestBuilder {
             clocks: Arc::new(HostClocks::new()),
             limits: Limits::default(),
             policy: None,
+            shares_processes: false,
+            on_trap: None,
             mistake: None,
         }
     }
@@ -325,7 +359,20 @@ impl GuestBuilder {
         self.map(|process| process.limits(vnode_kernel::Limits { open_files: count }))
     }
 
-    /// What the guest's program may use; anything unless set.
+    /// The processes that the guest belongs to, as `/proc` shows them; unless set, its own and those that it spawns.
+    pub fn processes(mut self, processes: Arc<ProcessTable>) -> Self {
+        self.shares_processes = true;
+        self.map(|process| process.processes(processes))
+    }
+
+    /// Who is told of a process that the guest spawned and that a trap has ended; its parent sees a signal. Called on
+    /// that process's thread.
+    pub fn on_trap(mut self, told: impl Fn(&Process, &Trap) + Send + Sync + 'static) -> Self {
+        self.on_trap = Some(Arc::new(told));
+        self
+    }
+
+    /// What the guest's program may use; anything unless set. A process that it spawns may use as much, each.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -353,7 +400,7 @@ impl GuestBuilder {
     /// The first thing that can't be: a mount, a preopen (`ENOENT`, `ENOTDIR`), an argument or a variable
     /// (`EINVAL`: it holds a NUL byte).
     pub fn build(self, module: &Module) -> Result<Guest, SetupError> {
-        let memory = module.get_export_index("memory").map_or(Finder::Name, Finder::Export);
+        let memory = Finder::of(module);
         let is_wasix = module.imports().any(|import| import.module() == kind::WASIX);
         let policy = if is_wasix { Policy::Posix } else { Policy::Beneath };
         self.finish(module.engine(), memory, policy)
@@ -388,17 +435,15 @@ impl GuestBuilder {
             what: "set up arguments, environment or descriptors".to_owned(),
             errno,
         })?;
-        let bell = Bell::new(engine.clone(), Arc::clone(process.interruption()));
-        let alert = Arc::clone(&bell);
-        process.signals().on_signal(Arc::new(move || alert.ring()));
-        Ok(Guest {
-            process: Arc::new(process),
-            memory,
-            limiter: Limiter::new(&self.limits),
-            limits: self.limits,
-            signal_handler: None,
-            bell,
-        })
+        let process = Arc::new(process);
+        if usual == Policy::Posix || self.shares_processes {
+            process.processes().add(&process).map_err(|errno| SetupError {
+                what: format!("give the process the number {}", process.pid()),
+                errno,
+            })?;
+        }
+        let guest = Guest::of_process(process, engine, self.limits, memory);
+        Ok(Guest { on_trap: self.on_trap, ..guest })
     }
 
     fn map(mut self, change: impl FnOnce(ProcessBuilder) -> ProcessBuilder) -> Self {

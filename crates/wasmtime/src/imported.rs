@@ -71,7 +71,7 @@ impl Program {
             }
             return Ok(instance);
         };
-        let mut linker = Linker::clone(&self.linker);
+        let mut linker = Linker::clone(&self.engine.linker);
         memory.define(&mut linker, store).map_err(Failed::Start)?;
         linker.instantiate(store, &self.module).map_err(Failed::Run)
     }

@@ -152,6 +152,7 @@ mod kind;
 mod limits;
 mod link;
 mod memory;
+mod programs;
 mod run;
 mod signals;
 mod workers;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vnode_core::Errno;
 use vnode_kernel::{Exit, Process};
-use vnode_wasi::{Answer, GuestMemory, Outcome};
+use vnode_wasi::{Answer, GuestMemory, Leave, Outcome};
 use wasmtime::{Caller, Engine, FuncType, Linker, ValType};
 
 use crate::executor;
@@ -18,6 +18,11 @@ use crate::signals;
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the guest has ended: {0:?}")]
 pub struct Ended(pub Exit);
+
+/// The process executes another program: the error that a host function ends this one's WebAssembly with.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the process executes another program")]
+pub(crate) struct Executes;
 
 /// A host function panicked, which is an error of vnode. The guest that called it is ended; nothing else is.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -148,7 +153,8 @@ pub(crate) fn guarded(name: &'static str, call: impl FnOnce() -> Outcome) -> Res
 pub(crate) fn answer<R: Answer>(outcome: Result<Outcome, HostPanic>) -> wasmtime::Result<R> {
     match outcome {
         Ok(Ok(errno)) => Ok(R::of(errno)),
-        Ok(Err(exit)) => Err(Ended(exit).into()),
+        Ok(Err(Leave::Ends(exit))) => Err(Ended(exit).into()),
+        Ok(Err(Leave::Executes)) => Err(Executes.into()),
         Err(panic) => Err(panic.into()),
     }
 }

@@ -3,7 +3,7 @@
 
 use vnode_kernel::Process;
 use vnode_wasi::GuestMemory;
-use wasmtime::{Caller, Extern, Memory, ModuleExport, SharedMemory};
+use wasmtime::{Caller, Extern, Memory, Module, ModuleExport, SharedMemory};
 
 use crate::guest::Guest;
 
@@ -18,6 +18,13 @@ pub(crate) enum Finder {
     Export(ModuleExport),
     /// In the calling instance, by its name.
     Name,
+}
+
+impl Finder {
+    /// For the instance of a module.
+    pub(crate) fn of(module: &Module) -> Finder {
+        module.get_export_index("memory").map_or(Finder::Name, Finder::Export)
+    }
 }
 
 /// Calls `then` with the process and the memory of the instance that calls.

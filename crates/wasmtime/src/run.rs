@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use vnode_kernel::{Alarm, Exit};
+use vnode_kernel::{Alarm, Exit, Signal};
 use wasmtime::{Store, ThrownException, WasmBacktrace};
 
 use crate::engine::Program;
 use crate::guest::{self, Guest, Killer};
 use crate::imported::Failed;
-use crate::link::{Ended, HostPanic};
-use crate::signals;
+use crate::link::{Ended, Executes, HostPanic};
+use crate::programs::{self, Launcher};
 
 /// What host functions have below the guest's own stack.
 const HOST_STACK: usize = 4 << 20;
@@ -91,13 +91,10 @@ impl Program {
         let killer = guest.killer();
         let (sender, ended) = channel();
         let program = self.clone();
-        std::thread::Builder::new()
-            .name("vnode-guest".to_owned())
-            .stack_size(self.stack.saturating_add(HOST_STACK))
-            .spawn(move || {
-                // Nobody listens any more only if the guest is left behind.
-                let _ = sender.send(program.run_here(guest));
-            })?;
+        self.thread().spawn(move || {
+            // Nobody listens any more only if the guest is left behind.
+            let _ = sender.send(program.run_here(guest));
+        })?;
         match wait(&ended, limit) {
             Some(outcome) => outcome,
             None => {
@@ -116,14 +113,55 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub fn run_here(&self, guest: Guest) -> Result<Outcome, StartError> {
+        let process = Arc::clone(guest.shared_process());
+        if self.shape.is_wasix() {
+            let launcher = Launcher::new(self.engine.clone(), *guest.limits(), guest.on_trap().cloned());
+            process.set_loader(launcher);
+        }
+        let outcome = self.run_process(guest);
+        // With the first process all others were told to end.
+        process.processes().wait_for_all(process.pid(), GRACE);
+        outcome
+    }
+
+    /// Runs a process on this thread, from one program that it executes to the next.
+    pub(crate) fn run_process(&self, guest: Guest) -> Result<Outcome, StartError> {
+        let process = Arc::clone(guest.shared_process());
+        let (mut program, mut guest) = (self.clone(), guest);
+        let outcome = loop {
+            let (left, result) = match program.run_once(guest) {
+                Ok(ran) => ran,
+                // As Linux does where there is no program any more that could be told.
+                Err(_) if !program.is(self) => break Outcome::Signaled(Signal::KILL.number()),
+                Err(error) => {
+                    process.end(Exit::Killed);
+                    return Err(error);
+                }
+            };
+            let executes = result.as_ref().is_err_and(|error| error.is::<Executes>());
+            match programs::next(&process) {
+                Some(next) if executes => {
+                    guest = left.for_module(&next.module);
+                    program = next;
+                }
+                _ => break judge(&left, result),
+            }
+        };
+        process.end(exit_of(&outcome));
+        Ok(outcome)
+    }
+
+    fn is(&self, other: &Program) -> bool {
+        Arc::ptr_eq(&self.shape, &other.shape)
+    }
+
+    /// Runs a program in an instance of its own, which is gone when this returns.
+    fn run_once(&self, guest: Guest) -> Result<(Guest, wasmtime::Result<()>), StartError> {
         self.check_shared_memory(&guest)?;
         let mut store = Store::new(self.module.engine(), guest);
         guest::attach(&mut store, |guest| guest);
         let result = match self.instance_in(&mut store) {
             Ok(instance) => {
-                if self.shape.is_wasix() {
-                    signals::find_handler(&mut store, &instance);
-                }
                 let start = instance.get_typed_func::<(), ()>(&mut store, "_start");
                 start.and_then(|start| start.call(&mut store, ()))
             }
@@ -131,7 +169,13 @@ impl Program {
             Err(Failed::Run(error)) if is_of_guest(&error) => Err(error),
             Err(error) => return Err(error.into()),
         };
-        Ok(outcome(store.data(), result))
+        Ok((store.into_data(), result))
+    }
+
+    /// A thread that a guest can run on.
+    pub(crate) fn thread(&self) -> std::thread::Builder {
+        let stack = self.engine.stack.saturating_add(HOST_STACK);
+        std::thread::Builder::new().name("vnode-guest".to_owned()).stack_size(stack)
     }
 
     /// Runs a guest to its end on the threads of whatever executor polls this: no call of the guest's blocks them
@@ -212,8 +256,15 @@ impl Timeout {
 ///
 /// For embedders who call `_start` themselves.
 pub fn outcome(guest: &Guest, result: wasmtime::Result<()>) -> Outcome {
+    let outcome = judge(guest, result);
+    guest.process().end(exit_of(&outcome));
+    outcome
+}
+
+/// What a call into a guest's code came to.
+fn judge(guest: &Guest, result: wasmtime::Result<()>) -> Outcome {
     let killed = guest.process().interruption().is_killed();
-    let outcome = match result {
+    match result {
         Ok(()) => Outcome::Exited(0),
         Err(error) => match error.downcast_ref::<Ended>() {
             Some(Ended(Exit::Status(status))) => Outcome::Exited(*status),
@@ -225,15 +276,17 @@ pub fn outcome(guest: &Guest, result: wasmtime::Result<()>) -> Outcome {
             },
             None => Outcome::Trapped(Trap::new(error)),
         },
-    };
-    guest.process().end(match outcome {
-        Outcome::Exited(status) => Exit::Status(status),
-        Outcome::Signaled(signal) => Exit::Signal(signal),
+    }
+}
+
+fn exit_of(outcome: &Outcome) -> Exit {
+    match outcome {
+        Outcome::Exited(status) => Exit::Status(*status),
+        Outcome::Signaled(signal) => Exit::Signal(*signal),
         // What a shell tells of abort(3).
         Outcome::Trapped(_) => Exit::Signal(6),
         Outcome::TimedOut | Outcome::Killed => Exit::Killed,
-    });
-    outcome
+    }
 }
 
 impl Trap {

@@ -8,12 +8,9 @@ use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
 use vnode_kernel::{Alarm, Interruption};
-use wasmtime::{AsContextMut, Caller, Extern, Instance, Store, TypedFunc};
+use wasmtime::{AsContextMut, Caller, Extern, TypedFunc};
 
 use crate::guest::Guest;
-
-/// The function that handles signals, unless the guest names another.
-const DEFAULT: &str = "__wasm_signal";
 
 /// How far the epoch may move while a handler runs that was called when it moved: Wasmtime then has no callback, and ends
 /// the guest when the deadline is reached. Only signals and ends of guests move it, each by one; a guest that is to end
@@ -73,13 +70,6 @@ pub(crate) fn name_handler<T: 'static>(caller: &mut Caller<'_, T>, get: impl Fn(
     let export = caller.get_export(name);
     let handler = export.and_then(Extern::into_func).and_then(|function| function.typed(&*caller).ok());
     get(caller.data_mut()).set_signal_handler(handler);
-}
-
-/// Finds the handler that a program for WASIX has without naming it.
-pub(crate) fn find_handler(store: &mut Store<Guest>, instance: &Instance) {
-    if let Ok(handler) = instance.get_typed_func(&mut *store, DEFAULT) {
-        store.data_mut().set_signal_handler(Some(handler));
-    }
 }
 
 /// Calls the handler for each signal that came.

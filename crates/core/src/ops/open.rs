@@ -104,6 +104,22 @@ impl Caller<'_> {
         Err(Errno::EXIST)
     }
 
+    /// Opens a program, to be read because it is executed: its mode is asked whether the caller may execute it, not
+    /// whether he may read it (`do_open_execat` in Linux).
+    ///
+    /// # Errors
+    /// `EACCES`: no regular file, or its mode forbids it.
+    pub fn open_program(&self, base: &Place, path: VPath<'_>) -> Result<(Place, Arc<dyn File>)> {
+        let place = self.resolve(base, path, Follow::Yes)?;
+        if place.kind() != FileType::Regular {
+            return Err(Errno::ACCES);
+        }
+        access::check(self.cx, &place.attr(self.cx)?, May::EXEC)?;
+        let file = self
+            .reading(&place.mount, |cx| place.mount.filesystem().any().open(cx, &place.node, Access::READ))?;
+        Ok((place, file))
+    }
+
     fn follow(flags: OpenFlags) -> Follow {
         if flags.contains(OpenFlags::NOFOLLOW) { Follow::No } else { Follow::Yes }
     }

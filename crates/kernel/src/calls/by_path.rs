@@ -80,20 +80,48 @@ impl Process {
             return Err(Errno::NOTCAPABLE);
         }
         let reserved = self.fds.reserve()?;
+        let shown = || shown_below(&dir, path);
+        let entry = self.open_entry(dir.base()?, text, request, inheriting, shown)?;
+        Ok(reserved.install(entry))
+    }
+
+    /// Opens a path from the working directory as a descriptor of this number, which is closed before that
+    /// (`posix_spawn_file_actions_addopen(3)`).
+    ///
+    /// # Errors
+    /// * As [`Process::open`]. `EBADF`: the number is past all.
+    pub(crate) fn open_as(&self, fd: Fd, path: &[u8], request: &OpenRequest) -> Result<()> {
+        let text = VPath::new(path)?;
+        let _ = self.fds.close(fd);
+        let context = self.context.load_full();
+        let shown = || path.to_vec();
+        let entry = self.open_entry(&context.cwd, text, request, Rights::INHERITABLE, shown)?;
+        self.fds.install_at(fd, entry)
+    }
+
+    /// What a descriptor of a path holds.
+    fn open_entry(
+        &self,
+        base: &Place,
+        path: VPath<'_>,
+        request: &OpenRequest,
+        inheriting: Rights,
+        shown: impl FnOnce() -> Vec<u8>,
+    ) -> Result<FdEntry> {
         let mode = Mode::from_raw(0o666) - self.context.load().umask;
         let how = OpenHow { access: request.access(), flags: request.flags, mode };
         let file = self.call(|caller| {
-            let opened = caller.open(dir.base()?, text, &how)?;
+            let opened = caller.open(base, path, &how)?;
             self.open_file(caller, opened, how.access, request.status)
         })?;
         let file = match self.observer() {
-            Some(observer) if observer.wants_text() => file.shown_as(&shown_below(&dir, path)),
+            Some(observer) if observer.wants_text() => file.shown_as(&shown()),
             _ => file,
         };
         let file = match self.notes_paths() {
             true => {
                 let whole = inheriting.contains(Rights::INHERITABLE);
-                file.found_by(Origin { base: dir.base()?.clone().into(), path: path.into(), whole })
+                file.found_by(Origin { base: base.clone().into(), path: path.as_bytes().into(), whole })
             }
             false => file,
         };
@@ -103,7 +131,7 @@ impl Process {
         };
         let handed_on = if file.kind().is_dir() { inheriting } else { Rights::empty() };
         let entry = FdEntry::new(Arc::new(file), rights & inheriting, handed_on);
-        Ok(reserved.install(entry.with_close_on_exec(request.close_on_exec)))
+        Ok(entry.with_close_on_exec(request.close_on_exec))
     }
 
     /// The open file of what the filesystem opened.

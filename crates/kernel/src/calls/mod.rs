@@ -5,7 +5,9 @@ mod by_fd;
 mod by_path;
 mod here;
 mod poll;
+mod spawn;
 
 pub use crate::file_io::Whence;
 pub use by_path::OpenRequest;
 pub use poll::{Poll, PollEvent};
+pub use spawn::{Spawn, SpawnAction};

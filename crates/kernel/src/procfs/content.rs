@@ -86,16 +86,17 @@ impl File for Text {
 }
 
 /// The name of a process: that of its program, cut.
-fn name(process: &Process) -> &[u8] {
-    let program = process.args().iter().next().unwrap_or_default();
+fn name(process: &Process) -> Vec<u8> {
+    let args = process.args();
+    let program = args.iter().next().unwrap_or_default();
     let name = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    name.get(..COMM_MAX).unwrap_or(name)
+    name.get(..COMM_MAX).unwrap_or(name).to_vec()
 }
 
 /// The lines of `status` that something here is known of, in Linux's order (`proc_pid_status`).
 fn status(process: &Process, parent: u32) -> Vec<u8> {
     let mut text = b"Name:\t".to_vec();
-    for &byte in name(process) {
+    for byte in name(process) {
         match byte {
             b'\n' => text.extend(b"\\n"),
             b'\\' => text.extend(b"\\\\"),

@@ -5,7 +5,7 @@
 //!   what is open (`links.rs`).
 //! * `N/environ`, `N/cmdline`, `N/status`: files (`content.rs`).
 //!
-//! Which processes there are is somebody else's to know ([`Processes`]); [`ProcessList`] is a plain list of them.
+//! Which processes there are is the [`ProcessTable`]'s to know.
 //!
 //! Invariants: nothing here keeps a process alive, which would keep itself alive by a descriptor of its own directory.
 //! What leads to a process's files is for itself, and for others only as `ptrace(2)` would allow and as far as they
@@ -14,10 +14,7 @@
 mod content;
 mod entry;
 mod links;
-mod processes;
 pub(crate) mod streams;
-
-pub use processes::{ProcessList, Processes};
 
 use core::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +28,7 @@ use vnode_core::{Attr, Cx, Errno, FileType, Name, NameBuf, Result, SetAttr, Stat
 pub use entry::ProcNode;
 use entry::{Entry, IN_PROCESS};
 
+use crate::processes::ProcessTable;
 use crate::rights::Rights;
 
 /// `f_type` of Linux's procfs (`statfs(2)`).
@@ -38,19 +36,19 @@ const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 
 /// The filesystem to mount at `/proc`.
 ///
-/// A process that is to be seen is given to what [`Processes`] it was made with. Numbers must be different in it, for
+/// A process that is to be seen is in the [`ProcessTable`] that it was made with. Numbers must be different in it, for
 /// `self` goes by the number of the process that makes the call.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use vnode_core::{Errno, FilesystemRef, MountFlags, Namespace, Policy};
-/// use vnode_kernel::Process;
 /// use vnode_kernel::devices::Devices;
-/// use vnode_kernel::procfs::{ProcessList, Procfs};
+/// use vnode_kernel::procfs::Procfs;
+/// use vnode_kernel::{Process, ProcessTable};
 /// use vnode_memory::Memory;
 ///
 /// let namespace = Arc::new(Namespace::new(FilesystemRef::new(Memory::new())));
-/// let processes = Arc::new(ProcessList::new());
+/// let processes = Arc::new(ProcessTable::new());
 /// let procfs = FilesystemRef::new(Procfs::new(processes.clone()));
 /// namespace.mount_at(b"/proc", &procfs, MountFlags::empty())?;
 /// namespace.mount_at(b"/dev", &FilesystemRef::new(Devices::new()), MountFlags::empty())?;
@@ -64,7 +62,7 @@ const PROC_SUPER_MAGIC: u64 = 0x9fa0;
 /// # Ok::<(), Errno>(())
 /// ```
 pub struct Procfs {
-    processes: Arc<dyn Processes>,
+    processes: Arc<ProcessTable>,
     root: Arc<ProcNode>,
     /// When it was first looked at: the time of everything in it.
     made: OnceLock<Timespec>,
@@ -72,7 +70,7 @@ pub struct Procfs {
 
 impl Procfs {
     /// What these processes tell.
-    pub fn new(processes: Arc<dyn Processes>) -> Self {
+    pub fn new(processes: Arc<ProcessTable>) -> Self {
         Procfs { processes, root: Arc::new(ProcNode::root()), made: OnceLock::new() }
     }
 
@@ -224,7 +222,7 @@ impl Filesystem for Procfs {
             }
             Entry::Cmdline => Ok(Arc::new(content::Text::cmdline(&process))),
             Entry::Status => {
-                let parent = self.processes.parent(process.pid());
+                let parent = self.processes.parent(process.pid()).unwrap_or(0);
                 Ok(Arc::new(content::Text::status(&process, parent)))
             }
             _ => Err(Errno::NXIO),
@@ -245,7 +243,7 @@ impl Filesystem for Procfs {
 /// A listing. Cookies are what is listed, counted from [`FIRST_COOKIE`], so that what comes and goes moves nothing.
 struct Listing {
     dir: Arc<ProcNode>,
-    processes: Arc<dyn Processes>,
+    processes: Arc<ProcessTable>,
 }
 
 impl Listing {

@@ -11,8 +11,9 @@ use vnode_core::{
     Caller, Clock, Credentials, Cx, Errno, FilesystemRef, Follow, MountFlags, Namespace, OpenFlags, Place,
     Policy, Timespec, VPath,
 };
+use vnode_kernel::ProcessTable;
 use vnode_kernel::devices::Devices;
-use vnode_kernel::procfs::{ProcessList, Procfs};
+use vnode_kernel::procfs::Procfs;
 use vnode_kernel::{FdFlags, Files, OpenRequest, Process, ProcessBuilder, Rights};
 use vnode_memory::Memory;
 
@@ -26,7 +27,7 @@ pub(crate) fn errno(error: rustix::io::Errno) -> Errno {
 
 pub(crate) struct Tree {
     pub(crate) namespace: Arc<Namespace>,
-    pub(crate) processes: Arc<ProcessList>,
+    pub(crate) processes: Arc<ProcessTable>,
     pub(crate) files: Files,
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn tree() -> Tree {
     let namespace = Arc::new(Namespace::new(FilesystemRef::new::<Memory>(Memory::new())));
     namespace.mount_at(b"/dev", &FilesystemRef::new(Devices::new()), MountFlags::empty()).unwrap();
     let files = Files::of(&namespace);
-    let tree = Tree { namespace, processes: Arc::new(ProcessList::new()), files };
+    let tree = Tree { namespace, processes: Arc::new(ProcessTable::new()), files };
     tree.mount_proc("/proc");
     tree
 }

@@ -11,7 +11,8 @@ use beside::{BOTH, Beside, ROOT, Way, errno};
 use rustix::fs::{Mode, OFlags};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Credentials, Errno, FileType, FilesystemRef, Follow, MountFlags, OpenFlags, Policy};
-use vnode_kernel::procfs::{ProcessList, Procfs};
+use vnode_kernel::ProcessTable;
+use vnode_kernel::procfs::Procfs;
 use vnode_kernel::stream::{Bytes, Interest, NewStream};
 use vnode_kernel::{FdFlags, OpenRequest, Poll, Process, Rights, Whence};
 
@@ -508,7 +509,7 @@ fn other_processes_are_looked_into_as_ptrace_allows() {
 #[test]
 fn a_tree_without_its_processes_has_no_self() {
     let tree = beside::tree();
-    let lonely = Arc::new(ProcessList::new());
+    let lonely = Arc::new(ProcessTable::new());
     let namespace = Arc::clone(&tree.namespace);
     let procfs = FilesystemRef::new(Procfs::new(lonely));
     namespace.mount_at(b"/empty", &procfs, MountFlags::empty()).unwrap();

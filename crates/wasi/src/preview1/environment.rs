@@ -31,22 +31,22 @@ fn put_sizes(memory: &GuestMemory<'_>, strings: &Strings, count: u32, size: u32)
 
 /// The arguments.
 pub fn args_get(process: &Process, memory: &GuestMemory<'_>, argv: u32, argv_buf: u32) -> Outcome {
-    plain(process, || put_strings(memory, process.args(), argv, argv_buf))
+    plain(process, || put_strings(memory, &process.args(), argv, argv_buf))
 }
 
 /// How many arguments there are, and their bytes.
 pub fn args_sizes_get(process: &Process, memory: &GuestMemory<'_>, argc: u32, argv_buf_size: u32) -> Outcome {
-    plain(process, || put_sizes(memory, process.args(), argc, argv_buf_size))
+    plain(process, || put_sizes(memory, &process.args(), argc, argv_buf_size))
 }
 
 /// The environment.
 pub fn environ_get(process: &Process, memory: &GuestMemory<'_>, environ: u32, environ_buf: u32) -> Outcome {
-    plain(process, || put_strings(memory, process.env(), environ, environ_buf))
+    plain(process, || put_strings(memory, &process.env(), environ, environ_buf))
 }
 
 /// How many environment variables there are, and their bytes.
 pub fn environ_sizes_get(process: &Process, memory: &GuestMemory<'_>, count: u32, buf_size: u32) -> Outcome {
-    plain(process, || put_sizes(memory, process.env(), count, buf_size))
+    plain(process, || put_sizes(memory, &process.env(), count, buf_size))
 }
 
 /// The resolution of a clock (`clock_getres(2)`).

@@ -30,7 +30,7 @@ pub use paths::{
 pub(crate) use paths::{path_filestat_get_as, path_open_as};
 pub use poll::poll_oneoff;
 pub(crate) use poll::{Layout, poll_oneoff_as};
-pub(crate) use process::signal_of;
 pub use process::{proc_exit, proc_raise, sched_yield};
+pub(crate) use process::{sendable, sent, signal_of};
 pub(crate) use sockets::no_socket;
 pub use sockets::{sock_accept, sock_recv, sock_send, sock_shutdown};

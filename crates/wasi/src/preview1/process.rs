@@ -9,7 +9,7 @@ use crate::serve::{ended, plain};
 
 /// Ends the process (`_exit(2)`).
 pub fn proc_exit(_process: &Process, _memory: &GuestMemory<'_>, code: u32) -> Outcome {
-    Err(Exit::Status(code))
+    Err(Exit::Status(code).into())
 }
 
 /// The signal of a number. Preview 1 leaves out Linux's 16 (`SIGSTKFLT`), so that its numbers are one less from `SIGCHLD`
@@ -36,17 +36,26 @@ pub fn proc_raise(process: &Process, _memory: &GuestMemory<'_>, signal: u32) -> 
         return plain(process, || Ok(()));
     }
     sent(process, || {
-        let signal = signal_of(process, signal)?;
-        if signal.number() == SIGSTOP { Err(Errno::NOTSUP) } else { Ok(signal) }
+        process.signals().send(sendable(process, signal)?);
+        Ok(())
     })
 }
 
 /// Linux's number of `SIGSTOP`.
 const SIGSTOP: u8 = 19;
 
-/// Sends the process a signal of its own, which may end it at once.
-fn sent(process: &Process, signal: impl FnOnce() -> Result<Signal>) -> Outcome {
-    let answer = plain(process, || signal().map(|signal| process.signals().send(signal)))?;
+/// The signal of a number, to be sent.
+///
+/// # Errors
+/// `EINVAL`: no such signal. `ENOTSUP`: `SIGSTOP`, which nobody could end.
+pub(crate) fn sendable(process: &Process, number: u32) -> Result<Signal> {
+    let signal = signal_of(process, number)?;
+    if signal.number() == SIGSTOP { Err(Errno::NOTSUP) } else { Ok(signal) }
+}
+
+/// Sends what may end the process itself at once.
+pub(crate) fn sent(process: &Process, send: impl FnOnce() -> Result<()>) -> Outcome {
+    let answer = plain(process, send)?;
     if process.interruption().is_killed() { Err(ended(process)) } else { Ok(answer) }
 }
 

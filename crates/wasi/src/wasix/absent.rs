@@ -17,7 +17,7 @@ fn not_yet(process: &Process, memory: &GuestMemory<'_>, name: &'static str) -> O
 
 fn no_way_on(process: &Process, memory: &GuestMemory<'_>, name: &'static str) -> Outcome {
     not_yet(process, memory, name)?;
-    Err(Exit::Signal(SIGSYS))
+    Err(Exit::Signal(SIGSYS).into())
 }
 
 macro_rules! absent {
@@ -46,13 +46,7 @@ not_yet {
     fn epoll_wait(_: u32, _: u32, _: u32, _: u64, _: u32);
     fn proc_fork(_: u32, _: u32);
     fn proc_fork_env(_: u32);
-    fn proc_join(_: u32, _: u32, _: u32);
-    fn proc_exec3(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
-    fn proc_exec4(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn proc_snapshot();
-    fn proc_spawn(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
-    fn proc_spawn2(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
-    fn proc_spawn3(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn tty_get(_: u32);
     fn tty_set(_: u32);
     fn dlopen(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
@@ -104,8 +98,6 @@ not_yet {
     fn sock_pair(_: u32, _: u32, _: u32, _: u32, _: u32);
 }
 no_way_on {
-    fn proc_exec(_: u32, _: u32, _: u32, _: u32);
-    fn proc_exec2(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn stack_restore(_: u32, _: u64);
 }
 }

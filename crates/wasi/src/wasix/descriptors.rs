@@ -1,21 +1,12 @@
 //! Descriptors: open with `O_CLOEXEC`, copies, and the flags that are a descriptor's own.
 
-use vnode_core::{Errno, Result};
 use vnode_kernel::Process;
 
+use crate::decode;
 use crate::memory::GuestMemory;
 use crate::outcome::Outcome;
 use crate::preview1::{no_socket, path_open_as};
 use crate::serve::{Gave, observed};
-
-/// `fdflagsext`: whether another program's execution closes it.
-fn close_on_exec(flags: u32) -> Result<bool> {
-    match flags {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Errno::INVAL),
-    }
-}
 
 /// Opens a path (`openat(2)`), with `O_CLOEXEC` among the flags of the descriptor.
 pub fn path_open2(
@@ -32,7 +23,7 @@ pub fn path_open2(
     fdflagsext: u32,
     fd: u32,
 ) -> Outcome {
-    let close = close_on_exec(fdflagsext);
+    let close = decode::close_on_exec(fdflagsext);
     path_open_as(
         process,
         memory,
@@ -101,7 +92,7 @@ pub fn fd_fdflags_get(process: &Process, memory: &GuestMemory<'_>, fd: u32, flag
 /// `EINVAL`: another flag than `FD_CLOEXEC`.
 pub fn fd_fdflags_set(process: &Process, memory: &GuestMemory<'_>, fd: u32, flags: u32) -> Outcome {
     let run = || {
-        process.set_close_on_exec(fd, close_on_exec(flags)?)?;
+        process.set_close_on_exec(fd, decode::close_on_exec(flags)?)?;
         Ok(Gave::Nothing)
     };
     observed(process, memory, "fd_fdflags_set", run, |show| {

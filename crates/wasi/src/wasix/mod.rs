@@ -4,18 +4,23 @@
 //! not there yet is in [`absent`].
 
 pub mod absent;
+mod children;
 mod descriptors;
+mod execute;
 mod futex;
 mod process;
+mod program;
 mod table;
 
+pub use children::{proc_join, proc_parent, proc_signal, proc_spawn, proc_spawn2, proc_spawn3};
 pub use descriptors::{
     fd_dup, fd_dup2, fd_fdflags_get, fd_fdflags_set, path_open2, sock_accept, sock_accept_v2,
 };
+pub use execute::{proc_exec, proc_exec2, proc_exec3, proc_exec4};
 pub use futex::{futex_wait, futex_wake, futex_wake_all};
 pub use process::{
-    callback_signal, chdir, dl_invalid_handle, getcwd, proc_exit2, proc_id, proc_parent, proc_raise_interval,
-    proc_signal, proc_signals_get, proc_signals_sizes_get, thread_exit, thread_id, thread_parallelism,
-    thread_signal, thread_sleep,
+    callback_signal, chdir, dl_invalid_handle, getcwd, proc_exit2, proc_id, proc_raise_interval,
+    proc_signals_get, proc_signals_sizes_get, thread_exit, thread_id, thread_parallelism, thread_signal,
+    thread_sleep,
 };
 pub use table::WASIX_NAMES;

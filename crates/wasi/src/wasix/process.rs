@@ -59,7 +59,7 @@ pub fn proc_exit2(process: &Process, memory: &GuestMemory<'_>, code: u32) -> Out
     crate::preview1::proc_exit(process, memory, code)
 }
 
-fn number(
+pub(super) fn number(
     process: &Process,
     memory: &GuestMemory<'_>,
     at: u32,
@@ -77,22 +77,23 @@ pub fn proc_id(process: &Process, memory: &GuestMemory<'_>, pid: u32) -> Outcome
     number(process, memory, pid, || Ok(process.pid()))
 }
 
-/// The number of a process's parent (`getppid(2)`): 0, which is no process, for the first.
-///
-/// # Errors
-/// `ESRCH`: no such process.
-pub fn proc_parent(process: &Process, memory: &GuestMemory<'_>, pid: u32, parent: u32) -> Outcome {
-    number(process, memory, parent, || if pid == process.pid() { Ok(0) } else { Err(Errno::SRCH) })
-}
-
-/// How many signals have another disposition than the default one from the start.
+/// How many signals the program finds with another disposition than the default one.
 pub fn proc_signals_sizes_get(process: &Process, memory: &GuestMemory<'_>, count: u32) -> Outcome {
-    number(process, memory, count, || Ok(0))
+    number(process, memory, count, || Ok(process.signals().ignored().count() as u32))
 }
 
-/// Those signals with their dispositions: none.
-pub fn proc_signals_get(process: &Process, _memory: &GuestMemory<'_>, _signals: u32) -> Outcome {
-    plain(process, || Ok(()))
+/// `SIG_IGN` among the dispositions.
+pub(super) const IGNORE: u8 = 1;
+
+/// Those signals with their dispositions: all are ignored.
+pub fn proc_signals_get(process: &Process, memory: &GuestMemory<'_>, signals: u32) -> Outcome {
+    plain(process, || {
+        let list: Vec<u8> =
+            process.signals().ignored().flat_map(|signal| [signal.number(), IGNORE]).collect();
+        let area = memory.area(signals, u32::try_from(list.len()).map_err(|_| Errno::FAULT)?)?;
+        area.put(0, &list);
+        Ok(())
+    })
 }
 
 /// Names the exported function that handles signals, whose argument is Linux's number of one. The engine finds it;
@@ -105,30 +106,14 @@ pub fn callback_signal(process: &Process, memory: &GuestMemory<'_>, name: u32, n
     })
 }
 
-/// Whether a process or a thread is the only one that there is.
-fn is_the_only(number: u32, only: u32) -> Result<()> {
-    if number == only { Ok(()) } else { Err(Errno::SRCH) }
-}
-
-/// Sends a process a signal (`kill(2)`); 0 only asks whether there is such a process.
-///
-/// # Errors
-/// `ESRCH`: no such process. `EINVAL`: no such signal. `ENOTSUP`: as [`proc_raise`](super::proc_raise).
-pub fn proc_signal(process: &Process, memory: &GuestMemory<'_>, pid: u32, signal: u32) -> Outcome {
-    match is_the_only(pid, process.pid()) {
-        Ok(()) => proc_raise(process, memory, signal),
-        Err(errno) => plain(process, || Err::<(), _>(errno)),
-    }
-}
-
 /// Sends a thread a signal (`tgkill(2)`).
 ///
 /// # Errors
-/// As [`proc_signal`].
+/// `ESRCH`: no such thread. As [`proc_raise`].
 pub fn thread_signal(process: &Process, memory: &GuestMemory<'_>, tid: u32, signal: u32) -> Outcome {
-    match is_the_only(tid, FIRST_THREAD) {
-        Ok(()) => proc_raise(process, memory, signal),
-        Err(errno) => plain(process, || Err::<(), _>(errno)),
+    match tid {
+        FIRST_THREAD => proc_raise(process, memory, signal),
+        _ => plain(process, || Err::<(), _>(Errno::SRCH)),
     }
 }
 
@@ -172,7 +157,7 @@ pub fn thread_sleep(process: &Process, memory: &GuestMemory<'_>, time: u64) -> O
 
 /// Ends the thread; with the last one, which every thread is yet, the process (`pthread_exit(3)`).
 pub fn thread_exit(_process: &Process, _memory: &GuestMemory<'_>, _code: u32) -> Outcome {
-    Err(Exit::Status(0))
+    Err(Exit::Status(0).into())
 }
 
 /// Tells whether a handle of a loaded library is none: there are none.

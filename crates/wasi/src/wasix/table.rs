@@ -103,22 +103,22 @@ macro_rules! for_each_wasix {
             fn proc_exit(code: u32) -> () = $crate::preview1::proc_exit;
             fn proc_fork(copy_memory: u32, pid_ptr: u32) -> i32 = $crate::wasix::absent::proc_fork;
             fn proc_fork_env(child_pid_ptr: u32) -> i32 = $crate::wasix::absent::proc_fork_env;
-            fn proc_join(pid_ptr: u32, flags: u32, status_ptr: u32) -> i32 = $crate::wasix::absent::proc_join;
+            fn proc_join(pid_ptr: u32, flags: u32, status_ptr: u32) -> i32 = $crate::wasix::proc_join;
             fn proc_signal(pid: u32, sig: u32) -> i32 = $crate::wasix::proc_signal;
             fn proc_signals_get(buf: u32) -> i32 = $crate::wasix::proc_signals_get;
             fn proc_signals_sizes_get(signal_count: u32) -> i32 = $crate::wasix::proc_signals_sizes_get;
             fn proc_exec(name: u32, name_len: u32, args: u32, args_len: u32) -> ()
-                = $crate::wasix::absent::proc_exec;
+                = $crate::wasix::proc_exec;
             fn proc_exec2(name: u32, name_len: u32, args: u32, args_len: u32, envs: u32, envs_len: u32) -> ()
-                = $crate::wasix::absent::proc_exec2;
+                = $crate::wasix::proc_exec2;
             fn proc_exec3(
                 name: u32, name_len: u32, args: u32, args_len: u32, envs: u32, envs_len: u32,
                 search_path: u32, path: u32, path_len: u32
-            ) -> i32 = $crate::wasix::absent::proc_exec3;
+            ) -> i32 = $crate::wasix::proc_exec3;
             fn proc_exec4(
                 name: u32, name_len: u32, args: u32, args_len: u32, envs: u32, envs_len: u32,
                 search_path: u32, path: u32, path_len: u32
-            ) -> i32 = $crate::wasix::absent::proc_exec4;
+            ) -> i32 = $crate::wasix::proc_exec4;
             fn proc_exit2(code: u32) -> () = $crate::wasix::proc_exit2;
             fn proc_raise(sig: u32) -> i32 = $crate::preview1::proc_raise;
             fn proc_raise_interval(sig: u32, interval: u64, repeat: u32) -> i32
@@ -128,17 +128,17 @@ macro_rules! for_each_wasix {
                 name: u32, name_len: u32, chroot: u32, args: u32, args_len: u32, preopen: u32,
                 preopen_len: u32, stdin: u32, stdout: u32, stderr: u32, working_dir: u32,
                 working_dir_len: u32, ret_handles: u32
-            ) -> i32 = $crate::wasix::absent::proc_spawn;
+            ) -> i32 = $crate::wasix::proc_spawn;
             fn proc_spawn2(
                 name: u32, name_len: u32, args: u32, args_len: u32, envs: u32, envs_len: u32, fd_ops: u32,
                 fd_ops_len: u32, signal_actions: u32, signal_actions_len: u32, search_path: u32, path: u32,
                 path_len: u32, ret: u32
-            ) -> i32 = $crate::wasix::absent::proc_spawn2;
+            ) -> i32 = $crate::wasix::proc_spawn2;
             fn proc_spawn3(
                 name: u32, name_len: u32, args: u32, args_len: u32, envs: u32, envs_len: u32, fd_ops: u32,
                 fd_ops_len: u32, signal_actions: u32, signal_actions_len: u32, search_path: u32, path: u32,
                 path_len: u32, ret: u32
-            ) -> i32 = $crate::wasix::absent::proc_spawn3;
+            ) -> i32 = $crate::wasix::proc_spawn3;
             fn proc_id(ret_pid: u32) -> i32 = $crate::wasix::proc_id;
             fn proc_parent(pid: u32, ret_parent: u32) -> i32 = $crate::wasix::proc_parent;
             fn random_get(buf: u32, buf_len: u32) -> i32 = $crate::preview1::random_get;

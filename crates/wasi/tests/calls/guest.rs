@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vnode_core::{Errno, FilesystemRef, Namespace};
 use vnode_kernel::{Exit, Process, ProcessBuilder};
 use vnode_memory::Memory;
-use vnode_wasi::{GuestMemory, Outcome, errno, preview1};
+use vnode_wasi::{GuestMemory, Leave, Outcome, errno, preview1};
 
 pub(crate) const READ: u64 = 1 << 1 | 1 << 14;
 pub(crate) const WRITE: u64 = 1 << 6;
@@ -223,5 +223,8 @@ impl Guest {
 
 /// How a call that ends the guest ended it.
 pub(crate) fn exit_of(outcome: Outcome) -> Exit {
-    outcome.expect_err("the guest goes on")
+    match outcome.expect_err("the guest goes on") {
+        Leave::Ends(exit) => exit,
+        Leave::Executes => panic!("it executes another program"),
+    }
 }

@@ -1,0 +1,132 @@
+//! Programs that guests execute: found by their content, compiled when they are first used.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use vnode_core::fs::InodeId;
+use vnode_core::{Errno, Place, Result};
+use vnode_kernel::{Loader, Process, ProgramFile};
+
+use crate::engine::{Engine, Program};
+use crate::guest::Guest;
+use crate::limits::Limits;
+use crate::memory::Finder;
+use crate::run::{Outcome, Trap};
+
+/// How many programs are kept, whoever executed them.
+const KEPT: usize = 64;
+
+type Content = [u8; 32];
+
+/// The programs of an engine that were executed last, by their content.
+#[derive(Default)]
+pub(crate) struct Programs {
+    /// The latest at the end.
+    latest: Mutex<Vec<(Content, Program)>>,
+}
+
+impl Programs {
+    fn find(&self, content: &Content) -> Option<Program> {
+        let mut latest = self.latest.lock();
+        let at = latest.iter().position(|(known, _)| known == content)?;
+        let found = latest.remove(at);
+        let program = found.1.clone();
+        latest.push(found);
+        Some(program)
+    }
+
+    fn keep(&self, content: Content, program: &Program) {
+        let mut latest = self.latest.lock();
+        let oldest = (latest.len() >= KEPT).then(|| latest.remove(0));
+        latest.push((content, program.clone()));
+        drop(latest);
+        // Unmapping its code takes time.
+        drop(oldest);
+    }
+}
+
+/// Who is told of a process that was spawned and ended by a trap.
+pub(crate) type OnTrap = Arc<dyn Fn(&Process, &Trap) + Send + Sync>;
+
+/// What makes programs of files for a family of processes.
+pub(crate) struct Launcher {
+    engine: Engine,
+    limits: Limits,
+    on_trap: Option<OnTrap>,
+    /// Programs in files that never change. The place keeps the inode, and with it its identity.
+    unchanging: Mutex<HashMap<(u64, InodeId), (Place, Program)>>,
+}
+
+impl Launcher {
+    pub(crate) fn new(engine: Engine, limits: Limits, on_trap: Option<OnTrap>) -> Arc<Launcher> {
+        Arc::new(Launcher { engine, limits, on_trap, unchanging: Mutex::default() })
+    }
+
+    fn program(&self, file: &ProgramFile<'_>) -> Result<Program> {
+        if !file.never_changes() {
+            return self.by_content(file);
+        }
+        let key = file.place().identity();
+        if let Some((_, program)) = self.unchanging.lock().get(&key) {
+            return Ok(program.clone());
+        }
+        let program = self.by_content(file)?;
+        self.unchanging.lock().insert(key, (file.place().clone(), program.clone()));
+        Ok(program)
+    }
+
+    fn by_content(&self, file: &ProgramFile<'_>) -> Result<Program> {
+        let bytes = file.read()?;
+        if !bytes.starts_with(b"\0asm") {
+            return Err(Errno::NOEXEC);
+        }
+        let content: Content = Sha256::digest(&bytes).into();
+        if let Some(program) = self.engine.programs.find(&content) {
+            return Ok(program);
+        }
+        let program = self.engine.compile(&bytes).map_err(|_| Errno::NOEXEC)?;
+        self.engine.programs.keep(content, &program);
+        Ok(program)
+    }
+}
+
+impl Loader for Launcher {
+    fn load(&self, file: &ProgramFile<'_>) -> Result<Box<dyn vnode_kernel::Program>> {
+        let program = self.program(file)?;
+        Ok(Box::new(Loaded { program, limits: self.limits, on_trap: self.on_trap.clone() }))
+    }
+}
+
+/// A program about to be run.
+struct Loaded {
+    program: Program,
+    limits: Limits,
+    on_trap: Option<OnTrap>,
+}
+
+impl vnode_kernel::Program for Loaded {
+    fn start(self: Box<Self>, process: &Arc<Process>) -> Result<()> {
+        let Loaded { program, limits, on_trap } = *self;
+        let (process, thread) = (Arc::clone(process), program.thread());
+        let runs = move || {
+            let engine = program.module().engine();
+            let memory = Finder::of(program.module());
+            let guest = Guest::of_process(Arc::clone(&process), engine, limits, memory);
+            if let Ok(Outcome::Trapped(trap)) = program.run_process(guest)
+                && let Some(on_trap) = on_trap
+            {
+                on_trap(&process, &trap);
+            }
+        };
+        thread.spawn(runs).map(drop).map_err(|_| Errno::AGAIN)
+    }
+}
+
+/// The program that a process executes next.
+pub(crate) fn next(process: &Process) -> Option<Program> {
+    let program: Box<dyn Any> = process.take_program()?;
+    program.downcast::<Loaded>().ok().map(|loaded| loaded.program)
+}
