@@ -42,6 +42,8 @@ pub type Unfinished<T> = Box<(Attempt, Tried<T>)>;
 pub(crate) struct Kept {
     /// When each of a `poll`'s times is over, by its number in the list.
     pub(crate) deadlines: Vec<Option<u64>>,
+    /// When a sleep is over.
+    pub(crate) until: Option<Instant>,
     /// Bytes that were written, or received by who waits for all.
     pub(crate) written: usize,
 }
@@ -74,6 +76,17 @@ impl Attempt {
         }
     }
 
+    /// A call that a signal has interrupted, and that may be made again when the signal is handled (`ERESTARTSYS` in
+    /// Linux). Taken on the call's thread before the handler runs.
+    pub fn interrupted() -> Attempt {
+        Attempt { kept: KEPT.take() }
+    }
+
+    /// Prepares this thread for making the call again, which may sleep.
+    pub fn restart(self) {
+        KEPT.replace(self.kept);
+    }
+
     /// Takes what a try left behind on this thread.
     #[cold]
     fn left<T>() -> (Attempt, Tried<T>) {
@@ -91,7 +104,16 @@ pub(crate) fn kept() -> Kept {
     KEPT.take()
 }
 
-/// Keeps something for the next try, if there is one.
+/// Keeps when a call's time is over, for the next try: as [`keep`] does, and when a signal is handled before that.
+pub(crate) fn keep_time(kept: Kept, interruption: &Interruption) {
+    if interruption.is_interrupted() {
+        KEPT.replace(kept);
+    } else {
+        keep(kept);
+    }
+}
+
+/// Keeps something for the next try, if there is one: on a thread that may not sleep.
 pub(crate) fn keep(kept: Kept) {
     if blocking::was_met() {
         KEPT.replace(kept);

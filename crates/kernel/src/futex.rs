@@ -9,6 +9,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use vnode_core::{Errno, Result};
 
+use crate::attempt::{self, Kept};
 use crate::wait::{Interruption, Look, Wait, WaitQueue, Watch};
 
 /// Those who wait in one memory, by the word's address.
@@ -68,9 +69,10 @@ impl Futexes {
             return Err(Errno::AGAIN);
         }
         // A time that can't be counted to doesn't come.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let kept = attempt::kept().until;
+        let deadline = kept.or_else(|| timeout.and_then(|timeout| Instant::now().checked_add(timeout)));
         let waiter = &listed.waiter;
-        Wait::blocking(stop).until(&[Watch::Queue(&waiter.queue)], || {
+        let waited = Wait::blocking(stop).until(&[Watch::Queue(&waiter.queue)], || {
             if waiter.woken.load(Ordering::Acquire) {
                 return Ok(Look::Found(()));
             }
@@ -79,7 +81,11 @@ impl Futexes {
                 Some(Duration::ZERO) => Err(Errno::TIMEDOUT),
                 left => Ok(Look::NotYet(left)),
             }
-        })
+        });
+        if waited == Err(Errno::INTR) {
+            attempt::keep_time(Kept { until: deadline, ..Kept::default() }, stop);
+        }
+        waited
     }
 
     /// Wakes up to `count` of those who wait longest, and answers how many (`FUTEX_WAKE`).

@@ -71,10 +71,6 @@ pub type Alert = Arc<dyn Fn() + Send + Sync>;
 /// The signals of a process, and how it ended.
 pub struct Signals {
     interruption: Arc<Interruption>,
-    /// Those that came and were not handled yet.
-    pending: AtomicU32,
-    /// Those that a handler is running for: they come again when it is done.
-    handling: AtomicU32,
     /// Whether the program has a function that handles them all.
     handled: AtomicBool,
     /// Those that are ignored from the start, unless the program handles them.
@@ -89,8 +85,6 @@ impl Signals {
     pub(crate) fn new(interruption: Arc<Interruption>) -> Arc<Self> {
         Arc::new(Signals {
             interruption,
-            pending: AtomicU32::new(0),
-            handling: AtomicU32::new(0),
             handled: AtomicBool::new(false),
             ignored: AtomicU32::new(0),
             handler: Mutex::default(),
@@ -135,7 +129,7 @@ impl Signals {
     pub(crate) fn forget_handler(&self) {
         self.handled.store(false, Ordering::SeqCst);
         *self.handler.lock() = None;
-        self.handling.store(0, Ordering::SeqCst);
+        self.interruption.handling.store(0, Ordering::SeqCst);
     }
 
     /// Names the function that handles signals, for the engine to find.
@@ -153,8 +147,7 @@ impl Signals {
         if signal == Signal::KILL {
             self.terminate(signal);
         } else if self.handled.load(Ordering::SeqCst) {
-            self.pending.fetch_or(signal.bit(), Ordering::SeqCst);
-            self.interruption.interrupt();
+            self.interruption.interrupt(signal.bit());
             self.alert();
         } else {
             self.act(signal);
@@ -183,24 +176,23 @@ impl Signals {
     /// Whether there is a signal to be handled now. Asked after each call of the guest.
     #[inline]
     pub fn is_pending(&self) -> bool {
-        self.pending.load(Ordering::Relaxed) & !self.handling.load(Ordering::Relaxed) != 0
+        self.interruption.is_interrupted()
     }
 
     /// Takes the signal of the lowest number that is to be handled now; it comes no more until it is
     /// [`done`](Signals::done).
     pub fn take(&self) -> Option<Signal> {
-        // Before the look: what comes after it interrupts anew.
-        self.interruption.forget_interrupt();
-        let ready = self.pending.load(Ordering::SeqCst) & !self.handling.load(Ordering::SeqCst);
+        let Interruption { pending, handling, .. } = &*self.interruption;
+        let ready = pending.load(Ordering::SeqCst) & !handling.load(Ordering::SeqCst);
         let signal = Signal::from_linux(ready.trailing_zeros() + 1).filter(|_| ready != 0)?;
-        self.pending.fetch_and(!signal.bit(), Ordering::SeqCst);
-        self.handling.fetch_or(signal.bit(), Ordering::SeqCst);
+        pending.fetch_and(!signal.bit(), Ordering::SeqCst);
+        handling.fetch_or(signal.bit(), Ordering::SeqCst);
         Some(signal)
     }
 
     /// The handler of a signal that was taken has returned.
     pub fn done(&self, signal: Signal) {
-        self.handling.fetch_and(!signal.bit(), Ordering::SeqCst);
+        self.interruption.handling.fetch_and(!signal.bit(), Ordering::SeqCst);
     }
 
     /// Sends the process a signal after each interval, or once; an interval of 0 stops that (`setitimer(2)`).

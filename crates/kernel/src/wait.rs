@@ -4,7 +4,7 @@
 //! [`Event`] of its own, which [`WaitQueue::wake_all`] writes for what happens inside the process. A call on a thread
 //! that may not sleep leaves a [`Pending`] behind, which the same queues wake ([`Attempt`](crate::Attempt)).
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::task::Waker;
 use core::time::Duration;
 use std::cell::RefCell;
@@ -171,7 +171,10 @@ impl Drop for Enlisted {
 #[derive(Default)]
 pub struct Interruption {
     killed: AtomicBool,
-    interrupted: AtomicBool,
+    /// Signals that came and were not handled yet, a bit each.
+    pub(crate) pending: AtomicU32,
+    /// Those that a handler is running for: they come again when it is done.
+    pub(crate) handling: AtomicU32,
     queue: WaitQueue,
 }
 
@@ -188,19 +191,17 @@ impl Interruption {
         self.queue.wake_all();
     }
 
-    /// Ends the wait that the process is in, or the next: a signal came that it handles.
-    pub(crate) fn interrupt(&self) {
-        self.interrupted.store(true, Ordering::SeqCst);
+    /// A signal came that the process handles: ends the wait that it is in, or the next.
+    pub(crate) fn interrupt(&self, signal: u32) {
+        self.pending.fetch_or(signal, Ordering::SeqCst);
         self.queue.wake_all();
     }
 
-    /// Lets the process wait again.
-    pub(crate) fn forget_interrupt(&self) {
-        self.interrupted.store(false, Ordering::SeqCst);
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+    /// Whether there is a signal to be handled now.
+    #[inline]
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let pending = self.pending.load(Ordering::SeqCst);
+        pending != 0 && pending & !self.handling.load(Ordering::SeqCst) != 0
     }
 
     /// Whether [`Interruption::kill`] was called.

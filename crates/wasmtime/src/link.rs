@@ -4,7 +4,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vnode_core::Errno;
-use vnode_kernel::{Exit, Process};
+use vnode_kernel::{Attempt, Exit, Process};
+use vnode_wasi::errno::to_wasi;
 use vnode_wasi::{Answer, GuestMemory, Leave, Outcome};
 use wasmtime::{Caller, Engine, FuncType, Linker, ValType};
 
@@ -72,7 +73,7 @@ pub fn add_to_linker_sync<T: 'static>(
 
 /// What `wasi.thread-spawn` answers: there are no threads yet. A thread's number is positive, an error's is negated.
 fn no_thread() -> i32 {
-    -i32::from(vnode_wasi::errno::to_wasi(Errno::NOTSUP))
+    -i32::from(to_wasi(Errno::NOTSUP))
 }
 
 /// As [`add_to_linker_sync`], but without WASIX, for guests that run on an executor's threads, by `instantiate_async` and `call_async`: no
@@ -128,18 +129,37 @@ pub fn add_to_linker_async<T: Send + 'static>(
 #[inline(always)]
 fn call<T: 'static, R: Answer>(
     caller: &mut Caller<'_, T>,
-    get: impl Fn(&mut T) -> &mut Guest,
+    get: impl Fn(&mut T) -> &mut Guest + Copy,
     name: &'static str,
-    function: impl FnOnce(&Process, &GuestMemory<'_>) -> Outcome,
+    function: impl Fn(&Process, &GuestMemory<'_>) -> Outcome,
 ) -> wasmtime::Result<R> {
-    let outcome = memory::with(caller, &get, |process, memory| guarded(name, || function(process, memory)));
-    if name == "callback_signal" {
-        signals::name_handler(caller, &get);
+    loop {
+        let outcome =
+            memory::with(caller, &get, |process, memory| guarded(name, || function(process, memory)));
+        if name == "callback_signal" {
+            signals::name_handler(caller, &get);
+        }
+        if !get(caller.data_mut()).process().signals().is_pending() || !restarts(caller, get, &outcome)? {
+            return answer(outcome);
+        }
     }
-    if get(caller.data_mut()).process().signals().is_pending() {
-        signals::deliver(&mut *caller, &get)?;
+}
+
+/// Handles signals; whether the call that they interrupted is to be made again. The C library handles every signal, but
+/// a program that nobody told of `SIGCHLD` doesn't expect its calls to fail by it.
+#[cold]
+fn restarts<T: 'static>(
+    caller: &mut Caller<'_, T>,
+    get: impl Fn(&mut T) -> &mut Guest,
+    outcome: &Result<Outcome, HostPanic>,
+) -> wasmtime::Result<bool> {
+    let attempt = Attempt::interrupted();
+    let unnoticed = signals::deliver(&mut *caller, &get)?;
+    let interrupted = matches!(outcome, Ok(Ok(errno)) if *errno == to_wasi(Errno::INTR));
+    if unnoticed && interrupted {
+        attempt.restart();
     }
-    answer(outcome)
+    Ok(unnoticed && interrupted)
 }
 
 /// Makes a call. What panics in it ends this guest; the process's locks don't poison.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
-use vnode_kernel::{Alarm, Interruption};
+use vnode_kernel::{Action, Alarm, Interruption};
 use wasmtime::{AsContextMut, Caller, Extern, TypedFunc};
 
 use crate::guest::Guest;
@@ -72,20 +72,23 @@ pub(crate) fn name_handler<T: 'static>(caller: &mut Caller<'_, T>, get: impl Fn(
     get(caller.data_mut()).set_signal_handler(handler);
 }
 
-/// Calls the handler for each signal that came.
+/// Calls the handler for each signal that came; whether all were such as a program that doesn't set up anything for
+/// them never notices.
 ///
 /// # Errors
 /// What ended the guest in it.
 pub(crate) fn deliver<T: 'static>(
     mut context: impl AsContextMut<Data = T>,
     get: impl Fn(&mut T) -> &mut Guest,
-) -> wasmtime::Result<()> {
+) -> wasmtime::Result<bool> {
+    let mut unnoticed = true;
     loop {
         let mut context = context.as_context_mut();
         let guest = get(context.data_mut());
         let signals = Arc::clone(guest.process().signals());
         let handler = guest.signal_handler().cloned();
-        let Some(signal) = signals.take() else { return Ok(()) };
+        let Some(signal) = signals.take() else { return Ok(unnoticed) };
+        unnoticed &= signal.default_action() == Action::Ignore;
         match handler {
             Some(handler) => {
                 let handled = handler.call(&mut context, i32::from(signal.number()));
@@ -113,7 +116,7 @@ pub(crate) fn deliver_in_code<T: 'static>(
     context.set_epoch_deadline(DISTANCE);
     // A kill that is not seen here moves the epoch past that.
     let ended = bell.interruption.is_killed();
-    let delivered = if ended { Ok(()) } else { deliver(&mut context, get) };
+    let delivered = if ended { Ok(()) } else { deliver(&mut context, get).map(drop) };
     bell.nested.store(false, Ordering::SeqCst);
     delivered
 }

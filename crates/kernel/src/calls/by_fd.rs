@@ -9,6 +9,7 @@ use vnode_core::fs::DirEntry;
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Attr, Errno, Policy, Result, SetTime};
 
+use crate::attempt::{self, Kept};
 use crate::clock::ClockId;
 use crate::fd_table::{Fd, FdEntry};
 use crate::file_io::Whence;
@@ -273,13 +274,17 @@ impl Process {
     /// # Errors
     /// `EINTR`: the process is to end.
     pub fn sleep(&self, time: Duration) -> Result<()> {
-        let deadline = Instant::now().checked_add(time);
-        Wait::blocking(self.interruption()).until(&[], || {
+        let deadline = attempt::kept().until.or_else(|| Instant::now().checked_add(time));
+        let slept = Wait::blocking(self.interruption()).until(&[], || {
             match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 Some(Duration::ZERO) => Ok(Look::Found(())),
                 left => Ok(Look::NotYet(left)),
             }
-        })
+        });
+        if slept.is_err() {
+            attempt::keep_time(Kept { until: deadline, ..Kept::default() }, self.interruption());
+        }
+        slept
     }
 
     /// The time of a clock in nanoseconds.

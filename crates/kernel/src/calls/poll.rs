@@ -91,7 +91,7 @@ impl Process {
         if come.is_err() {
             // What is relative to the first try stays so.
             let deadlines = waited.iter().map(Waited::deadline).collect();
-            attempt::keep(Kept { deadlines, ..Kept::default() });
+            attempt::keep_time(Kept { deadlines, ..Kept::default() }, self.interruption());
         }
         come
     }

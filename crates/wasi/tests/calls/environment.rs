@@ -92,7 +92,7 @@ fn ending() {
     assert_eq!(exit(&mut guest, u32::MAX), Exit::Status(u32::MAX));
     // WASI's numbers: ABRT 6, TERM 15, CHLD 16, STOP 18, SYS 30; Linux's SYS is 31.
     for (signal, number) in [(6, 6), (15, 15), (30, 31), (23, 24)] {
-        let raised = guest.outcome(|p, m| preview1::proc_raise(p, m, signal));
+        let raised = Guest::new().outcome(|p, m| preview1::proc_raise(p, m, signal));
         assert_eq!(exit_of(raised), Exit::Signal(number), "{signal}");
     }
     for signal in [0, 16, 17, 22, 27] {

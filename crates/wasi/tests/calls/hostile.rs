@@ -132,7 +132,7 @@ fn run(calls: &[Call], seed: u64, count: usize) -> usize {
     });
     let mut succeeded = 0;
     for round in 0..count {
-        if round % 200 == 0 {
+        if round % 200 == 0 || guest.process.exit().is_some() {
             // Something to work with: names, files, vectors, a preopen that may have been closed or moved.
             guest = Guest::with(|builder| {
                 builder.limits(Limits { open_files: 40 }).stdin(Arc::new(Bytes::new(vec![7; 1000])))
