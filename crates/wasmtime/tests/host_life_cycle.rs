@@ -159,8 +159,10 @@ fn holds_no_more_than(before: (usize, usize)) {
 
 fn engine() -> Engine {
     let engine = Engine::new(&EngineOptions::default()).unwrap();
-    // What the engine itself keeps is there from now on.
-    Scene::new(&engine).everything_works();
+    // What the engine keeps, and the thread that all timers share, is there from now on.
+    let scene = Scene::new(&engine);
+    scene.everything_works();
+    scene.guest(&scene.endless).killer().kill();
     engine
 }
 
