@@ -195,7 +195,8 @@ impl Signals {
         self.interruption.handling.fetch_and(!signal.bit(), Ordering::SeqCst);
     }
 
-    /// Sends the process a signal after each interval, or once; an interval of 0 stops that (`setitimer(2)`).
+    /// Sends the process a signal after each interval, or once; an interval of 0 stops that (`setitimer(2)`). What repeats
+    /// does so once a millisecond at most.
     ///
     /// # Errors
     /// `ENOMEM`: the host has no timer.
@@ -208,7 +209,7 @@ impl Signals {
         let timer = Arc::new(Timer {
             signals: Arc::downgrade(self),
             signal,
-            interval: repeats.then_some(interval),
+            interval: repeats.then_some(interval.max(INTERVAL_MIN)),
             alarm: Mutex::default(),
         });
         timer.wind(interval)?;
@@ -228,6 +229,9 @@ impl Signals {
         exit
     }
 }
+
+/// The shortest time from one alarm to the next: all processes share the thread that rings them.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// Sends a signal when its time has come.
 struct Timer {

@@ -143,7 +143,7 @@ fn every_import_links_and_what_is_not_there_says_so() {
         matches!(outcome, Ok(Outcome::Exited(count)) if count as usize == absent),
         "{absent}: {outcome:?}"
     );
-    assert!(absent > 60);
+    assert!(absent > 40);
 }
 
 #[test]
@@ -158,7 +158,8 @@ fn what_cannot_answer_ends_the_process() {
             "(i32.const 0) ".repeat(arguments),
         );
         let (outcome, _) = run(&compile(&text), Limits::default());
-        assert!(matches!(outcome, Ok(Outcome::Signaled(31))), "{outcome:?}");
+        // The number of ENOENT: there is no program without a name.
+        assert!(matches!(outcome, Ok(Outcome::Exited(44))), "{outcome:?}");
     }
 }
 
