@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use vnode_core::fs::InodeId;
-use vnode_core::{Errno, Place, Result};
+use vnode_core::{Errno, Place, Result, Timespec};
 use vnode_kernel::{Loader, Process, ProgramFile};
 
 use crate::engine::{Engine, Program};
@@ -18,6 +18,9 @@ use crate::run::{Outcome, Trap};
 
 /// How many programs are kept, whoever executed them.
 const KEPT: usize = 64;
+
+/// How many files are known by what they hold; all are forgotten when there are more.
+const FILES_KEPT: usize = 1024;
 
 type Content = [u8; 32];
 
@@ -56,25 +59,60 @@ pub(crate) struct Launcher {
     engine: Engine,
     limits: Limits,
     on_trap: Option<OnTrap>,
-    /// Programs in files that never change. The place keeps the inode, and with it its identity.
-    unchanging: Mutex<HashMap<(u64, InodeId), (Place, Program)>>,
+    /// Programs by their files.
+    files: Mutex<HashMap<(u64, InodeId), Known>>,
+}
+
+/// What a file is known to hold.
+struct Known {
+    program: Program,
+    state: FileState,
+}
+
+/// Why a file holds what it did.
+enum FileState {
+    /// It never changes. The place keeps the inode, and with it its identity.
+    Unchanging { _held: Place },
+    /// It has the size and the times that it had.
+    Same { size: u64, mtime: Timespec, ctime: Timespec },
+}
+
+impl FileState {
+    fn holds(&self, file: &ProgramFile<'_>) -> bool {
+        match self {
+            FileState::Unchanging { .. } => true,
+            FileState::Same { size, mtime, ctime } => {
+                let attr = file.attr();
+                (attr.size, attr.mtime, attr.ctime) == (*size, *mtime, *ctime)
+            }
+        }
+    }
 }
 
 impl Launcher {
     pub(crate) fn new(engine: Engine, limits: Limits, on_trap: Option<OnTrap>) -> Arc<Launcher> {
-        Arc::new(Launcher { engine, limits, on_trap, unchanging: Mutex::default() })
+        Arc::new(Launcher { engine, limits, on_trap, files: Mutex::default() })
     }
 
     fn program(&self, file: &ProgramFile<'_>) -> Result<Program> {
-        if !file.never_changes() {
-            return self.by_content(file);
-        }
         let key = file.place().identity();
-        if let Some((_, program)) = self.unchanging.lock().get(&key) {
-            return Ok(program.clone());
+        if let Some(known) = self.files.lock().get(&key).filter(|known| known.state.holds(file)) {
+            return Ok(known.program.clone());
         }
         let program = self.by_content(file)?;
-        self.unchanging.lock().insert(key, (file.place().clone(), program.clone()));
+        let state = match (file.never_changes(), file.changes_show()) {
+            (true, _) => FileState::Unchanging { _held: file.place().clone() },
+            (false, true) => {
+                let attr = file.attr();
+                FileState::Same { size: attr.size, mtime: attr.mtime, ctime: attr.ctime }
+            }
+            (false, false) => return Ok(program),
+        };
+        let mut files = self.files.lock();
+        let forgotten = if files.len() < FILES_KEPT { HashMap::new() } else { core::mem::take(&mut *files) };
+        files.insert(key, Known { program: program.clone(), state });
+        drop(files);
+        drop(forgotten);
         Ok(program)
     }
 

@@ -104,11 +104,11 @@ impl Process {
 
     fn open_program(&self, path: &[u8]) -> Result<ProgramFile<'_>> {
         let text = VPath::new(path)?;
-        let (place, file, size) = self.call(|caller| {
+        let (place, file, attr) = self.call(|caller| {
             let (place, file) = caller.open_program(&self.context.load().cwd, text)?;
-            let size = place.attr(caller.cx)?.size;
-            Ok((place, file, size))
+            let attr = place.attr(caller.cx)?;
+            Ok((place, file, attr))
         })?;
-        Ok(ProgramFile { process: self, place, file, size })
+        Ok(ProgramFile { process: self, place, file, attr })
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use vnode_core::fs::{Caps, File};
 use vnode_core::io::Sink;
-use vnode_core::{Errno, Place, Result};
+use vnode_core::{Attr, Errno, Place, Result};
 
 use crate::process::Process;
 use crate::strings::Strings;
@@ -20,6 +20,9 @@ pub(crate) use find::Ready;
 
 /// The most bytes of a program's file.
 const SIZE_MAX: u64 = 1 << 30;
+
+/// Seconds after which no filesystem gives a change the time of an earlier one.
+const SETTLED: i64 = 3;
 
 /// The most bytes of arguments and environment (`ARG_MAX`).
 const ARG_MAX: usize = 2 << 20;
@@ -50,7 +53,7 @@ pub struct ProgramFile<'a> {
     process: &'a Process,
     place: Place,
     file: Arc<dyn File>,
-    size: u64,
+    attr: Attr,
 }
 
 impl ProgramFile<'_> {
@@ -64,15 +67,26 @@ impl ProgramFile<'_> {
         self.place.mount().filesystem().caps().contains(Caps::READ_ONLY)
     }
 
+    /// Its attributes.
+    pub fn attr(&self) -> &Attr {
+        &self.attr
+    }
+
+    /// Whether a change from now on shows in its attributes: its last one is so long ago that the next has another time.
+    pub fn changes_show(&self) -> bool {
+        let now = self.process.call_on_open(|cx| Ok(cx.now().sec)).unwrap_or(i64::MIN);
+        self.attr.ctime.sec.saturating_add(SETTLED) < now
+    }
+
     /// Its content.
     ///
     /// # Errors
     /// `ENOMEM`: more than 1 GiB, or the host has not so much. `EIO`, `EINTR`.
     pub fn read(&self) -> Result<Vec<u8>> {
-        if self.size > SIZE_MAX {
+        if self.attr.size > SIZE_MAX {
             return Err(Errno::NOMEM);
         }
-        let size = usize::try_from(self.size).map_err(|_| Errno::NOMEM)?;
+        let size = usize::try_from(self.attr.size).map_err(|_| Errno::NOMEM)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size).map_err(|_| Errno::NOMEM)?;
         bytes.resize(size, 0);
