@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Debian's packages of the toolchain.
-const PACKAGES: &[&str] = &["clang-14", "lld-14", "wasi-libc", "libclang-rt-14-dev-wasm32"];
+const PACKAGES: &[&str] = &["clang-14", "lld-14", "wasi-libc", "libclang-rt-14-dev-wasm32", "binaryen"];
 /// What of each package has to be there.
 const PARTS: &[&str] = &[
     "/usr/bin/clang-14",
     "/usr/bin/wasm-ld-14",
     "/usr/include/wasm32-wasi/wasi/api.h",
     "/usr/lib/llvm-14/lib/clang/14.0.6/lib/wasi/libclang_rt.builtins-wasm32.a",
+    "/usr/bin/wasm-opt",
 ];
 
 /// `cargo xtask guests [--check]`.
@@ -117,14 +118,30 @@ fn build(root: &Path, source: &Path, module: &Path) -> Result<()> {
     let relative = source.strip_prefix(root).unwrap_or(source);
     let object = module.with_extension("o");
     let mut compile = compiler(root);
-    compile.args(["-Wall", "-Wextra", "-Werror", "-Iguests/include", "-o"]);
-    check(compile.arg(&object).arg(relative))?;
+    let text = fs::read_to_string(source)?;
+    let includes = |header: &str| text.contains(&format!("#include \"{header}\""));
+    compile.args(["-Wall", "-Wextra", "-Werror", "-Iguests/include"]);
+    if includes("jump.h") {
+        compile.arg("-mmutable-globals");
+    }
+    check(compile.arg("-o").arg(&object).arg(relative))?;
     let mut link = linker(root);
     // A guest over include/raw.h brings its own _start, so that it imports one ABI and nothing else.
-    if fs::read_to_string(source)?.contains("#include \"raw.h\"") {
+    if includes("raw.h") {
         link.arg("-nostartfiles");
     }
-    check(link.arg(&object).arg("-o").arg(module))
+    // The host unwinds the stack of one that jumps: it has to know where that is.
+    if includes("jump.h") {
+        link.args(["-Wl,--export=__stack_pointer", "-Wl,--export=__data_end"]);
+    }
+    check(link.arg(&object).arg("-o").arg(module))?;
+    if includes("jump.h") { asyncify(module) } else { Ok(()) }
+}
+
+/// Lets the host unwind a module's stack and rewind it.
+fn asyncify(module: &Path) -> Result<()> {
+    let mut command = Command::new("wasm-opt");
+    check(command.args(["-O2", "--asyncify"]).arg(module).arg("-o").arg(module))
 }
 
 fn orphans(built: &Path, sources: &[PathBuf]) -> Result<Vec<String>> {

@@ -233,6 +233,7 @@ twins! {
     hardlinks: guest!("hardlinks"),
     here: guest!("here"),
     iovec: guest!("iovec"),
+    jumps: guest!("jumps"),
     links: guest!("links"),
     openflags: guest!("openflags"),
     orphan: guest!("orphan"),
@@ -403,6 +404,17 @@ fn a_trap_ends_with_134_and_says_why() {
         assert_eq!(output.status.code(), Some(134), "{how}: {stderr}");
         assert_eq!(output.stdout, b"before\n", "{how}");
         assert!(stderr.contains("vnode: "), "{how}: {stderr}");
+    }
+}
+
+#[test]
+fn jumps_to_nowhere_end_with_134_and_say_why() {
+    for arguments in [&["zero"], &["invented"], &["gone"]] {
+        let output = Guest { arguments, ..guest!("strayjumps") }.on_vnode();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(134), "{arguments:?}: {stderr}");
+        assert_eq!(output.stdout, b"", "{arguments:?}");
+        assert!(stderr.contains("the guest jumped to a place on its stack that is not there"), "{stderr}");
     }
 }
 

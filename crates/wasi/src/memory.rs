@@ -128,7 +128,7 @@ impl<'a> GuestMemory<'a> {
     ///
     /// # Errors
     /// `EFAULT`.
-    pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) -> Result<()> {
+    pub fn copy_out(&self, at: usize, into: &mut [u8]) -> Result<()> {
         let at = u32::try_from(at).map_err(|_| Errno::FAULT)?;
         let from = self.range(at, into.len(), Use::In)?;
         // SAFETY: `from` is as many readable bytes by `range`; `into` is ours, so they don't overlap.

@@ -14,6 +14,7 @@ use vnode_kernel::{
 };
 use wasmtime::{AsContextMut, Memory, Module, ResourceLimiter, SharedMemory, Store, UpdateDeadline};
 
+use crate::checkpoint::Stack;
 use crate::kind;
 use crate::limits::{Limiter, Limits};
 use crate::memory::Finder;
@@ -32,6 +33,7 @@ pub struct Guest {
     signal_handler: Option<Handler>,
     bell: Arc<Bell>,
     on_trap: Option<OnTrap>,
+    stack: Stack,
 }
 
 impl Guest {
@@ -46,13 +48,22 @@ impl Guest {
         let alert = Arc::clone(&bell);
         process.signals().on_signal(Arc::new(move || alert.ring()));
         let limiter = Limiter::new(&limits);
-        Guest { process, memory, limiter, limits, signal_handler: None, bell, on_trap: None }
+        Guest {
+            process,
+            memory,
+            limiter,
+            limits,
+            signal_handler: None,
+            bell,
+            on_trap: None,
+            stack: Stack::default(),
+        }
     }
 
     /// The guest when its process executes another program.
     pub(crate) fn for_module(self, module: &Module) -> Guest {
         let limiter = Limiter::new(&self.limits);
-        Guest { memory: Finder::of(module), limiter, signal_handler: None, ..self }
+        Guest { memory: Finder::of(module), limiter, signal_handler: None, stack: Stack::default(), ..self }
     }
 
     /// A guest whose `/` is the root of `root`. It has no arguments, no environment and no open directory, and its
@@ -120,6 +131,18 @@ impl Guest {
     pub(crate) fn set_signal_handler(&mut self, handler: Option<Handler>) {
         self.process.signals().set_handled(handler.is_some());
         self.signal_handler = handler;
+    }
+
+    pub(crate) fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    pub(crate) fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
+    pub(crate) fn stack_and_limiter(&mut self) -> (&mut Stack, &mut Limiter) {
+        (&mut self.stack, &mut self.limiter)
     }
 
     /// What tells Wasmtime how far its memories and tables may grow.

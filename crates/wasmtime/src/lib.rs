@@ -126,6 +126,8 @@
 //! * `link` - every import as a host function: [`add_to_linker_sync`], [`add_to_linker_async`]. `executor` - calls that
 //!   may not block their thread; `workers` - the threads that may. `memory` - the guest's memory during a call, the
 //!   only place with raw addresses.
+//! * `asyncify` - unwinding a guest's stack and rewinding it; `checkpoint` - `setjmp` and `longjmp` by that, on
+//!   `snapshots`.
 //! * `imported` - the memory of a module that imports it. `signals` - the signals of guests.
 //!   `limits` - [`Limits`]. `run` - running a guest to its [`Outcome`]. `instance` - calling a module's functions one
 //!   by one: [`Instance`].
@@ -143,6 +145,8 @@
 //!
 //! The workers' queue and each moved call's result, both leaves: nothing is called or dropped under them. A host function
 //! holds no lock of the kernel's when it returns to the guest, and none across an await.
+mod asyncify;
+mod checkpoint;
 mod engine;
 mod executor;
 mod guest;
@@ -155,6 +159,7 @@ mod memory;
 mod programs;
 mod run;
 mod signals;
+mod snapshots;
 mod workers;
 
 pub use engine::{Engine, EngineError, EngineOptions, Program, WASM_STACK};

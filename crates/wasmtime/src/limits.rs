@@ -8,7 +8,8 @@ use wasmtime::ResourceLimiter;
 /// [`GuestBuilder::open_files`](crate::GuestBuilder::open_files), and by each filesystem.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory, all memories together; growing further answers -1 to the guest.
+    /// Bytes of linear memory, all memories together, and of what the host keeps of the guest's stack for its `setjmp`;
+    /// growing further answers -1 to the guest.
     pub memory: Option<u64>,
     /// Elements of tables, all tables together.
     pub table_elements: Option<u64>,
@@ -46,11 +47,21 @@ impl Meter {
 pub(crate) struct Limiter {
     memory: Meter,
     tables: Meter,
+    /// The most bytes that the host has kept for the guest at a time, which are counted as its memory.
+    kept: u64,
 }
 
 impl Limiter {
     pub(crate) fn new(limits: &Limits) -> Limiter {
-        Limiter { memory: Meter::new(limits.memory), tables: Meter::new(limits.table_elements) }
+        Limiter { memory: Meter::new(limits.memory), tables: Meter::new(limits.table_elements), kept: 0 }
+    }
+
+    /// Whether the host may keep so many bytes for the guest, of which there may be `most`.
+    pub(crate) fn host_memory(&mut self, bytes: u64, most: u64) -> bool {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let may = bytes <= self.kept || self.memory.grow(size(self.kept), size(bytes), Some(size(most)));
+        self.kept = if may { self.kept.max(bytes) } else { self.kept };
+        may
     }
 }
 

@@ -6,9 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use vnode_core::Errno;
 use vnode_kernel::{Attempt, Exit, Process};
 use vnode_wasi::errno::to_wasi;
+use vnode_wasi::wasix::engine::BY_ENGINE;
 use vnode_wasi::{Answer, GuestMemory, Leave, Outcome};
 use wasmtime::{Caller, Engine, FuncType, Linker, ValType};
 
+use crate::checkpoint;
 use crate::executor;
 use crate::guest::Guest;
 use crate::kind;
@@ -54,19 +56,24 @@ pub fn add_to_linker_sync<T: 'static>(
     macro_rules! define {
         ([$module:literal] $(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $path:path;)*) => {
             $(
-                linker.func_wrap(
-                    $module,
-                    stringify!($name),
-                    move |mut caller: Caller<'_, T>, $($arg: $type),*| -> wasmtime::Result<$result> {
-                        call(&mut caller, get, stringify!($name), |process, memory| $path(process, memory, $($arg),*))
-                    },
-                )?;
+                if !BY_ENGINE.contains(&stringify!($name)) {
+                    linker.func_wrap(
+                        $module,
+                        stringify!($name),
+                        move |mut caller: Caller<'_, T>, $($arg: $type),*| -> wasmtime::Result<$result> {
+                            call(&mut caller, get, stringify!($name), |process, memory| {
+                                $path(process, memory, $($arg),*)
+                            })
+                        },
+                    )?;
+                }
             )*
         };
     }
     vnode_wasi::for_each_preview1!(define "wasi_snapshot_preview1");
     vnode_wasi::for_each_unstable!(define "wasi_unstable");
     vnode_wasi::for_each_wasix!(define "wasix_32v1");
+    checkpoint::add_to_linker(linker, get)?;
     linker.func_wrap("wasi", "thread-spawn", |_start: u32| no_thread())?;
     Ok(())
 }
@@ -164,7 +171,7 @@ fn restarts<T: 'static>(
 
 /// Makes a call. What panics in it ends this guest; the process's locks don't poison.
 #[inline(always)]
-pub(crate) fn guarded(name: &'static str, call: impl FnOnce() -> Outcome) -> Result<Outcome, HostPanic> {
+pub(crate) fn guarded<R>(name: &'static str, call: impl FnOnce() -> R) -> Result<R, HostPanic> {
     catch_unwind(AssertUnwindSafe(call))
         .map_err(|panic| HostPanic { call: name, message: message_of(&*panic) })
 }

@@ -3,7 +3,7 @@
 
 use vnode_kernel::Process;
 use vnode_wasi::GuestMemory;
-use wasmtime::{Caller, Extern, Memory, Module, ModuleExport, SharedMemory};
+use wasmtime::{AsContextMut, Caller, Extern, Memory, Module, ModuleExport, SharedMemory, StoreContextMut};
 
 use crate::guest::Guest;
 
@@ -49,15 +49,40 @@ pub(crate) fn with<T: 'static, R>(
         Err(Some(export)) => caller.get_module_export(&export).or_else(|| caller.get_export("memory")),
         Err(None) => caller.get_export("memory"),
     };
+    over(caller.as_context_mut(), exported, get, then)
+}
+
+/// The same where nobody calls, for a guest that has only one memory ([`Guest::has_only`]); one that may have several has
+/// none here.
+pub(crate) fn with_only<T: 'static, R>(
+    mut context: StoreContextMut<'_, T>,
+    get: impl Fn(&mut T) -> &mut Guest,
+    then: impl FnOnce(&Process, &GuestMemory<'_>) -> R,
+) -> R {
+    let only = match get(context.data_mut()).memory() {
+        Finder::Only(memory) => Some(Extern::Memory(*memory)),
+        Finder::OnlyShared(memory) => Some(Extern::SharedMemory(memory.clone())),
+        Finder::Export(_) | Finder::Name => None,
+    };
+    over(context, only, get, then)
+}
+
+#[inline(always)]
+fn over<T: 'static, R>(
+    mut context: StoreContextMut<'_, T>,
+    exported: Option<Extern>,
+    get: impl Fn(&mut T) -> &mut Guest,
+    then: impl FnOnce(&Process, &GuestMemory<'_>) -> R,
+) -> R {
     let (base, len) = match &exported {
-        Some(Extern::Memory(memory)) => (memory.data_ptr(&*caller), memory.data_size(&*caller)),
+        Some(Extern::Memory(memory)) => (memory.data_ptr(&context), memory.data_size(&context)),
         Some(Extern::SharedMemory(memory)) => {
             let data = memory.data();
             (data.as_ptr().cast_mut().cast::<u8>(), data.len())
         }
         _ => (std::ptr::null_mut(), 0),
     };
-    let guest = get(caller.data_mut());
+    let guest = get(context.data_mut());
     // SAFETY: Wasmtime keeps `len` bytes at `base` mapped, readable and writable. They stay so and where they are
     // while `memory` lives, that is during `then`: a memory of the store grows, moves or is dropped only by
     // somebody who has the store, which this function borrows until it returns and `then` can't reach; a shared

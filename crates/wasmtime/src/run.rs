@@ -7,8 +7,9 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use vnode_kernel::{Alarm, Exit, Signal};
-use wasmtime::{Store, ThrownException, WasmBacktrace};
+use wasmtime::{AsContextMut, Store, ThrownException, WasmBacktrace};
 
+use crate::checkpoint;
 use crate::engine::Program;
 use crate::guest::{self, Guest, Killer};
 use crate::imported::Failed;
@@ -162,8 +163,13 @@ impl Program {
         guest::attach(&mut store, |guest| guest);
         let result = match self.instance_in(&mut store) {
             Ok(instance) => {
+                if self.shape.is_wasix() {
+                    checkpoint::find(&mut store, &instance);
+                }
                 let start = instance.get_typed_func::<(), ()>(&mut store, "_start");
-                start.and_then(|start| start.call(&mut store, ()))
+                start.and_then(|start| {
+                    checkpoint::call(store.as_context_mut(), |guest| guest, |context| start.call(context, ()))
+                })
             }
             // A start function of the module has run; all else fails before the guest's first instruction.
             Err(Failed::Run(error)) if is_of_guest(&error) => Err(error),

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use vnode_kernel::{Action, Alarm, Interruption};
 use wasmtime::{AsContextMut, Caller, Extern, TypedFunc};
 
+use crate::checkpoint;
 use crate::guest::Guest;
 
 /// How far the epoch may move while a handler runs that was called when it moved: Wasmtime then has no callback, and ends
@@ -85,13 +86,18 @@ pub(crate) fn deliver<T: 'static>(
     loop {
         let mut context = context.as_context_mut();
         let guest = get(context.data_mut());
+        if !checkpoint::is_still(guest) {
+            return Ok(false);
+        }
         let signals = Arc::clone(guest.process().signals());
         let handler = guest.signal_handler().cloned();
         let Some(signal) = signals.take() else { return Ok(unnoticed) };
         unnoticed &= signal.default_action() == Action::Ignore;
         match handler {
             Some(handler) => {
-                let handled = handler.call(&mut context, i32::from(signal.number()));
+                let number = i32::from(signal.number());
+                let handled =
+                    checkpoint::call(context, &get, |mut context| handler.call(&mut context, number));
                 signals.done(signal);
                 handled?;
             }
@@ -118,5 +124,9 @@ pub(crate) fn deliver_in_code<T: 'static>(
     let ended = bell.interruption.is_killed();
     let delivered = if ended { Ok(()) } else { deliver(&mut context, get).map(drop) };
     bell.nested.store(false, Ordering::SeqCst);
+    if delivered.is_err() {
+        // The guest may go on elsewhere, by a jump.
+        context.set_epoch_deadline(1);
+    }
     delivered
 }

@@ -1,23 +1,14 @@
-//! The imports that nothing serves yet: they link, and answer `ENOTSUP`. Those that don't return end the process, as a
-//! system call that isn't there may (`SIGSYS`).
+//! The imports that nothing serves yet: they link, and answer `ENOTSUP`.
 
 use vnode_core::Errno;
-use vnode_kernel::{Exit, Process};
+use vnode_kernel::Process;
 
 use crate::memory::GuestMemory;
 use crate::outcome::Outcome;
 use crate::serve::{Gave, observed};
 
-/// Linux's number of `SIGSYS`.
-const SIGSYS: u8 = 31;
-
-fn not_yet(process: &Process, memory: &GuestMemory<'_>, name: &'static str) -> Outcome {
+pub(super) fn not_yet(process: &Process, memory: &GuestMemory<'_>, name: &'static str) -> Outcome {
     observed(process, memory, name, || Err::<Gave, _>(Errno::NOTSUP), |_| {})
-}
-
-fn no_way_on(process: &Process, memory: &GuestMemory<'_>, name: &'static str) -> Outcome {
-    not_yet(process, memory, name)?;
-    Err(Exit::Signal(SIGSYS).into())
 }
 
 macro_rules! absent {
@@ -54,7 +45,6 @@ not_yet {
     fn thread_spawn(_: u32, _: u32);
     fn thread_spawn_v2(_: u32, _: u32);
     fn thread_join(_: u32);
-    fn stack_checkpoint(_: u32, _: u32);
     fn context_create(_: u32, _: u32);
     fn context_switch(_: u64);
     fn context_destroy(_: u64);
@@ -96,8 +86,5 @@ not_yet {
     fn fd_pipe(_: u32, _: u32);
     fn fd_event(_: u64, _: u32, _: u32);
     fn sock_pair(_: u32, _: u32, _: u32, _: u32, _: u32);
-}
-no_way_on {
-    fn stack_restore(_: u32, _: u64);
 }
 }

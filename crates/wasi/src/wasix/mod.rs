@@ -6,6 +6,7 @@
 pub mod absent;
 mod children;
 mod descriptors;
+pub mod engine;
 mod execute;
 mod futex;
 mod process;

@@ -165,8 +165,8 @@ macro_rules! for_each_wasix {
             fn thread_exit(_exitcode: u32) -> () = $crate::wasix::thread_exit;
             fn sched_yield() -> i32 = $crate::preview1::sched_yield;
             fn stack_checkpoint(snapshot_ptr: u32, ret_val: u32) -> i32
-                = $crate::wasix::absent::stack_checkpoint;
-            fn stack_restore(snapshot_ptr: u32, val: u64) -> () = $crate::wasix::absent::stack_restore;
+                = $crate::wasix::engine::stack_checkpoint;
+            fn stack_restore(snapshot_ptr: u32, val: u64) -> () = $crate::wasix::engine::stack_restore;
             fn context_create(new_context_ptr: u32, entrypoint: u32) -> i32
                 = $crate::wasix::absent::context_create;
             fn context_switch(target_context_id: u64) -> i32 = $crate::wasix::absent::context_switch;

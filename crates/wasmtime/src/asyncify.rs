@@ -1,0 +1,312 @@
+//! Unwinding a guest's stack to the host, and rewinding it: for modules that Binaryen's asyncify has gone over.
+//!
+//! Asyncify gives the functions of a module a second way through them. While a stack is unwound, each puts its locals
+//! and where it is into an area of the guest's memory and returns, so that the host's call of the guest returns. When the
+//! host makes the same call again while the stack is rewound, each takes its locals from the area and goes on to the call
+//! in which it was, down to the import that began. An import that wants the guest's stack:
+//!
+//! 1. calls [`Unwind::start`] and returns at once; the host's call of the guest returns;
+//! 2. the host ends that with [`Unwind::finish`], and has the [`Frames`];
+//! 3. to go on there - at once, later, in a copy of the guest - the host calls [`Rewind::start`] and makes its call of
+//!    the guest anew, in which the guest calls the import with the same arguments;
+//! 4. this ends it with [`Rewind::finish`] and answers the guest.
+//!
+//! Nothing else of the guest's may run between 1 and 2, nor between 3 and 4: no signal is handled then
+//! ([`checkpoint::is_still`](crate::checkpoint::is_still)).
+//!
+//! # The area
+//!
+//! Where the module exports `__stack_pointer` and the C stack's end, `__stack_low` or `__data_end`, and there is much left
+//! of the stack, the area is what is left: it holds nothing that is in use. Else the area is at the memory's start behind
+//! the addresses around NULL, and what the guest has there is kept by the host meanwhile: only other threads could see it.
+
+use vnode_core::Errno;
+use vnode_wasi::GuestMemory;
+use wasmtime::{
+    AsContextMut, Extern, Global, Instance, Mutability, Store, StoreContextMut, TypedFunc, Val, ValType,
+};
+
+use crate::guest::Guest;
+use crate::memory;
+
+/// Bytes at the area's start: where the next frame goes, and where the area ends.
+const HEAD: u32 = 8;
+/// Addresses that are not in the area.
+const NULL: u32 = 16;
+/// Bytes below the stack pointer that a function may use that calls no other.
+const RED_ZONE: u32 = 128;
+/// Bytes of the stack that are much.
+const MUCH: u32 = 32 << 10;
+/// Bytes of memory that is in use that the area takes at most: they are copied twice.
+const MOST_IN_USE: u32 = 1 << 20;
+/// Bytes that the area has at most.
+const MOST: u32 = 16 << 20;
+
+/// What asyncify gives a module, in one instance of it.
+pub(crate) struct Asyncify {
+    start_unwind: TypedFunc<u32, ()>,
+    stop_unwind: TypedFunc<(), ()>,
+    start_rewind: TypedFunc<u32, ()>,
+    stop_rewind: TypedFunc<(), ()>,
+    /// Exported globals that change, with which a stack goes: above all its pointer.
+    globals: Vec<Global>,
+    stack_pointer: Option<Global>,
+    /// The lowest address of the C stack.
+    stack_low: Option<u32>,
+}
+
+/// A stack that was unwound: what it needs to be rewound, as often as one likes.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    /// What asyncify put into the area; the innermost frame first.
+    bytes: Vec<u8>,
+    /// The values of the exported globals that change.
+    globals: Vec<Val>,
+}
+
+/// A stack that is being unwound.
+#[derive(Debug)]
+pub(crate) struct Unwind {
+    area: Area,
+    kept: Vec<u8>,
+}
+
+/// A stack that is being rewound.
+#[derive(Debug)]
+pub(crate) struct Rewind {
+    area: Area,
+    kept: Vec<u8>,
+}
+
+/// What a module says of its stack that can't be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the guest's stack can't be unwound: it is deeper than there is room for")]
+    TooDeep,
+    #[error("the guest's stack was not unwound to the host")]
+    NotUnwound,
+    #[error("the guest's stack was not rewound to the call that it was unwound from")]
+    NotRewound,
+}
+
+/// A range of the guest's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Area {
+    start: u32,
+    end: u32,
+    /// What is there has to be there afterwards.
+    in_use: bool,
+}
+
+impl Asyncify {
+    /// Finds what asyncify exports.
+    pub(crate) fn find(store: &mut Store<Guest>, instance: &Instance) -> Option<Asyncify> {
+        let with_area = |store: &mut Store<Guest>, name| instance.get_typed_func::<u32, ()>(store, name).ok();
+        let plain = |store: &mut Store<Guest>, name| instance.get_typed_func::<(), ()>(store, name).ok();
+        let start_unwind = with_area(store, "asyncify_start_unwind")?;
+        let stop_unwind = plain(store, "asyncify_stop_unwind")?;
+        let start_rewind = with_area(store, "asyncify_start_rewind")?;
+        let stop_rewind = plain(store, "asyncify_stop_rewind")?;
+        let exports: Vec<Extern> = instance.exports(&mut *store).map(wasmtime::Export::into_extern).collect();
+        let globals = exports.into_iter().filter_map(Extern::into_global);
+        let globals = globals.filter(|global| is_variable(&*store, *global)).collect();
+        let stack_pointer = instance.get_global(&mut *store, "__stack_pointer");
+        let stack_pointer = stack_pointer.filter(|global| is_variable(&*store, *global));
+        let address = |store: &mut Store<Guest>, name| {
+            let global = instance.get_global(&mut *store, name)?;
+            global.get(store).i32().map(i32::cast_unsigned)
+        };
+        // A linker that doesn't put the stack behind the data puts it first, at address 0.
+        let stack_top = stack_pointer.and_then(|global| global.get(&mut *store).i32()).unwrap_or(0);
+        let behind_data = |end: u32| if end < stack_top.cast_unsigned() { end } else { 0 };
+        let stack_low = address(store, "__stack_low");
+        let stack_low = stack_low.or_else(|| address(store, "__data_end").map(behind_data));
+        Some(Asyncify {
+            start_unwind,
+            stop_unwind,
+            start_rewind,
+            stop_rewind,
+            globals,
+            stack_pointer,
+            stack_low,
+        })
+    }
+
+    /// Where the C stack is; nothing if the module doesn't say.
+    pub(crate) fn stack_pointer(&self, context: impl AsContextMut) -> Option<u32> {
+        self.stack_pointer.and_then(|global| global.get(context).i32()).map(i32::cast_unsigned)
+    }
+
+    /// A place for at least `least` bytes.
+    fn area(&self, pointer: Option<u32>, memory: &GuestMemory<'_>, least: u32) -> Result<Area, Errno> {
+        let size = u32::try_from(memory.len()).unwrap_or(u32::MAX);
+        if let (Some(low), Some(pointer)) = (self.stack_low, pointer) {
+            let start = low.max(NULL).checked_next_multiple_of(NULL).unwrap_or(u32::MAX);
+            let end = pointer.min(size).saturating_sub(RED_ZONE).min(start.saturating_add(MOST));
+            if end.checked_sub(start).is_some_and(|room| room >= least) {
+                return Ok(Area { start, end, in_use: false });
+            }
+        }
+        let end = size.min(NULL.saturating_add(least.max(MOST_IN_USE)));
+        let room = end.checked_sub(NULL).is_some_and(|room| room >= least);
+        if room { Ok(Area { start: NULL, end, in_use: true }) } else { Err(Errno::NOMEM) }
+    }
+}
+
+fn is_variable(store: &Store<Guest>, global: Global) -> bool {
+    let ty = global.ty(store);
+    let numeric =
+        matches!(ty.content(), ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::V128);
+    numeric && ty.mutability() == Mutability::Var
+}
+
+impl Frames {
+    /// What they take of the host.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.bytes.len() + size_of_val::<[Val]>(&self.globals)) as u64
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(bytes: usize) -> Frames {
+        Frames { bytes: vec![0; bytes], globals: Vec::new() }
+    }
+}
+
+impl Area {
+    /// The first `len` bytes of it, if they have to be kept.
+    fn keep(self, memory: &GuestMemory<'_>, len: u32) -> Result<Vec<u8>, Errno> {
+        if !self.in_use {
+            return Ok(Vec::new());
+        }
+        copy(memory, self.start, len)
+    }
+}
+
+/// A copy of a range of the guest's memory.
+fn copy(memory: &GuestMemory<'_>, at: u32, len: u32) -> Result<Vec<u8>, Errno> {
+    memory.area(at, len)?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len as usize).map_err(|_| Errno::NOMEM)?;
+    bytes.resize(len as usize, 0);
+    memory.copy_out(at as usize, &mut bytes)?;
+    Ok(bytes)
+}
+
+impl Unwind {
+    /// Has the guest unwind its stack as soon as the host returns to it.
+    ///
+    /// # Errors
+    /// * `Ok(Err(ENOMEM))`: there is no room in the guest's memory; nothing has been done.
+    /// * What ended the guest.
+    pub(crate) fn start<T: 'static>(
+        asyncify: &Asyncify,
+        mut context: StoreContextMut<'_, T>,
+        get: impl Fn(&mut T) -> &mut Guest,
+    ) -> wasmtime::Result<Result<Unwind, Errno>> {
+        let pointer = asyncify.stack_pointer(&mut context);
+        let ready = memory::with_only(context.as_context_mut(), get, |_, memory| {
+            let area = asyncify.area(pointer, memory, MUCH)?;
+            let kept = area.keep(memory, area.end - area.start)?;
+            put_head(memory, area, area.start + HEAD)?;
+            Ok((area, kept))
+        });
+        let (area, kept) = match ready {
+            Ok(ready) => ready,
+            Err(errno) => return Ok(Err(errno)),
+        };
+        asyncify.start_unwind.call(&mut context, area.start)?;
+        Ok(Ok(Unwind { area, kept }))
+    }
+
+    /// Ends the unwinding when the host's call of the guest has returned.
+    ///
+    /// # Errors
+    /// What the guest's module did instead.
+    pub(crate) fn finish<T: 'static>(
+        self,
+        asyncify: &Asyncify,
+        mut context: StoreContextMut<'_, T>,
+        get: impl Fn(&mut T) -> &mut Guest,
+    ) -> wasmtime::Result<Frames> {
+        asyncify.stop_unwind.call(&mut context, ())?;
+        let first = self.area.start + HEAD;
+        let bytes = memory::with_only(context.as_context_mut(), get, |_, memory| {
+            let next = u32::from_le_bytes(memory.read(self.area.start).ok()?);
+            let len = next.checked_sub(first).filter(|len| *len > 0 && next <= self.area.end)?;
+            let bytes = copy(memory, first, len).ok()?;
+            put_back(memory, self.area, self.kept.get(..(HEAD + len) as usize).unwrap_or(&self.kept)).ok()?;
+            Some(bytes)
+        });
+        let globals = asyncify.globals.iter().map(|global| global.get(&mut context)).collect();
+        Ok(Frames { bytes: bytes.ok_or(Broken::NotUnwound)?, globals })
+    }
+
+    /// What a trap during the unwinding means.
+    pub(crate) fn failure(error: wasmtime::Error) -> wasmtime::Error {
+        // Asyncify's own check of the area's end.
+        match error.downcast_ref::<wasmtime::Trap>() {
+            Some(wasmtime::Trap::UnreachableCodeReached) => Broken::TooDeep.into(),
+            _ => error,
+        }
+    }
+}
+
+impl Rewind {
+    /// Has the guest rewind its stack when the host calls it next, as it did before.
+    ///
+    /// # Errors
+    /// What ended the guest; `ENOMEM`, of the host, is one.
+    pub(crate) fn start<T: 'static>(
+        asyncify: &Asyncify,
+        mut context: StoreContextMut<'_, T>,
+        get: impl Fn(&mut T) -> &mut Guest,
+        frames: &Frames,
+    ) -> wasmtime::Result<Rewind> {
+        for (global, value) in asyncify.globals.iter().zip(&frames.globals) {
+            global.set(&mut context, *value)?;
+        }
+        let pointer = asyncify.stack_pointer(&mut context);
+        let (area, kept) = memory::with_only(context.as_context_mut(), get, |_, memory| {
+            let need = u32::try_from(frames.bytes.len()).ok().and_then(|len| len.checked_add(HEAD));
+            let need = need.ok_or(Errno::NOMEM)?;
+            let area = asyncify.area(pointer, memory, need)?;
+            let kept = area.keep(memory, need)?;
+            put_head(memory, area, area.start + need)?;
+            memory.area(area.start + HEAD, need - HEAD)?.put(0, &frames.bytes);
+            Ok::<_, Errno>((area, kept))
+        })?;
+        asyncify.start_rewind.call(&mut context, area.start)?;
+        Ok(Rewind { area, kept })
+    }
+
+    /// Ends the rewinding in the import that the unwinding began in.
+    ///
+    /// # Errors
+    /// What the guest's module did instead.
+    pub(crate) fn finish<T: 'static>(
+        self,
+        asyncify: &Asyncify,
+        mut context: StoreContextMut<'_, T>,
+        get: impl Fn(&mut T) -> &mut Guest,
+    ) -> wasmtime::Result<()> {
+        asyncify.stop_rewind.call(&mut context, ())?;
+        memory::with_only(context, get, |_, memory| {
+            let next = u32::from_le_bytes(memory.read(self.area.start).ok()?);
+            put_back(memory, self.area, &self.kept).ok()?;
+            (next == self.area.start + HEAD).then_some(())
+        })
+        .ok_or_else(|| Broken::NotRewound.into())
+    }
+}
+
+fn put_head(memory: &GuestMemory<'_>, area: Area, next: u32) -> Result<(), Errno> {
+    let head = memory.slot::<{ HEAD as usize }>(area.start)?;
+    head.put((u64::from(area.end) << 32 | u64::from(next)).to_le_bytes());
+    Ok(())
+}
+
+fn put_back(memory: &GuestMemory<'_>, area: Area, kept: &[u8]) -> Result<(), Errno> {
+    let len = u32::try_from(kept.len()).map_err(|_| Errno::NOMEM)?;
+    memory.area(area.start, len)?.put(0, kept);
+    Ok(())
+}
