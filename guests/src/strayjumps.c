@@ -27,8 +27,8 @@ __attribute__((noinline)) static int deep(int depth)
 __attribute__((noinline)) static int deep_with_little_room(int depth)
 {
     volatile char room[900 << 10];
-    room[depth] = 1;
-    return deep(depth) + room[depth];
+    room[sum] = 1;
+    return deep(depth) + room[sum];
 }
 
 int main(int argc, char **argv)

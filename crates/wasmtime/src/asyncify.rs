@@ -228,24 +228,30 @@ impl Unwind {
         mut context: StoreContextMut<'_, T>,
         get: impl Fn(&mut T) -> &mut Guest,
     ) -> wasmtime::Result<Frames> {
-        asyncify.stop_unwind.call(&mut context, ())?;
         let first = self.area.start + HEAD;
-        let bytes = memory::with_only(context.as_context_mut(), get, |_, memory| {
-            let next = u32::from_le_bytes(memory.read(self.area.start).ok()?);
-            let len = next.checked_sub(first).filter(|len| *len > 0 && next <= self.area.end)?;
-            let bytes = copy(memory, first, len).ok()?;
-            put_back(memory, self.area, self.kept.get(..(HEAD + len) as usize).unwrap_or(&self.kept)).ok()?;
-            Some(bytes)
-        });
+        let bytes = memory::with_only(context.as_context_mut(), &get, |_, memory| {
+            let next = next(memory, self.area)?;
+            // Asyncify doesn't look where the area ends before the stack is unwound.
+            if next > self.area.end {
+                return Err(Broken::TooDeep);
+            }
+            let len = next.checked_sub(first).filter(|len| *len > 0).ok_or(Broken::NotUnwound)?;
+            copy(memory, first, len).map_err(|_| Broken::TooDeep)
+        })?;
+        asyncify.stop_unwind.call(&mut context, ())?;
+        memory::with_only(context.as_context_mut(), get, |_, memory| {
+            let used = HEAD as usize + bytes.len();
+            put_back(memory, self.area, self.kept.get(..used).unwrap_or(&self.kept))
+        })?;
         let globals = asyncify.globals.iter().map(|global| global.get(&mut context)).collect();
-        Ok(Frames { bytes: bytes.ok_or(Broken::NotUnwound)?, globals })
+        Ok(Frames { bytes, globals })
     }
 
     /// What a trap during the unwinding means.
     pub(crate) fn failure(error: wasmtime::Error) -> wasmtime::Error {
-        // Asyncify's own check of the area's end.
         match error.downcast_ref::<wasmtime::Trap>() {
-            Some(wasmtime::Trap::UnreachableCodeReached) => Broken::TooDeep.into(),
+            // Past the area's end, and past the memory's.
+            Some(wasmtime::Trap::MemoryOutOfBounds) => Broken::TooDeep.into(),
             _ => error,
         }
     }
@@ -291,12 +297,16 @@ impl Rewind {
     ) -> wasmtime::Result<()> {
         asyncify.stop_rewind.call(&mut context, ())?;
         memory::with_only(context, get, |_, memory| {
-            let next = u32::from_le_bytes(memory.read(self.area.start).ok()?);
-            put_back(memory, self.area, &self.kept).ok()?;
-            (next == self.area.start + HEAD).then_some(())
+            let next = next(memory, self.area)?;
+            put_back(memory, self.area, &self.kept)?;
+            if next == self.area.start + HEAD { Ok(()) } else { Err(Broken::NotRewound.into()) }
         })
-        .ok_or_else(|| Broken::NotRewound.into())
     }
+}
+
+/// Where the next frame goes, or comes from.
+fn next(memory: &GuestMemory<'_>, area: Area) -> Result<u32, Broken> {
+    memory.read(area.start).map(u32::from_le_bytes).map_err(|_| Broken::NotUnwound)
 }
 
 fn put_head(memory: &GuestMemory<'_>, area: Area, next: u32) -> Result<(), Errno> {
