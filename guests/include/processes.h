@@ -108,6 +108,8 @@ static int as_text;
 static inline int host_spawn_ignoring(int *pid, int search, const char *path, char *const *args, char *const *envs,
                                       const struct action *actions, int count, const int *ignored, int ignored_count)
 {
+    /* What the parent has said comes before what the child says. */
+    fflush(stdout);
     static struct wire_action wire[64];
     static struct wire_disposition signals[32];
     memset(wire, 0, sizeof wire);
@@ -211,6 +213,7 @@ static int as_text;
 static inline int host_spawn_ignoring(int *pid, int search, const char *path, char *const *args, char *const *envs,
                                       const struct action *actions, int count, const int *ignored, int ignored_count)
 {
+    fflush(stdout);
     posix_spawn_file_actions_t list;
     posix_spawn_file_actions_init(&list);
     int error = 0;

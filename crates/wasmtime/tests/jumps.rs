@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail")]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use vnode_core::FilesystemRef;
 use vnode_memory::Memory;

@@ -120,7 +120,8 @@ fn is_test_file(path: &str) -> bool {
 }
 
 fn names_guest(tests: &str, name: &str) -> bool {
-    tests.contains(&format!("guest!(\"{name}\")")) || tests.contains(&format!("\"{name}.wasm\""))
+    ["guest", "family"].iter().any(|way| tests.contains(&format!("{way}!(\"{name}\")")))
+        || tests.contains(&format!("\"{name}.wasm\""))
 }
 
 #[cfg(test)]
