@@ -23,6 +23,10 @@ WASIX(fd_dup) uint16_t wasix_fd_dup(int fd, int *copy);
 WASIX(fd_dup2) uint16_t wasix_fd_dup2(int fd, int min, uint8_t close, int *copy);
 WASIX(fd_fdflags_get) uint16_t wasix_fd_fdflags_get(int fd, uint16_t *flags);
 WASIX(fd_fdflags_set) uint16_t wasix_fd_fdflags_set(int fd, uint16_t flags);
+WASIX(fd_pipe) uint16_t wasix_fd_pipe(int *reading, int *writing);
+WASIX(fd_event) uint16_t wasix_fd_event(uint64_t initial, uint16_t flags, int *fd);
+WASIX(sock_pair) uint16_t wasix_sock_pair(int family, int type, int protocol, int *first, int *second);
+WASIX(clock_time_set) uint16_t wasix_clock_time_set(uint32_t clock, uint64_t time);
 WASIX(proc_id) uint16_t wasix_proc_id(uint32_t *pid);
 WASIX(proc_parent) uint16_t wasix_proc_parent(uint32_t pid, uint32_t *parent);
 WASIX(proc_raise) uint16_t wasix_proc_raise(uint8_t signal);
@@ -83,6 +87,56 @@ static inline int host_setfd(int fd, int flags)
     return result(wasix_fd_fdflags_set(fd, (uint16_t)flags), 0);
 }
 
+static inline int host_pipe(int fds[2])
+{
+    return result(wasix_fd_pipe(&fds[0], &fds[1]), 0);
+}
+
+/* eventfd(2): what counts in ones, or whole, and whether it waits. */
+static inline int host_event(unsigned initial, int semaphore, int at_once)
+{
+    int fd = -1;
+    return result(wasix_fd_event(initial, (uint16_t)(semaphore | at_once << 2), &fd), fd);
+}
+
+/* WASIX's numbers of families and types. */
+enum { FAMILY_NONE = 0, FAMILY_INET = 1, FAMILY_UNIX = 3 };
+enum { TYPE_STREAM = 1 };
+
+static inline int host_socketpair(int family, int type, int protocol, int fds[2])
+{
+    return result(wasix_sock_pair(family, type, protocol, &fds[0], &fds[1]), 0);
+}
+
+enum { PEEK = 1, WAITALL = 2, AT_ONCE = 8 };
+
+static inline long host_recv(int fd, void *buffer, size_t room, int flags)
+{
+    __wasi_iovec_t into = { buffer, room };
+    __wasi_size_t count = 0;
+    __wasi_roflags_t told = 0;
+    return result(__wasi_sock_recv((__wasi_fd_t)fd, &into, 1, (__wasi_riflags_t)flags, &count, &told), (int)count);
+}
+
+static inline long host_send(int fd, const void *buffer, size_t length, int flags)
+{
+    __wasi_ciovec_t from = { buffer, length };
+    __wasi_size_t count = 0;
+    uint16_t error = __wasi_sock_send((__wasi_fd_t)fd, &from, 1, flags & AT_ONCE ? 1 : 0, &count);
+    return result(error, (int)count);
+}
+
+/* 1 for reading, 2 for writing, 3 for both. */
+static inline int host_shutdown(int fd, int how)
+{
+    return result(__wasi_sock_shutdown((__wasi_fd_t)fd, (__wasi_sdflags_t)how), 0);
+}
+
+static inline int host_settime(int clock, uint64_t time)
+{
+    return result(wasix_clock_time_set((uint32_t)clock, time), 0);
+}
+
 static inline int host_getpid(void)
 {
     uint32_t pid = 0;
@@ -131,13 +185,35 @@ static inline void host_handle(void (*handler)(int number))
 #define host_dup2 dup2
 #define host_getfd(fd) fcntl(fd, F_GETFD)
 #define host_setfd(fd, flags) fcntl(fd, F_SETFD, flags)
+#define host_pipe pipe
+#define host_recv recv
+#define host_send send
+#define host_shutdown(fd, how) shutdown(fd, (how) - 1)
 #define host_getpid getpid
 #define host_raise raise
 #define host_kill kill
 
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
+
+static inline int host_event(unsigned initial, int semaphore, int at_once)
+{
+    return eventfd(initial, (semaphore ? EFD_SEMAPHORE : 0) | (at_once ? EFD_NONBLOCK : 0));
+}
+
+enum { FAMILY_NONE = AF_UNSPEC, FAMILY_INET = AF_INET, FAMILY_UNIX = AF_UNIX };
+enum { TYPE_STREAM = SOCK_STREAM };
+enum { PEEK = MSG_PEEK, WAITALL = MSG_WAITALL, AT_ONCE = MSG_DONTWAIT };
+#define host_socketpair socketpair
+
+static inline int host_settime(int clock, uint64_t time)
+{
+    struct timespec to = { (time_t)(time / 1000000000), (long)(time % 1000000000) };
+    return clock_settime(clock, &to);
+}
 
 static inline int host_alarm(int milliseconds, int repeats)
 {

@@ -23,6 +23,8 @@ bitflags::bitflags! {
         const MKNOD = 1 << 4;
         /// Reads and writes `trusted.*` extended attributes, mounts.
         const SYS_ADMIN = 1 << 5;
+        /// Sets the clock.
+        const SYS_TIME = 1 << 6;
     }
 }
 

@@ -92,7 +92,10 @@ errnos! {
     OVERFLOW = 75, "value too large for defined data type";
     ILSEQ = 84, "invalid or incomplete multibyte or wide character";
     NOTSOCK = 88, "socket operation on non-socket";
+    PROTOTYPE = 91, "protocol wrong type for socket";
+    PROTONOSUPPORT = 93, "protocol not supported";
     OPNOTSUPP = 95, "operation not supported";
+    AFNOSUPPORT = 97, "address family not supported";
     CONNRESET = 104, "connection reset by peer";
     NOTCONN = 107, "transport endpoint is not connected";
     TIMEDOUT = 110, "connection timed out";
@@ -146,8 +149,11 @@ impl Errno {
             },
             35 => Errno::AGAIN,
             38 => Errno::NOTSOCK,
+            41 => Errno::PROTOTYPE,
+            43 => Errno::PROTONOSUPPORT,
             // ENOTSUP and EOPNOTSUPP.
             45 | 102 => Errno::OPNOTSUPP,
+            47 => Errno::AFNOSUPPORT,
             54 => Errno::CONNRESET,
             57 => Errno::NOTCONN,
             60 => Errno::TIMEDOUT,

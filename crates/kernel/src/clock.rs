@@ -1,6 +1,6 @@
 //! Clocks: what the guest reads, what deadlines are measured with, and the time of a call.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rustix::time::{ClockId as HostClock, clock_getres, clock_gettime};
 use vnode_core::{Clock, Errno, Result, Timespec};
@@ -18,6 +18,11 @@ pub enum ClockId {
     ThreadCpu,
 }
 
+/// The latest time that a clock is set to: 30 years before its nanoseconds have no number in 63 bits
+/// (`TIME_SETTOD_SEC_MAX` of Linux).
+const LATEST: u64 = (i64::MAX as u64 / SECOND - 30 * 365 * 24 * 3600) * SECOND;
+const SECOND: u64 = 1_000_000_000;
+
 /// The clocks of a process. An embedder that wants reproducible runs gives its own.
 pub trait Clocks: Send + Sync {
     /// The time in nanoseconds; of the realtime clock since 1970-01-01 00:00 UTC.
@@ -32,19 +37,33 @@ pub trait Clocks: Send + Sync {
     /// `EINVAL`: no such clock here.
     fn resolution(&self, clock: ClockId) -> Result<u64>;
 
+    /// Sets the realtime clock (`clock_settime(2)`), for all who have these clocks.
+    ///
+    /// # Errors
+    /// * `EINVAL`: a time at which it would say that the monotonic clock, which starts with the system, started before
+    ///   1970, or one too far off.
+    /// * `EPERM`: it can't be set, as here unless told otherwise.
+    fn set_realtime(&self, time: u64) -> Result<()> {
+        let _ = time;
+        Err(Errno::PERM)
+    }
+
     /// The time that files get: may lag a few milliseconds behind the realtime clock.
     fn coarse(&self) -> Timespec {
         self.time(ClockId::Realtime).map(Timespec::from_nanos).unwrap_or_default()
     }
 }
 
-/// The clocks of the host; processor time counts from the value's making.
+/// The clocks of the host; processor time counts from the value's making. The realtime clock can be set, which the host
+/// doesn't notice.
 #[derive(Debug)]
 pub struct HostClocks {
     cpu_start: u64,
     /// The most that the processor time of a thread was. A guest on an executor runs on one thread after the other, and
     /// for the guest they are one.
     thread_cpu: AtomicU64,
+    /// Nanoseconds that the realtime clock is set ahead of the host's.
+    ahead: AtomicI64,
 }
 
 impl HostClocks {
@@ -53,6 +72,7 @@ impl HostClocks {
         HostClocks {
             cpu_start: nanos(clock_gettime(HostClock::ProcessCPUTime)).unwrap_or(0),
             thread_cpu: AtomicU64::new(0),
+            ahead: AtomicI64::new(0),
         }
     }
 }
@@ -69,8 +89,21 @@ impl Clocks for HostClocks {
         Ok(match clock {
             ClockId::ProcessCpu => time.saturating_sub(self.cpu_start),
             ClockId::ThreadCpu => self.thread_cpu.fetch_max(time, Ordering::Relaxed).max(time),
-            ClockId::Realtime | ClockId::Monotonic => time,
+            ClockId::Realtime => {
+                time.checked_add_signed(self.ahead.load(Ordering::Relaxed)).ok_or(Errno::OVERFLOW)?
+            }
+            ClockId::Monotonic => time,
         })
+    }
+
+    fn set_realtime(&self, time: u64) -> Result<()> {
+        if time > LATEST || time < nanos(clock_gettime(HostClock::Monotonic))? {
+            return Err(Errno::INVAL);
+        }
+        // Both are below 2^63.
+        let host = nanos(clock_gettime(HostClock::Realtime))?.min(i64::MAX as u64);
+        self.ahead.store(time as i64 - host as i64, Ordering::Relaxed);
+        Ok(())
     }
 
     fn resolution(&self, clock: ClockId) -> Result<u64> {
@@ -82,7 +115,11 @@ impl Clocks for HostClocks {
         let now = clock_gettime(HostClock::RealtimeCoarse);
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         let now = clock_gettime(HostClock::Realtime);
-        Timespec { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) }
+        let now = Timespec { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) };
+        match self.ahead.load(Ordering::Relaxed) {
+            0 => now,
+            ahead => Timespec::from_nanos(now.to_nanos().saturating_add_signed(ahead)),
+        }
     }
 }
 
@@ -141,6 +178,22 @@ mod tests {
             scope.spawn(|| clocks.time(ClockId::ThreadCpu).unwrap()).join().unwrap()
         });
         assert!(elsewhere >= worked, "{elsewhere} {worked}");
+    }
+
+    #[test]
+    fn the_time_of_day_is_set_within_bounds_and_files_follow() {
+        let clocks = HostClocks::new();
+        let monotonic = clocks.time(ClockId::Monotonic).unwrap();
+        for time in [0, monotonic - 1, LATEST + 1, i64::MAX as u64, u64::MAX] {
+            assert_eq!(clocks.set_realtime(time), Err(Errno::INVAL), "{time}");
+        }
+        for time in [1_000_000_000 * SECOND, LATEST, monotonic + SECOND] {
+            clocks.set_realtime(time).unwrap();
+            let now = clocks.time(ClockId::Realtime).unwrap();
+            assert!((time..time + SECOND).contains(&now), "{time}: {now}");
+            assert!(clocks.coarse().to_nanos().abs_diff(now) < SECOND, "{time}");
+        }
+        assert!(clocks.time(ClockId::Monotonic).unwrap() - monotonic < SECOND);
     }
 
     #[test]

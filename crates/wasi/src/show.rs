@@ -67,6 +67,14 @@ impl<'a> Show<'a> {
         self.any(parts.join("|"))
     }
 
+    /// One of several by its name; a number without one as it is.
+    pub(crate) fn named(&mut self, number: u32, names: &[&str]) -> &mut Self {
+        match names.get(number as usize) {
+            Some(name) => self.any(name),
+            None => self.any(number),
+        }
+    }
+
     /// `lookupflags` as Linux's flag for the opposite.
     pub(crate) fn lookup(&mut self, flags: u32) -> &mut Self {
         self.any(if flags & 1 == 0 { "AT_SYMLINK_NOFOLLOW" } else { "0" })

@@ -140,8 +140,6 @@ const IMMEDIATE: &[&str] = &[
     "proc_raise",
     "random_get",
     "sock_accept",
-    "sock_recv",
-    "sock_send",
     "sock_shutdown",
 ];
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use vnode_core::fs::DirEntry;
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Attr, Errno, Policy, Result, SetTime};
+use vnode_core::{Attr, Capabilities, Errno, Policy, Result, SetTime};
 
 use crate::attempt::{self, Kept};
 use crate::clock::ClockId;
@@ -59,7 +59,7 @@ impl Process {
 
     /// A POSIX process is told by a signal, besides: it ends unless it handles or ignores that.
     #[cold]
-    fn broken_pipe(&self) {
+    pub(crate) fn broken_pipe(&self) {
         if self.policy == Policy::Posix {
             self.signals().send(Signal::PIPE);
         }
@@ -293,6 +293,22 @@ impl Process {
     /// `EINVAL`: no such clock here. `EOVERFLOW`: the time has no number.
     pub fn time(&self, clock: ClockId) -> Result<u64> {
         self.clocks.time(clock)
+    }
+
+    /// Sets a clock, for all who have these clocks: the times of files follow (`clock_settime(2)`).
+    ///
+    /// # Errors
+    /// * `EINVAL`: only the realtime clock can be set, and not to any time
+    ///   ([`Clocks::set_realtime`](crate::Clocks::set_realtime)).
+    /// * `EPERM`: the process may not (`CAP_SYS_TIME`).
+    pub fn set_time(&self, clock: ClockId, time: u64) -> Result<()> {
+        match clock {
+            ClockId::Realtime if self.credentials.has(Capabilities::SYS_TIME) => {
+                self.clocks.set_realtime(time)
+            }
+            ClockId::Realtime => Err(Errno::PERM),
+            ClockId::Monotonic | ClockId::ProcessCpu | ClockId::ThreadCpu => Err(Errno::INVAL),
+        }
     }
 
     /// The resolution of a clock in nanoseconds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 use vnode_core::fs::Access;
-use vnode_core::{Errno, Result, blocking};
+use vnode_core::{Errno, Policy, Result, blocking};
 
 use crate::attempt::{self, Kept};
 use crate::clock::{ClockId, Clocks};
@@ -123,7 +123,12 @@ impl Process {
         let file = self.fds.get(fd, Rights::POLL_FD_READWRITE)?;
         let access = if interest == Interest::Read { Access::READ } else { Access::WRITE };
         match &file.what {
-            _ if file.as_stream().is_some_and(|stream| !stream.access().contains(access)) => Err(Errno::BADF),
+            // To `poll(2)` it is never ready for that; it may be hung up.
+            _ if self.policy != Policy::Posix
+                && file.as_stream().is_some_and(|stream| !stream.access().contains(access)) =>
+            {
+                Err(Errno::BADF)
+            }
             _ if file.as_stream().is_some() => Ok(Waited::Stream(file, interest)),
             What::Directory { .. } | What::Device { .. } | What::Stream { .. } => {
                 Ok(Waited::Known(Ok(Readiness::default())))

@@ -133,6 +133,7 @@ fn linux_capabilities(capabilities: Capabilities) -> u64 {
         (Capabilities::FOWNER, 3),
         (Capabilities::FSETID, 4),
         (Capabilities::SYS_ADMIN, 21),
+        (Capabilities::SYS_TIME, 25),
         (Capabilities::MKNOD, 27),
     ]
     .into_iter()

@@ -68,6 +68,14 @@ impl Process {
         how.entry(stream, self.namespace.next_number())
     }
 
+    /// Whether it is a socket, for calls that ask that before anything else.
+    ///
+    /// # Errors
+    /// `EBADF`. `ENOTSOCK`.
+    pub fn check_socket(&self, fd: Fd) -> Result<()> {
+        self.on_socket(fd, Rights::empty(), |_, _| Ok(()))
+    }
+
     /// Shuts one direction of a socket down, or both (`shutdown(2)`).
     ///
     /// # Errors
@@ -94,9 +102,13 @@ impl Process {
     /// # Errors
     /// `EBADF`. `ENOTSOCK`. `EPIPE`, `EAGAIN`, `EINTR`: as a write.
     pub fn send(&self, fd: Fd, at_once: bool, from: &mut Source<'_>) -> Result<usize> {
-        self.on_socket(fd, Rights::FD_WRITE, |file, socket| {
+        let sent = self.on_socket(fd, Rights::FD_WRITE, |file, socket| {
             socket.write(self.socket_wait(file, at_once), from)
-        })
+        });
+        if sent == Err(Errno::PIPE) {
+            self.broken_pipe();
+        }
+        sent
     }
 
     /// Does something with a socket. That it is one is asked before the rights.

@@ -26,7 +26,8 @@ pub enum Counting {
 /// A counter that is read and written as a file.
 ///
 /// `fstat(2)` tells no type of an eventfd (`st_mode` has no bits for it); WASI knows no type for pipes either and calls
-/// both unknown, so its [`Stream::kind`] is that of a pipe.
+/// both unknown, so its [`Stream::kind`] is that of a pipe. Seeking it is `ESPIPE`, as of every stream; Linux has no
+/// objection, and does nothing.
 pub struct EventCounter {
     count: Mutex<u64>,
     counting: Counting,

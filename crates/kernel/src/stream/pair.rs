@@ -131,12 +131,11 @@ impl Stream for Socket {
 
     fn readiness(&self, interest: Interest) -> Option<Readiness> {
         let (incoming, outgoing) = (self.incoming.status(), self.outgoing.status());
-        let (ready, bytes, hangup) = match interest {
-            Interest::Read => (incoming.bytes > 0 || incoming.closed, incoming.bytes, incoming.closed),
-            // As on Linux: writing that was shut down alone makes a full socket no readier.
-            Interest::Write => {
-                (outgoing.room > 0 || (outgoing.closed && incoming.closed), outgoing.room, outgoing.closed)
-            }
+        // As on Linux: one direction's end is no hangup, and writing that was shut down makes a full socket no readier.
+        let hangup = incoming.closed && outgoing.closed;
+        let (ready, bytes) = match interest {
+            Interest::Read => (incoming.bytes > 0 || incoming.closed, incoming.bytes),
+            Interest::Write => (outgoing.room > 0 || hangup, outgoing.room),
         };
         ready.then_some(Readiness { bytes: bytes as u64, hangup })
     }

@@ -61,15 +61,13 @@ impl Stream for PipeReader {
 
     fn readiness(&self, interest: Interest) -> Option<Readiness> {
         let status = self.channel.status();
-        let ready = interest == Interest::Read && (status.bytes > 0 || status.closed);
+        // Of a hangup everybody is told.
+        let ready = interest == Interest::Read && status.bytes > 0 || status.closed;
         ready.then_some(Readiness { bytes: status.bytes as u64, hangup: status.closed })
     }
 
-    fn watch(&self, interest: Interest) -> Watch<'_> {
-        match interest {
-            Interest::Read => self.channel.watch_reading(),
-            Interest::Write => Watch::Always,
-        }
+    fn watch(&self, _: Interest) -> Watch<'_> {
+        self.channel.watch_reading()
     }
 }
 
@@ -109,15 +107,12 @@ impl Stream for PipeWriter {
 
     fn readiness(&self, interest: Interest) -> Option<Readiness> {
         let status = self.channel.status();
-        let ready = interest == Interest::Write && (status.room > 0 || status.closed);
+        let ready = interest == Interest::Write && status.room > 0 || status.closed;
         let bytes = if status.closed { 0 } else { status.room as u64 };
         ready.then_some(Readiness { bytes, hangup: status.closed })
     }
 
-    fn watch(&self, interest: Interest) -> Watch<'_> {
-        match interest {
-            Interest::Read => Watch::Always,
-            Interest::Write => self.channel.watch_writing(),
-        }
+    fn watch(&self, _: Interest) -> Watch<'_> {
+        self.channel.watch_writing()
     }
 }

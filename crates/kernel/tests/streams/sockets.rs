@@ -25,8 +25,8 @@ impl Pair {
 
     fn compare_readiness(&self) {
         for socket in self.0.iter().flatten() {
-            socket.compare_readiness(Interest::Read, Some(PollFlags::RDHUP));
-            socket.compare_readiness(Interest::Write, None);
+            socket.compare_readiness(Interest::Read, Some(PollFlags::HUP));
+            socket.compare_readiness(Interest::Write, Some(PollFlags::HUP));
         }
     }
 }

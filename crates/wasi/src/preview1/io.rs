@@ -10,32 +10,49 @@ use crate::layout;
 use crate::memory::{GuestMemory, Segments};
 use crate::outcome::Outcome;
 use crate::serve::{Gave, observed};
+use crate::show::Show;
 
 /// The vectors of a call, and where it puts how many bytes it moved.
 #[derive(Clone, Copy)]
-struct Transfer {
-    fd: u32,
-    iovs: u32,
-    iovs_len: u32,
-    offset: Option<u64>,
-    count: u32,
-    writes: bool,
+pub(crate) struct Transfer {
+    pub(crate) fd: u32,
+    pub(crate) iovs: u32,
+    pub(crate) iovs_len: u32,
+    pub(crate) count: u32,
+    pub(crate) goes_on: GoesOn,
+}
+
+/// Whether a call that goes by pieces goes on behind one that was moved whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GoesOn {
+    /// A write does, and a read that wants all.
+    Always,
+    /// A read does, unless it is of a stream: that gives what is there.
+    InFiles,
+    /// A look at what is there doesn't: it would see the same once more.
+    Never,
 }
 
 impl Transfer {
-    /// Whether a piece that was moved whole is followed by another one: a read of a stream gives what is there.
+    /// Whether a piece that was moved whole is followed by another one.
     fn may_go_on(&self, process: &Process) -> bool {
-        let kind = process.fd_state(self.fd).map(|(file, _)| file.kind());
-        self.writes || kind == Ok(FileType::Regular)
+        match self.goes_on {
+            GoesOn::Always => true,
+            GoesOn::InFiles => {
+                process.fd_state(self.fd).map(|(file, _)| file.kind()) == Ok(FileType::Regular)
+            }
+            GoesOn::Never => false,
+        }
     }
 
-    /// Moves bytes by `work`.
-    fn run(
+    /// Moves bytes by `work`. `more` shows the arguments that are no vectors.
+    pub(crate) fn run(
         self,
         process: &Process,
         memory: &GuestMemory<'_>,
         name: &'static str,
         work: impl FnOnce(&Segments<'_>) -> Result<usize>,
+        more: impl FnOnce(&mut Show<'_>),
     ) -> Outcome {
         let run = || {
             let (segments, slot) = (memory.segments(self.iovs, self.iovs_len)?, memory.slot(self.count)?);
@@ -50,10 +67,7 @@ impl Transfer {
         };
         observed(process, memory, name, run, |show| {
             let bytes = memory.segments(self.iovs, self.iovs_len).map_or(0, |segments| segments.total());
-            show.fd(self.fd).any(bytes);
-            if let Some(offset) = self.offset {
-                show.any(offset);
-            }
+            more(show.fd(self.fd).any(bytes));
         })
     }
 }
@@ -67,8 +81,8 @@ pub fn fd_read(
     iovs_len: u32,
     nread: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nread, writes: false };
-    transfer.run(process, memory, "fd_read", |segments| process.read(fd, &mut segments.sink()))
+    let transfer = Transfer { fd, iovs, iovs_len, count: nread, goes_on: GoesOn::InFiles };
+    transfer.run(process, memory, "fd_read", |segments| process.read(fd, &mut segments.sink()), |_| {})
 }
 
 /// Reads at an offset into all vectors; the position stays (`preadv(2)`).
@@ -81,9 +95,12 @@ pub fn fd_pread(
     offset: u64,
     nread: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nread, writes: false };
-    let offset = offset.saturating_add(memory.skipped() as u64);
-    transfer.run(process, memory, "fd_pread", |segments| process.pread(fd, offset, &mut segments.sink()))
+    let transfer = Transfer { fd, iovs, iovs_len, count: nread, goes_on: GoesOn::InFiles };
+    let from = offset.saturating_add(memory.skipped() as u64);
+    let work = |segments: &Segments<'_>| process.pread(fd, from, &mut segments.sink());
+    transfer.run(process, memory, "fd_pread", work, |show| {
+        show.any(offset);
+    })
 }
 
 /// Writes all vectors at the position, or at the end (`writev(2)`).
@@ -95,8 +112,8 @@ pub fn fd_write(
     iovs_len: u32,
     nwritten: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: None, count: nwritten, writes: true };
-    transfer.run(process, memory, "fd_write", |segments| process.write(fd, &mut segments.source()))
+    let transfer = Transfer { fd, iovs, iovs_len, count: nwritten, goes_on: GoesOn::Always };
+    transfer.run(process, memory, "fd_write", |segments| process.write(fd, &mut segments.source()), |_| {})
 }
 
 /// Writes all vectors at an offset; the position stays (`pwritev(2)`).
@@ -109,9 +126,12 @@ pub fn fd_pwrite(
     offset: u64,
     nwritten: u32,
 ) -> Outcome {
-    let transfer = Transfer { fd, iovs, iovs_len, offset: Some(offset), count: nwritten, writes: true };
-    let offset = offset.saturating_add(memory.skipped() as u64);
-    transfer.run(process, memory, "fd_pwrite", |segments| process.pwrite(fd, offset, &mut segments.source()))
+    let transfer = Transfer { fd, iovs, iovs_len, count: nwritten, goes_on: GoesOn::Always };
+    let from = offset.saturating_add(memory.skipped() as u64);
+    let work = |segments: &Segments<'_>| process.pwrite(fd, from, &mut segments.source());
+    transfer.run(process, memory, "fd_pwrite", work, |show| {
+        show.any(offset);
+    })
 }
 
 /// Moves the position (`lseek(2)`).

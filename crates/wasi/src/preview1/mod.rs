@@ -21,7 +21,7 @@ pub use descriptors::{
 pub use environment::{
     args_get, args_sizes_get, clock_res_get, clock_time_get, environ_get, environ_sizes_get, random_get,
 };
-pub(crate) use io::fd_seek_as;
+pub(crate) use io::{GoesOn, Transfer, fd_seek_as};
 pub use io::{fd_pread, fd_pwrite, fd_read, fd_readdir, fd_seek, fd_tell, fd_write};
 pub use paths::{
     path_create_directory, path_filestat_get, path_filestat_set_times, path_link, path_open, path_readlink,
@@ -32,5 +32,5 @@ pub use poll::poll_oneoff;
 pub(crate) use poll::{Layout, poll_oneoff_as};
 pub use process::{proc_exit, proc_raise, sched_yield};
 pub(crate) use process::{sendable, sent, signal_of};
-pub(crate) use sockets::no_socket;
+pub(crate) use sockets::accept;
 pub use sockets::{sock_accept, sock_recv, sock_send, sock_shutdown};

@@ -82,9 +82,5 @@ not_yet {
     fn sock_send_to(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn sock_send_file(_: u32, _: u32, _: u64, _: u64, _: u32);
     fn resolve(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
-    fn clock_time_set(_: u32, _: u64);
-    fn fd_pipe(_: u32, _: u32);
-    fn fd_event(_: u64, _: u32, _: u32);
-    fn sock_pair(_: u32, _: u32, _: u32, _: u32, _: u32);
 }
 }

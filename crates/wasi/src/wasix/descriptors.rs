@@ -5,7 +5,7 @@ use vnode_kernel::Process;
 use crate::decode;
 use crate::memory::GuestMemory;
 use crate::outcome::Outcome;
-use crate::preview1::{no_socket, path_open_as};
+use crate::preview1::{accept, path_open_as};
 use crate::serve::{Gave, observed};
 
 /// Opens a path (`openat(2)`), with `O_CLOEXEC` among the flags of the descriptor.
@@ -112,7 +112,7 @@ pub fn sock_accept(
     _result: u32,
     _peer: u32,
 ) -> Outcome {
-    no_socket(process, memory, "sock_accept", fd)
+    accept(process, memory, "sock_accept", fd)
 }
 
 /// [`sock_accept`] by its later name.
@@ -127,5 +127,5 @@ pub fn sock_accept_v2(
     _result: u32,
     _peer: u32,
 ) -> Outcome {
-    no_socket(process, memory, "sock_accept_v2", fd)
+    accept(process, memory, "sock_accept_v2", fd)
 }

@@ -11,6 +11,7 @@ mod execute;
 mod futex;
 mod process;
 mod program;
+mod streams;
 mod table;
 
 pub use children::{proc_join, proc_parent, proc_signal, proc_spawn, proc_spawn2, proc_spawn3};
@@ -20,8 +21,9 @@ pub use descriptors::{
 pub use execute::{proc_exec, proc_exec2, proc_exec3, proc_exec4};
 pub use futex::{futex_wait, futex_wake, futex_wake_all};
 pub use process::{
-    callback_signal, chdir, dl_invalid_handle, getcwd, proc_exit2, proc_id, proc_raise_interval,
-    proc_signals_get, proc_signals_sizes_get, thread_exit, thread_id, thread_parallelism, thread_signal,
-    thread_sleep,
+    callback_signal, chdir, clock_time_set, dl_invalid_handle, getcwd, proc_exit2, proc_id,
+    proc_raise_interval, proc_signals_get, proc_signals_sizes_get, thread_exit, thread_id,
+    thread_parallelism, thread_signal, thread_sleep,
 };
+pub use streams::{fd_event, fd_pipe, sock_pair};
 pub use table::WASIX_NAMES;

@@ -5,6 +5,7 @@ use core::time::Duration;
 use vnode_core::{Errno, Result};
 use vnode_kernel::{Exit, Process};
 
+use crate::decode;
 use crate::memory::{GuestMemory, PathBytes};
 use crate::outcome::Outcome;
 use crate::preview1::{proc_raise, signal_of};
@@ -104,6 +105,14 @@ pub fn callback_signal(process: &Process, memory: &GuestMemory<'_>, name: u32, n
         process.signals().set_handler(memory.path(name, name_len, &mut text)?);
         Ok(())
     })
+}
+
+/// Sets a clock for the guest (`clock_settime(2)`); the host's stays.
+///
+/// # Errors
+/// `EINVAL`: a clock without meaning, one that can't be set, or not to that time. `EPERM`: the process may not.
+pub fn clock_time_set(process: &Process, _memory: &GuestMemory<'_>, clock: u32, time: u64) -> Outcome {
+    plain(process, || process.set_time(decode::clock(clock)?, time))
 }
 
 /// Sends a thread a signal (`tgkill(2)`).

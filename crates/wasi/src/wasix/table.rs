@@ -17,7 +17,7 @@ macro_rules! for_each_wasix {
             fn clock_res_get(clock_id: u32, resolution: u32) -> i32 = $crate::preview1::clock_res_get;
             fn clock_time_get(clock_id: u32, precision: u64, time: u32) -> i32
                 = $crate::preview1::clock_time_get;
-            fn clock_time_set(clock_id: u32, time: u64) -> i32 = $crate::wasix::absent::clock_time_set;
+            fn clock_time_set(clock_id: u32, time: u64) -> i32 = $crate::wasix::clock_time_set;
             fn closure_prepare(
                 backing_function: u32, closure: u32, argument_types_ptr: u32, argument_types_length: u32,
                 result_types_ptr: u32, result_types_length: u32, environment: u32
@@ -60,12 +60,12 @@ macro_rules! for_each_wasix {
                 = $crate::wasix::fd_dup2;
             fn fd_fdflags_get(wasi_fd: u32, buf_ptr: u32) -> i32 = $crate::wasix::fd_fdflags_get;
             fn fd_fdflags_set(fd: u32, flags: u32) -> i32 = $crate::wasix::fd_fdflags_set;
-            fn fd_event(initial_val: u64, flags: u32, ret_fd: u32) -> i32 = $crate::wasix::absent::fd_event;
+            fn fd_event(initial_val: u64, flags: u32, ret_fd: u32) -> i32 = $crate::wasix::fd_event;
             fn fd_seek(fd: u32, offset: i64, whence: u32, newoffset: u32) -> i32 = $crate::preview1::fd_seek;
             fn fd_sync(fd: u32) -> i32 = $crate::preview1::fd_sync;
             fn fd_tell(fd: u32, offset: u32) -> i32 = $crate::preview1::fd_tell;
             fn fd_write(fd: u32, iovs: u32, iovs_len: u32, nwritten: u32) -> i32 = $crate::preview1::fd_write;
-            fn fd_pipe(ro_read_fd: u32, ro_write_fd: u32) -> i32 = $crate::wasix::absent::fd_pipe;
+            fn fd_pipe(ro_read_fd: u32, ro_write_fd: u32) -> i32 = $crate::wasix::fd_pipe;
             fn path_create_directory(fd: u32, path: u32, path_len: u32) -> i32
                 = $crate::preview1::path_create_directory;
             fn path_filestat_get(fd: u32, flags: u32, path: u32, path_len: u32, buf: u32) -> i32
@@ -196,7 +196,7 @@ macro_rules! for_each_wasix {
             fn sock_addr_peer(sock: u32, ro_addr: u32) -> i32 = $crate::wasix::absent::sock_addr_peer;
             fn sock_open(af: u32, ty: u32, pt: u32, ro_sock: u32) -> i32 = $crate::wasix::absent::sock_open;
             fn sock_pair(af: u32, ty: u32, pt: u32, ro_sock1: u32, ro_sock2: u32) -> i32
-                = $crate::wasix::absent::sock_pair;
+                = $crate::wasix::sock_pair;
             fn sock_set_opt_flag(sock: u32, opt: u32, flag: u32) -> i32
                 = $crate::wasix::absent::sock_set_opt_flag;
             fn sock_get_opt_flag(sock: u32, opt: u32, ret_flag: u32) -> i32

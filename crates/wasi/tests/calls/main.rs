@@ -10,3 +10,4 @@ mod observing;
 mod paths;
 mod polling;
 mod rights;
+mod streams;
