@@ -2,7 +2,7 @@
 //! number, and changes nothing that it was not asked to.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use vnode_core::FilesystemRef;
 use vnode_memory::Memory;
@@ -42,27 +42,35 @@ struct Caller {
     instance: wasmtime::Instance,
 }
 
-impl Caller {
-    fn new() -> Caller {
+/// The module, compiled once.
+fn compiled() -> &'static (Linker<Guest>, Module) {
+    static COMPILED: OnceLock<(Linker<Guest>, Module)> = OnceLock::new();
+    COMPILED.get_or_init(|| {
         let engine = wasmtime::Engine::new(&vnode_wasmtime::config()).unwrap();
         let mut linker = Linker::<Guest>::new(&engine);
         add_to_linker_sync(&mut linker, |guest| guest).unwrap();
-        let fs = FilesystemRef::new(Memory::builder().bounded(1 << 20).build());
         let empty = Module::new(&engine, "(module)").unwrap();
-        let guest = || {
-            Guest::builder(&fs)
-                .preopen("/", "/")
-                .args(["program", "argument"])
-                .env("NAME", "value")
-                .stdin_bytes(*b"some input")
-                .stdout(Arc::new(Capture::new(1000)))
-                .open_files(64)
-        };
-        let mut probe = Store::new(&engine, guest().build(&empty).unwrap());
-        let module = module_of_all(&engine, &linker, &mut probe);
-        let mut store = Store::new(&engine, guest().build(&module).unwrap());
+        let guest = Guest::builder(&FilesystemRef::new(Memory::new())).build(&empty).unwrap();
+        let module = module_of_all(&engine, &linker, &mut Store::new(&engine, guest));
+        (linker, module)
+    })
+}
+
+impl Caller {
+    fn new() -> Caller {
+        let (linker, module) = compiled();
+        let engine = module.engine();
+        let fs = FilesystemRef::new(Memory::builder().bounded(1 << 20).build());
+        let guest = Guest::builder(&fs)
+            .preopen("/", "/")
+            .args(["program", "argument"])
+            .env("NAME", "value")
+            .stdin_bytes(*b"some input")
+            .stdout(Arc::new(Capture::new(1000)))
+            .open_files(64);
+        let mut store = Store::new(engine, guest.build(module).unwrap());
         attach(&mut store, |guest| guest);
-        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let instance = linker.instantiate(&mut store, module).unwrap();
         Caller { store, instance }
     }
 
