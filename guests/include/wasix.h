@@ -35,6 +35,15 @@ WASIX(proc_raise_interval) uint16_t wasix_proc_raise_interval(uint8_t signal, ui
 WASIX(callback_signal) void wasix_callback_signal(const char *name, size_t len);
 WASIX(thread_sleep) uint16_t wasix_thread_sleep(uint64_t time);
 
+/* The terminal, as `tty_get` and `tty_set` have it. */
+struct tty {
+    uint32_t columns, rows, width, height;
+    uint8_t is_stdin, is_stdout, is_stderr, echo, line_buffered;
+};
+
+WASIX(tty_get) uint16_t wasix_tty_get(struct tty *tty);
+WASIX(tty_set) uint16_t wasix_tty_set(const struct tty *tty);
+
 /* The result of a call that gives an error number. */
 static inline int result(uint16_t error, int value)
 {
@@ -135,6 +144,16 @@ static inline int host_shutdown(int fd, int how)
 static inline int host_settime(int clock, uint64_t time)
 {
     return result(wasix_clock_time_set((uint32_t)clock, time), 0);
+}
+
+static inline int host_tty_get(struct tty *tty)
+{
+    return result(wasix_tty_get(tty), 0);
+}
+
+static inline int host_tty_set(const struct tty *tty)
+{
+    return result(wasix_tty_set(tty), 0);
 }
 
 static inline int host_getpid(void)

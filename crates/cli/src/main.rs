@@ -2,8 +2,8 @@
 //!
 //! * `options` parses the command line and holds the help; `mounts` is the table of the mount options, and
 //!   `quantity` the sizes and times in them.
-//! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `cache` (of compiled modules),
-//!   `environment`, `trace` and `stats`.
+//! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `system` (what a POSIX process has besides), `cache` (of compiled modules),
+//!   `environment`, `interrupt` (signals for the guest), `trace` and `stats`.
 //! * `failure` is what is said, and the exit code, when a guest can't be started.
 //!
 //! Nothing goes to stdout that the guest didn't write, but for help, version and completions. What vnode says
@@ -12,11 +12,13 @@
 mod cache;
 mod environment;
 mod failure;
+mod interrupt;
 mod mounts;
 mod options;
 mod quantity;
 mod run;
 mod stats;
+mod system;
 mod trace;
 mod tree;
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vnode_core::{Credentials, Errno, Mode};
-use vnode_kernel::{Observer, Stats};
+use vnode_kernel::stream::{HostStream, Stream};
+use vnode_kernel::{Observer, ProcessTable, Stats};
 use vnode_wasmtime::{
     Engine, EngineError, EngineOptions, Guest, GuestBuilder, Limits, Outcome, Policy, Program, StartError,
     Unrunnable,
@@ -17,9 +18,11 @@ use vnode_wasmtime::{
 
 use crate::environment;
 use crate::failure::{Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
+use crate::interrupt::Interrupts;
 use crate::mounts::Mount;
 use crate::options::Run;
 use crate::stats::{self, Measured};
+use crate::system::System;
 use crate::trace::Trace;
 use crate::tree;
 
@@ -35,9 +38,10 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     raise_descriptor_limit();
     let module = read_module(options.module())?;
     let cannot_run = |error: Unrunnable| unrunnable(options.module(), &error);
-    vnode_wasmtime::inspect(&module).map_err(cannot_run)?;
+    let is_wasix = vnode_wasmtime::inspect(&module).map_err(cannot_run)?.is_wasix();
     let variables = environment::collect(options)?;
-    let tree = tree::build(options, mounts, &mut measured)?;
+    let system = is_wasix.then(|| System { processes: Arc::new(ProcessTable::new()) });
+    let tree = tree::build(options, mounts, system.as_ref(), &mut measured)?;
 
     let engine = engine(options)?;
     let start = Instant::now();
@@ -51,7 +55,13 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     for (name, value) in variables {
         builder = builder.env(name.as_bytes(), value.as_bytes());
     }
-    if program.shape().is_wasix() {
+    // Dropped, it is as it was.
+    let terminal = if is_wasix { HostStream::terminal().map(Arc::new) } else { None };
+    if let Some(terminal) = &terminal {
+        builder = builder.terminal(Arc::clone(terminal) as Arc<dyn Stream>);
+    }
+    if let Some(system) = &system {
+        builder = builder.processes(Arc::clone(&system.processes));
         // A POSIX process finds all its files from the root; its C library looks for that first.
         builder = builder.preopen("/", "/");
     }
@@ -73,12 +83,23 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
         })
     })?;
 
+    let first = guest.process().pid();
+    let interrupts =
+        system.map(|system| Interrupts::forward(system.processes, first, terminal.as_ref().map(Arc::clone)));
     let start = Instant::now();
-    let outcome = start_guest(&program, guest, options)?;
+    let outcome = start_guest(&program, guest, options);
+    if let Some(terminal) = &terminal {
+        // A thread of the guest that is left behind may have it, too.
+        terminal.restore();
+    }
+    let outcome = outcome?;
     measured.run = start.elapsed();
     let code = tell(&outcome, options);
     if let (Some(format), Some(counts)) = (options.stats, counts) {
         stats::report(format, &measured, &counts.counts(), &tree.mounted);
+    }
+    if let (Outcome::Signaled(signal), Some(interrupts)) = (&outcome, interrupts) {
+        interrupts.end_if_came(*signal);
     }
     Ok(ExitCode::from(code))
 }

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use vnode_core::{Errno, FilesystemRef, Mode, MountFlags, Namespace};
 use vnode_host::{Host, HostError};
-use vnode_memory::Memory;
+use vnode_memory::{Builder, Memory};
 
 use crate::cache;
 use crate::failure::Failure;
 use crate::mounts::{GuestPath, Kind, Mount};
 use crate::options::{Preopen, Run, User};
 use crate::stats::{Measured, Mounted};
+use crate::system::{self, System};
 use vnode_cli::load::{self, Owner};
 use vnode_cli::text::shown;
 
@@ -71,7 +72,12 @@ impl Served {
 ///
 /// # Errors
 /// Two mounts on one point; a host directory that can't be served; a copy that fails; a point that can't be.
-pub(crate) fn build(options: &Run, mounts: &[Mount], measured: &mut Measured) -> Result<Tree, Failure> {
+pub(crate) fn build(
+    options: &Run,
+    mounts: &[Mount],
+    system: Option<&System>,
+    measured: &mut Measured,
+) -> Result<Tree, Failure> {
     check_points(mounts)?;
     let mut filesystems = Vec::new();
     for mount in mounts {
@@ -93,6 +99,14 @@ pub(crate) fn build(options: &Run, mounts: &[Mount], measured: &mut Measured) ->
         .unwrap_or_else(|| (Served::Memory(own_root(options, mounts)), MountFlags::empty(), Kind::Tmpfs));
     let namespace = Arc::new(Namespace::with_flags(root.filesystem(), root_flags));
     let mut mounted = vec![root.mounted("/".to_owned(), root_kind)];
+    if let Some(system) = system {
+        system::mount(&namespace, mounts, system)?;
+        // Before what is mounted below it, for which a directory would be made up there.
+        let tmp = Arc::new(tmpfs(options, (0, 0)).build());
+        if system::mount_tmp(&namespace, mounts, &tmp)? {
+            mounted.push(Served::Memory(tmp).mounted("/tmp".to_owned(), Kind::Tmpfs));
+        }
+    }
     for (mount, served) in filesystems {
         namespace
             .mount_at(mount.guest.absolute(), &served.filesystem(), flags(mount))
@@ -127,6 +141,15 @@ fn own_root(options: &Run, mounts: &[Mount]) -> Arc<Memory> {
     let builder =
         Memory::builder().max_bytes(options.max_fs_bytes).max_inodes(options.max_fs_inodes).owner(uid, gid);
     Arc::new(builder.build())
+}
+
+/// A memory filesystem as a tmpfs is.
+fn tmpfs(options: &Run, (uid, gid): (u32, u32)) -> Builder {
+    Memory::builder()
+        .max_bytes(options.max_fs_bytes)
+        .max_inodes(options.max_fs_inodes)
+        .owner(uid, gid)
+        .mode(Mode::from_raw(TMPFS_MODE))
 }
 
 /// The filesystem of a mount; none if it is optional and not there.

@@ -2,7 +2,7 @@
 
 use vnode_core::fs::DirEntry;
 use vnode_core::{Attr, FileType};
-use vnode_kernel::stream::Readiness;
+use vnode_kernel::stream::{Readiness, TerminalState};
 use vnode_kernel::{FdFlags, Rights};
 
 /// `filetype`.
@@ -79,6 +79,17 @@ pub(crate) fn dirent(entry: &DirEntry<'_>) -> [u8; 24] {
     bytes
 }
 
+/// `tty`; which of the standard streams are terminals.
+pub(crate) fn tty(state: &TerminalState, [stdin, stdout, stderr]: [bool; 3]) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    put(&mut bytes, 0, state.columns.to_le_bytes());
+    put(&mut bytes, 4, state.rows.to_le_bytes());
+    put(&mut bytes, 8, state.width.to_le_bytes());
+    put(&mut bytes, 12, state.height.to_le_bytes());
+    put(&mut bytes, 16, [stdin, stdout, stderr, state.mode.echo, state.mode.line_buffered].map(u8::from));
+    bytes
+}
+
 /// `event`; `errno` is WASI's.
 pub(crate) fn event(userdata: u64, errno: u16, kind: u8, ready: Readiness) -> [u8; 32] {
     let mut bytes = [0; 32];
@@ -94,6 +105,7 @@ pub(crate) fn event(userdata: u64, errno: u16, kind: u8, ready: Readiness) -> [u
 mod tests {
     use super::*;
     use vnode_core::{Mode, Timespec};
+    use vnode_kernel::stream::TerminalMode;
 
     /// The ranges of the bytes that aren't zero.
     fn used(bytes: &[u8]) -> Vec<(usize, usize)> {
@@ -148,6 +160,15 @@ mod tests {
         let entry = DirEntry { name: b"abc", ino: u64::MAX, kind: FileType::Directory, next: u64::MAX };
         assert_eq!(used(&dirent(&entry)), [(0, 17), (20, 21)]);
         assert_eq!(dirent(&entry)[16..], [3, 0, 0, 0, 3, 0, 0, 0]);
+        let mode = TerminalMode { echo: true, line_buffered: true };
+        let state = TerminalState { columns: 1, rows: 2, width: 3, height: u32::MAX, mode };
+        let bytes = tty(&state, [true; 3]);
+        assert_eq!(used(&bytes), [(0, 1), (4, 5), (8, 9), (12, 21)]);
+        let mode = TerminalMode { echo: true, line_buffered: false };
+        assert_eq!(
+            tty(&TerminalState { mode, ..state }, [false, true, false])[16..],
+            [0, 1, 0, 1, 0, 0, 0, 0]
+        );
         let bytes = event(u64::MAX, 0x0101, 2, Readiness { bytes: u64::MAX, hangup: true });
         assert_eq!(used(&bytes), [(0, 11), (16, 25)]);
     }

@@ -342,6 +342,12 @@ impl GuestBuilder {
         self.stderr(Arc::new(Writer::new(writer)))
     }
 
+    /// The guest's terminal, which its program may change (`tty_set` of WASIX), and `/dev/tty`; none unless set. The
+    /// embedder's own is [`HostStream::terminal`](crate::stream::HostStream::terminal).
+    pub fn terminal(self, terminal: Arc<dyn Stream>) -> Self {
+        self.map(|process| process.terminal(terminal))
+    }
+
     /// The embedder's own standard input, output and error. One that is closed leads nowhere.
     pub fn inherit_stdio(self) -> Self {
         let stream = |stream: vnode_core::Result<HostStream>| stream.ok().map(Arc::new);

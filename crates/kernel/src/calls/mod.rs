@@ -6,6 +6,7 @@ mod by_path;
 mod here;
 mod poll;
 mod spawn;
+mod terminal;
 
 pub use crate::file_io::Whence;
 pub use by_path::OpenRequest;

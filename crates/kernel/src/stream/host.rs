@@ -2,14 +2,18 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use parking_lot::Mutex;
 use rustix::event::PollFlags;
-use rustix::fs::FileType as HostType;
+use rustix::fs::{FileType as HostType, OFlags};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 use vnode_core::fs::Access;
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Errno, FileType, Result, blocking};
 
 use crate::attempt::{self, Kept};
-use crate::stream::{Interest, Readiness, Stream};
+use crate::stream::{Interest, Readiness, Stream, Terminal, TerminalMode, TerminalState};
 use crate::wait::{Look, Wait, Watch, host_ready};
 
 /// What a pipe that is ready takes without blocking (`PIPE_BUF`).
@@ -25,6 +29,8 @@ pub struct HostStream {
     terminal: bool,
     /// A pipe, a socket or a terminal: ready or not, and a write larger than its room blocks.
     may_block: bool,
+    /// How the terminal was before it was changed here.
+    original: Mutex<Option<Termios>>,
 }
 
 impl HostStream {
@@ -32,9 +38,9 @@ impl HostStream {
     pub fn new(fd: impl Into<OwnedFd>, access: Access) -> Self {
         let fd = fd.into();
         let kind = rustix::fs::fstat(&fd).map(|stat| HostType::from_raw_mode(stat.st_mode));
-        let terminal = rustix::termios::isatty(&fd);
+        let terminal = isatty(&fd);
         let may_block = terminal || !matches!(kind, Ok(HostType::RegularFile | HostType::CharacterDevice));
-        HostStream { fd, access, terminal, may_block }
+        HostStream { fd, access, terminal, may_block, original: Mutex::default() }
     }
 
     /// The command's own standard input.
@@ -59,6 +65,27 @@ impl HostStream {
     /// As [`HostStream::stdin`].
     pub fn stderr() -> Result<Self> {
         Self::duplicate(std::io::stderr().as_fd(), Access::WRITE)
+    }
+
+    /// The terminal of the command: the first of its standard streams that is one, for what that was opened for. A
+    /// shell opens it for both.
+    pub fn terminal() -> Option<Self> {
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let fd = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find(|fd| isatty(fd))?;
+        let access = match rustix::fs::fcntl_getfl(fd).ok()? & OFlags::RWMODE {
+            OFlags::WRONLY => Access::WRITE,
+            OFlags::RDWR => Access::all(),
+            _ => Access::READ,
+        };
+        Self::duplicate(fd, access).ok()
+    }
+
+    /// Puts the terminal right if it was changed here, which dropping this does as well.
+    pub fn restore(&self) {
+        if let Some(original) = self.original.lock().take() {
+            // A terminal that is gone needs nothing.
+            let _ = tcsetattr(&self.fd, OptionalActions::Now, &original);
+        }
     }
 
     fn duplicate(fd: BorrowedFd<'_>, access: Access) -> Result<Self> {
@@ -132,6 +159,12 @@ impl HostStream {
     }
 }
 
+impl Drop for HostStream {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
 impl Stream for HostStream {
     fn kind(&self) -> FileType {
         if self.terminal { FileType::CharDevice } else { FileType::Fifo }
@@ -191,6 +224,42 @@ impl Stream for HostStream {
             Interest::Read => Watch::HostReadable(self.fd.as_fd()),
             Interest::Write => Watch::HostWritable(self.fd.as_fd()),
         }
+    }
+
+    fn as_terminal(&self) -> Option<&dyn Terminal> {
+        self.terminal.then_some(self)
+    }
+}
+
+impl Terminal for HostStream {
+    fn state(&self) -> Result<TerminalState> {
+        let termios = tcgetattr(&self.fd).map_err(errno)?;
+        let size = tcgetwinsize(&self.fd).map_err(errno)?;
+        Ok(TerminalState {
+            columns: size.ws_col.into(),
+            rows: size.ws_row.into(),
+            width: size.ws_xpixel.into(),
+            height: size.ws_ypixel.into(),
+            mode: TerminalMode {
+                echo: termios.local_modes.contains(LocalModes::ECHO),
+                line_buffered: termios.local_modes.contains(LocalModes::ICANON),
+            },
+        })
+    }
+
+    fn set_mode(&self, mode: TerminalMode) -> Result<()> {
+        let mut original = self.original.lock();
+        let mut termios = tcgetattr(&self.fd).map_err(errno)?;
+        original.get_or_insert_with(|| termios.clone());
+        termios.local_modes.set(LocalModes::ECHO, mode.echo);
+        termios.local_modes.set(LocalModes::ICANON, mode.line_buffered);
+        if !mode.line_buffered {
+            // A read is to give what is there, and to wait for one character: on some systems these two are kept where
+            // the characters for the end of input are.
+            termios.special_codes[SpecialCodeIndex::VMIN] = 1;
+            termios.special_codes[SpecialCodeIndex::VTIME] = 0;
+        }
+        tcsetattr(&self.fd, OptionalActions::Now, &termios).map_err(errno)
     }
 }
 

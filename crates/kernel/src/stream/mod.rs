@@ -17,6 +17,7 @@ mod host;
 mod pages;
 mod pair;
 mod pipe;
+mod terminal;
 
 pub use adapter::{Reader, Writer};
 pub use calls::NewStream;
@@ -26,6 +27,7 @@ pub use fixed::{Bytes, Null};
 pub use host::HostStream;
 pub use pair::{Receive, SOCKET_BUFFER, Shutdown, Socket, pair};
 pub use pipe::{PIPE_BUF, PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
+pub use terminal::{Terminal, TerminalMode, TerminalState};
 
 use vnode_core::fs::Access;
 use vnode_core::io::{Sink, Source};
@@ -93,6 +95,11 @@ pub trait Stream: Send + Sync {
 
     /// The socket that it is: what isn't one is `ENOTSOCK` to `shutdown(2)`, `send(2)` and `recv(2)`.
     fn as_socket(&self) -> Option<&Socket> {
+        None
+    }
+
+    /// The terminal that it is.
+    fn as_terminal(&self) -> Option<&dyn Terminal> {
         None
     }
 }

@@ -38,8 +38,6 @@ not_yet {
     fn proc_fork(_: u32, _: u32);
     fn proc_fork_env(_: u32);
     fn proc_snapshot();
-    fn tty_get(_: u32);
-    fn tty_set(_: u32);
     fn dlopen(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn dlsym(_: u32, _: u32, _: u32, _: u32, _: u32, _: u32);
     fn thread_spawn(_: u32, _: u32);

@@ -13,6 +13,7 @@ mod process;
 mod program;
 mod streams;
 mod table;
+mod tty;
 
 pub use children::{proc_join, proc_parent, proc_signal, proc_spawn, proc_spawn2, proc_spawn3};
 pub use descriptors::{
@@ -27,3 +28,4 @@ pub use process::{
 };
 pub use streams::{fd_event, fd_pipe, sock_pair};
 pub use table::WASIX_NAMES;
+pub use tty::{tty_get, tty_set};

@@ -142,8 +142,8 @@ macro_rules! for_each_wasix {
             fn proc_id(ret_pid: u32) -> i32 = $crate::wasix::proc_id;
             fn proc_parent(pid: u32, ret_parent: u32) -> i32 = $crate::wasix::proc_parent;
             fn random_get(buf: u32, buf_len: u32) -> i32 = $crate::preview1::random_get;
-            fn tty_get(tty_state: u32) -> i32 = $crate::wasix::absent::tty_get;
-            fn tty_set(tty_state: u32) -> i32 = $crate::wasix::absent::tty_set;
+            fn tty_get(tty_state: u32) -> i32 = $crate::wasix::tty_get;
+            fn tty_set(tty_state: u32) -> i32 = $crate::wasix::tty_set;
             fn getcwd(path: u32, path_len: u32) -> i32 = $crate::wasix::getcwd;
             fn chdir(path: u32, path_len: u32) -> i32 = $crate::wasix::chdir;
             fn dl_invalid_handle(handle: u32) -> i32 = $crate::wasix::dl_invalid_handle;
