@@ -58,7 +58,7 @@ pub(crate) struct Run {
 
     /// Start in this directory of the guest's tree
     ///
-    /// The directory is opened for the guest under the name ".", behind all others. wasi-libc doesn't tell "." from
+    /// A program for WASIX is in that directory. For any other it is opened under the name ".", behind all others; wasi-libc doesn't tell "." from
     /// "/": where both are open, a program's absolute paths start in the directory, too.
     #[arg(long, value_name = "GUEST", value_parser = guest_path(), help_heading = FILES, display_order = 101)]
     pub(crate) cwd: Option<GuestPath>,

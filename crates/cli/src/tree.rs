@@ -27,6 +27,8 @@ pub(crate) struct Tree {
     pub(crate) mounted: Vec<Mounted>,
     /// Where the mounts are, in the order of the options; the root if there were none.
     points: Vec<GuestPath>,
+    /// Whether the guest is a POSIX process.
+    is_posix: bool,
 }
 
 impl Tree {
@@ -38,7 +40,8 @@ impl Tree {
             .map(|point| Preopen { directory: point.clone(), name: point.spelled().to_owned() })
             .collect();
         preopens.extend(options.preopen.iter().cloned());
-        if let Some(cwd) = &options.cwd {
+        // A POSIX process asks where it stands.
+        if let Some(cwd) = options.cwd.as_ref().filter(|_| !self.is_posix) {
             preopens.push(Preopen { directory: cwd.clone(), name: ".".into() });
         }
         preopens
@@ -113,7 +116,7 @@ pub(crate) fn build(
             .map_err(|errno| about(mount, format_args!("can't mount on {}: {errno}", mount.guest)))?;
         mounted.push(served.mounted(mount.guest.to_string(), mount.kind));
     }
-    Ok(Tree { namespace, mounted, points })
+    Ok(Tree { namespace, mounted, points, is_posix: system.is_some() })
 }
 
 fn check_points(mounts: &[Mount]) -> Result<(), Failure> {
