@@ -47,6 +47,11 @@ fn what_snapshot_0_can_say_is_what_linux_does() {
 }
 
 #[test]
+fn what_wasix_can_say_is_what_linux_does() {
+    check(|| Preview1::new(Abi::Wasix));
+}
+
+#[test]
 fn on_an_executor_it_is_the_same() {
     check_beside(|| Preview1::on_an_executor(Abi::Preview1));
 }
@@ -54,6 +59,11 @@ fn on_an_executor_it_is_the_same() {
 #[test]
 fn on_a_directory_of_the_host_it_is_the_same() {
     check_beside(|| Preview1::on_the_host(Abi::Preview1, Path::new("/dev/shm"), Calls::Runs));
+}
+
+#[test]
+fn on_a_directory_of_the_host_wasix_is_the_same() {
+    check_beside(|| Preview1::on_the_host(Abi::Wasix, Path::new("/dev/shm"), Calls::Runs));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Preview 1, and snapshot 0 before it, as a subject: each call that the ABI can say is made by a WebAssembly guest, so it goes through the
+//! Preview 1, snapshot 0 before it, and WASIX as a subject: each call that the ABI can say is made by a WebAssembly guest, so it goes through the
 //! engine, the linker, the decoding, the kernel crate and the core to the filesystem, and its answer comes back
 //! through the guest's memory.
 //!
@@ -183,6 +183,9 @@ impl Preview1 {
         for fd in self.open.values_mut().chain(cwd) {
             let (_, entry) = from.get_entry(*fd, Rights::empty())?;
             *fd = to.insert(entry)?;
+        }
+        if self.cwd != ROOT {
+            new.trampolines.guest().process().fchdir(self.cwd)?;
         }
         Ok(())
     }

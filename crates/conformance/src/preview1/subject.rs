@@ -16,6 +16,7 @@ impl Subject for Preview1 {
         match self.abi {
             Abi::Preview1 => "preview1".into(),
             Abi::Unstable => "wasi_unstable".into(),
+            Abi::Wasix => "wasix".into(),
         }
     }
 
@@ -278,8 +279,13 @@ impl Subject for Preview1 {
     }
 
     fn chdir(&mut self, path: &[u8]) -> Result<()> {
-        let at = self.beside(At::cwd(path), Reason::Cwd)?;
-        let Way::Guest(fd, text) = self.way(at, None)? else { return Err(Errno::IO) };
+        if self.abi != Abi::Wasix {
+            self.beside(At::cwd(path), Reason::Cwd)?;
+        }
+        let Way::Guest(fd, text) = self.way(At::cwd(path), None)? else { return Err(Errno::IO) };
+        if self.abi == Abi::Wasix {
+            self.ask(&[(fd, text)], |guest| guest.chdir(path))?;
+        }
         self.beside.chdir(path)?;
         let opened = self.ask(&[(fd, text)], |guest| guest.open(fd, text, &wire::ENTER))?;
         self.enter(opened)
@@ -292,6 +298,8 @@ impl Subject for Preview1 {
                 let opened = self.guest()?.open(fd, b".", &wire::ENTER)?;
                 let place = self.place(opened).ok_or(Errno::BADF)?;
                 self.beside.enter(place);
+                // No ABI has fchdir(2).
+                self.guest()?.guest().process().fchdir(opened)?;
                 self.enter(opened)
             }
             Side::Beside(_) => {
@@ -302,6 +310,10 @@ impl Subject for Preview1 {
     }
 
     fn getcwd(&mut self) -> Result<Vec<u8>> {
+        if self.abi == Abi::Wasix {
+            self.account.goes_through();
+            return self.guest()?.getcwd();
+        }
         self.account.goes_beside(Reason::Cwd);
         self.beside.getcwd()
     }

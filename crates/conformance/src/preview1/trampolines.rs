@@ -17,8 +17,26 @@ pub(super) fn module(abi: Abi) -> String {
             let lines = text.lines().filter(|line| !line.contains("sock_accept"));
             lines.map(|line| line.replace("wasi_snapshot_preview1", "wasi_unstable") + "\n").collect()
         }
+        // Its `sock_accept` has another type.
+        Abi::Wasix => {
+            let lines = text.lines().filter(|line| !line.contains("sock_accept"));
+            let own = |line: &str| line.replace("wasi_snapshot_preview1", "wasix_32v1") + "\n";
+            let text: String = lines.map(own).collect();
+            text.replacen("(module\n", &format!("(module\n{WASIX}"), 1)
+        }
     }
 }
+
+/// What a guest of WASIX calls besides.
+const WASIX: &str = r#"
+  (import "wasix_32v1" "chdir" (func $chdir (param i32 i32) (result i32)))
+  (import "wasix_32v1" "getcwd" (func $getcwd (param i32 i32) (result i32)))
+  (import "wasix_32v1" "path_open2"
+    (func $path_open2 (param i32 i32 i32 i32 i32 i64 i64 i32 i32 i32) (result i32)))
+  (export "chdir" (func $chdir))
+  (export "getcwd" (func $getcwd))
+  (export "path_open2" (func $path_open2))
+"#;
 
 /// Where a call's result goes; the widest is a filestat.
 const RESULT: u32 = 0x100;
@@ -129,8 +147,25 @@ impl Trampolines {
     pub(super) fn open(&mut self, dir: u32, path: &[u8], how: &Open) -> Result<u32> {
         let ((at, len), out) = (self.text(path)?, self.poison()?);
         let Open { lookup, oflags, rights, fdflags } = *how;
-        self.call("path_open", (dir, lookup, at, len, oflags, rights, rights, fdflags, out))?;
+        match self.abi {
+            Abi::Wasix => {
+                self.call("path_open2", (dir, lookup, at, len, oflags, rights, rights, fdflags, 0, out))?;
+            }
+            _ => self.call("path_open", (dir, lookup, at, len, oflags, rights, rights, fdflags, out))?,
+        }
         self.number()
+    }
+
+    pub(super) fn chdir(&mut self, path: &[u8]) -> Result<()> {
+        let (at, len) = self.text(path)?;
+        self.call("chdir", (at, len))
+    }
+
+    pub(super) fn getcwd(&mut self) -> Result<Vec<u8>> {
+        let room: u32 = 8192;
+        self.instance.write_memory(RESULT, &room.to_le_bytes())?;
+        self.call("getcwd", (BUFFER, RESULT))?;
+        self.content(self.number()?)
     }
 
     pub(super) fn close(&mut self, fd: u32) -> Result<()> {

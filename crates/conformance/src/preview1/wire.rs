@@ -62,20 +62,22 @@ fn time(time: Option<SetTime>) -> Option<(u64, u32)> {
     }
 }
 
-/// Which of the two ABIs with these calls a guest has.
+/// Which of the ABIs with these calls a guest has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abi {
     /// `wasi_snapshot_preview1`.
     Preview1,
     /// `wasi_unstable`, or snapshot 0: other numbers for `whence`, another filestat.
     Unstable,
+    /// `wasix_32v1`.
+    Wasix,
 }
 
 impl Abi {
     /// The number of `SEEK_SET`, `SEEK_CUR` or `SEEK_END`; nothing for what WASI hasn't.
     pub(super) fn whence(self, whence: Whence) -> Option<u32> {
         let (set, current, end) = match self {
-            Abi::Preview1 => (0, 1, 2),
+            Abi::Preview1 | Abi::Wasix => (0, 1, 2),
             Abi::Unstable => (2, 0, 1),
         };
         match whence {
@@ -94,7 +96,7 @@ impl Abi {
         let filetype = bytes[16];
         let (dev, ino) = (u64_at(bytes, 0), u64_at(bytes, 8));
         let (nlink, rest) = match self {
-            Abi::Preview1 => (u64_at(bytes, 24), 32),
+            Abi::Preview1 | Abi::Wasix => (u64_at(bytes, 24), 32),
             Abi::Unstable if bytes[56..] != [untouched; 8] => return Err(Errno::FAULT),
             Abi::Unstable => (u64_at(bytes, 16) >> 32, 24),
         };
