@@ -83,6 +83,8 @@ impl Process {
             let mut bytes = [0; script::HEAD];
             let filled = file.fill(&mut bytes)?;
             match script::head(bytes.get(..filled).unwrap_or_default()) {
+                // Linux finds the current directory there.
+                Head::Script(interpreter) if interpreter.path.is_empty() => return Err(Errno::ACCES),
                 Head::Script(interpreter) => {
                     let own = args.into_iter().skip(1);
                     let mut new = vec![interpreter.path.to_vec()];
@@ -93,6 +95,10 @@ impl Process {
                 }
                 Head::Unusable => return Err(Errno::NOEXEC),
                 Head::Other => {
+                    if args.is_empty() {
+                        // Programs take it for granted that there is one.
+                        args.push(Vec::new());
+                    }
                     let args = strings(&args)?;
                     let program = loader.load(&file)?;
                     return Ok(Ready { program, args, env, place: file.place, path });
