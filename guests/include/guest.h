@@ -42,6 +42,9 @@ static inline const char *error_name(int number)
 #ifdef ENOTCAPABLE
     NAME(ENOTCAPABLE)
 #endif
+#ifdef PROCESSES_H
+    NAME(ECHILD) NAME(EINTR) NAME(ENOEXEC) NAME(ESRCH)
+#endif
 #undef NAME
     default: return "E???";
     }

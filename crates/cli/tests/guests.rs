@@ -16,7 +16,7 @@ use std::process::{Command, Output, Stdio};
 /// A guest by its name. `cargo xtask tidy` looks for these.
 macro_rules! guest {
     ($name:literal) => {
-        Guest { name: $name, arguments: &["/work"], environment: &[], input: "", spawns: false }
+        Guest { name: $name, arguments: &["/work"], environment: &[], input: "", spawns: false, blanks: 0 }
     };
 }
 
@@ -35,6 +35,8 @@ struct Guest {
     input: &'static str,
     /// Whether it finds itself at `/bin`.
     spawns: bool,
+    /// How many empty files it finds there that may be executed, `blank0` and so on.
+    blanks: u32,
 }
 
 /// What a run gave.
@@ -50,7 +52,7 @@ impl Guest {
         match self.spawns {
             true => {
                 let root = EmptyRoot::new(self.name, "copied");
-                root.give(self.name, &self.module());
+                root.give(self, &self.module());
                 self.on_vnode_with(&["--copy", &format!("{}::/", root.0.display())])
             }
             false => self.on_vnode_with(&[]),
@@ -65,7 +67,7 @@ impl Guest {
     fn on_host(&self) -> Output {
         let root = EmptyRoot::new(self.name, "host");
         if self.spawns {
-            root.give(self.name, &self.module());
+            root.give(self, &self.module());
         }
         self.on_vnode_with(&["--dir", &format!("{}::/", root.0.display())])
     }
@@ -89,7 +91,7 @@ impl Guest {
         }
         let root = EmptyRoot::new(self.name, "kernel");
         if self.spawns {
-            root.give(self.name, &program);
+            root.give(self, &program);
         }
         let mut command = Command::new(&program);
         command.env_clear().env("GUEST_ROOT", &root.0).envs(self.environment.iter().copied());
@@ -112,12 +114,15 @@ impl EmptyRoot {
         Self(dir)
     }
 
-    /// Puts a program at `/bin`.
-    fn give(&self, name: &str, program: &Path) {
-        let (bin, to) = (self.0.join("bin"), self.0.join("bin").join(name));
-        fs::create_dir_all(bin).unwrap();
-        fs::copy(program, &to).unwrap();
-        fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
+    /// Puts a guest's program at `/bin`, and what else it finds there.
+    fn give(&self, guest: &Guest, program: &Path) {
+        let bin = self.0.join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::copy(program, bin.join(guest.name)).unwrap();
+        (0..guest.blanks).for_each(|index| fs::write(bin.join(format!("blank{index}")), []).unwrap());
+        for entry in fs::read_dir(bin).unwrap() {
+            fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
 }
 
@@ -230,6 +235,7 @@ twins! {
     copies: guest!("copies"),
     directories: guest!("directories"),
     events: guest!("events"),
+    exec: Guest { blanks: 8, ..family!("exec") },
     fdtable: guest!("fdtable"),
     hardlinks: guest!("hardlinks"),
     here: guest!("here"),
