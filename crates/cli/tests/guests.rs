@@ -266,6 +266,11 @@ self_checks! {
     unstable: guest!("unstable"),
 }
 
+#[test]
+fn rates_of_processes() {
+    twin(&Guest { arguments: &["/work", "/bin/rates"], ..family!("rates") });
+}
+
 /// The demonstration: no options, no arguments, and it finds everything as on Linux.
 #[test]
 fn tour() {

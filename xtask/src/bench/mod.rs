@@ -5,6 +5,8 @@
 //! the machine does meets both. An operation's ratio is the median of its rounds' ratios. What the calls gave must
 //! be the same everywhere, or there is no result.
 //!
+//! With `--processes` it is `guests/src/rates.c`, whose twin is linked statically, as a module is: children and pipes.
+//!
 //! Besides, two threads in directories of their own are compared with one ([`threads`]). With `--host` the guest works on
 //! a directory of the same tmpfs.
 
@@ -45,6 +47,10 @@ pub(crate) const OPERATIONS: &[(&str, Kind)] = &[
     ("read-64m", Kind::Sequential),
 ];
 
+/// The operations of `guests/src/rates.c`.
+const PROCESS_OPERATIONS: &[(&str, Kind)] =
+    &[("spawn-wait", Kind::Process), ("pipe-64k", Kind::Process), ("pipe-byte", Kind::Process)];
+
 struct Options {
     rounds: u32,
     percent: u32,
@@ -56,9 +62,10 @@ struct Options {
 }
 
 const USAGE: &str = "\
-usage: cargo xtask bench [--host] [--rounds N] [--percent P] [--check] [--json] [--vnode PATH] [OPERATION...]
+usage: cargo xtask bench [--host|--processes] [--rounds N] [--percent P] [--check] [--json] [--vnode PATH] [OPERATION...]
 
   --host        The guest works on a directory of the host (tmpfs), not in memory.
+  --processes   What processes and pipes cost, in place of files.
   --rounds N    Rounds, of which each ratio is the median (9).
   --percent P   Repetitions in a round, in percent of the usual number (100).
   --check       Fail if a ratio is over its target.
@@ -88,10 +95,11 @@ impl Options {
                 "--json" => options.json = true,
                 "--check" => options.check = true,
                 "--host" => options.over = Over::Host,
+                "--processes" => options.over = Over::Processes,
                 "--vnode" => {
                     options.vnode = Some(words.next().map(PathBuf::from).context(USAGE)?);
                 }
-                name if OPERATIONS.iter().any(|(operation, _)| *operation == name) => {
+                name if OPERATIONS.iter().chain(PROCESS_OPERATIONS).any(|(known, _)| *known == name) => {
                     options.only.push(word.clone());
                 }
                 other => bail!("{other:?} is neither an option nor an operation\n{USAGE}"),
@@ -136,7 +144,8 @@ pub(crate) fn built_vnode() -> Result<PathBuf> {
 
 /// Runs every operation on every runner, in turn, and round after round.
 fn measure(runners: &[Runner], options: &Options) -> Result<Report> {
-    let wanted: Vec<_> = OPERATIONS.iter().copied().filter(|(name, _)| options.wants(name)).collect();
+    let operations = if options.over == Over::Processes { PROCESS_OPERATIONS } else { OPERATIONS };
+    let wanted: Vec<_> = operations.iter().copied().filter(|(name, _)| options.wants(name)).collect();
     let mut report =
         Report::new(runners.iter().map(|runner| runner.name.clone()).collect(), &wanted, options.over);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());

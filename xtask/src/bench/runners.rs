@@ -5,6 +5,7 @@ use crate::process;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,6 +73,9 @@ impl Runner {
 
 /// The native twin, vnode, and the others, in this order.
 pub(super) fn all(vnode: &Path, scratch: &Scratch, over: Over) -> Result<Vec<Runner>> {
+    if over == Over::Processes {
+        return of_processes(vnode, scratch);
+    }
     let module = process::root().join("guests/built/bench.wasm");
     let mut before: Vec<OsString> = vec!["run".into()];
     if over == Over::Host {
@@ -81,7 +85,7 @@ pub(super) fn all(vnode: &Path, scratch: &Scratch, over: Over) -> Result<Vec<Run
     let mut runners = vec![
         Runner {
             name: "native".to_owned(),
-            program: native(scratch)?,
+            program: native(scratch, "bench", &[])?,
             before: vec![scratch.dir("native")?.into()],
         },
         Runner { name: "vnode".to_owned(), program: vnode.to_path_buf(), before },
@@ -98,13 +102,31 @@ pub(super) fn all(vnode: &Path, scratch: &Scratch, over: Over) -> Result<Vec<Run
     Ok(runners)
 }
 
-/// Builds the native twin.
-fn native(scratch: &Scratch) -> Result<PathBuf> {
-    let program = scratch.0.join("bench");
+/// The native twin and vnode, each of which finds its program to spawn.
+fn of_processes(vnode: &Path, scratch: &Scratch) -> Result<Vec<Runner>> {
+    let module = process::root().join("guests/built/rates.wasm");
+    let program = native(scratch, "rates", &["-static"])?;
+    let (tree, native) = (scratch.dir("tree")?, scratch.dir("native")?);
+    let inside = tree.join("bin/rates");
+    fs::create_dir_all(tree.join("bin"))?;
+    fs::copy(&module, &inside)?;
+    fs::set_permissions(&inside, fs::Permissions::from_mode(0o755))?;
+    let root: OsString = joined(&tree, "::", Path::new("/"));
+    let before = vec![native.into(), program.clone().into()];
+    let native = Runner { name: "native".to_owned(), program, before };
+    let before =
+        vec!["run".into(), "--copy".into(), root, module.into(), GUEST_DIR.into(), "/bin/rates".into()];
+    Ok(vec![native, Runner { name: "vnode".to_owned(), program: vnode.to_path_buf(), before }])
+}
+
+/// Builds the native twin of a guest.
+fn native(scratch: &Scratch, name: &str, flags: &[&str]) -> Result<PathBuf> {
+    let program = scratch.0.join(name);
     let guests = process::root().join("guests");
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-D_GNU_SOURCE", "-I"]).arg(guests.join("include"));
-    process::check(compiler.arg(guests.join("src/bench.c")).arg("-o").arg(&program))?;
+    compiler.args(flags).arg(guests.join(format!("src/{name}.c")));
+    process::check(compiler.arg("-o").arg(&program))?;
     Ok(program)
 }
 

@@ -6,6 +6,7 @@ pub(crate) enum Kind {
     Metadata,
     SmallIo,
     Sequential,
+    Process,
 }
 
 /// What vnode's guest works on.
@@ -16,6 +17,8 @@ pub(crate) enum Over {
     Memory,
     /// A directory of the kernel's tmpfs, as the native program.
     Host,
+    /// Other processes, by pipes.
+    Processes,
 }
 
 /// How many times the operations of one thread two make, at least, in directories of their own.
@@ -27,6 +30,8 @@ impl Over {
         match (self, kind) {
             (Over::Memory, Kind::Metadata | Kind::SmallIo) => Some(0.5),
             (Over::Memory, Kind::Sequential) => Some(0.6),
+            (Over::Processes, _) => (operation != "pipe-byte").then_some(1.0),
+            (_, Kind::Process) => None,
             (Over::Host, Kind::Sequential) => Some(1.05),
             (Over::Host, Kind::SmallIo) => operation.ends_with("-4k").then_some(1.3),
             (Over::Host, Kind::Metadata) => match operation {
