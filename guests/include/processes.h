@@ -288,6 +288,19 @@ static inline void wait_and_tell(const char *what, int pid)
         printf("%s: status %d\n", what, status);
 }
 
+/* Waits until another process has made a file in the scratch directory, for a minute at most. */
+static inline void until_there(const char *name)
+{
+    struct stat st;
+    for (int turn = 0; fstatat(w, name, &st, 0) == -1; turn++) {
+        if (turn == 30000) {
+            printf("cannot go on: nobody makes %s\n", name);
+            exit(99);
+        }
+        host_sleep(2);
+    }
+}
+
 /* Spawns, waits and tells. */
 static inline int runs(const char *what, const char *path, char *const *args, const struct action *actions, int count)
 {

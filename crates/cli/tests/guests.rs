@@ -231,6 +231,7 @@ macro_rules! self_checks {
 
 twins! {
     bench: guest!("bench"),
+    children: family!("children"),
     clocks: guest!("clocks"),
     copies: guest!("copies"),
     directories: guest!("directories"),
@@ -241,6 +242,7 @@ twins! {
     here: guest!("here"),
     iovec: guest!("iovec"),
     jumps: guest!("jumps"),
+    killing: family!("killing"),
     links: guest!("links"),
     openflags: guest!("openflags"),
     orphan: guest!("orphan"),
