@@ -42,12 +42,12 @@ impl Guest {
         process: Arc<Process>,
         engine: &wasmtime::Engine,
         limits: Limits,
+        limiter: Limiter,
         memory: Finder,
     ) -> Guest {
         let bell = Bell::new(engine.clone(), Arc::clone(process.interruption()));
         let alert = Arc::clone(&bell);
         process.signals().on_signal(Arc::new(move || alert.ring()));
-        let limiter = Limiter::new(&limits);
         Guest {
             process,
             memory,
@@ -62,7 +62,7 @@ impl Guest {
 
     /// The guest when its process executes another program.
     pub(crate) fn for_module(self, module: &Module) -> Guest {
-        let limiter = Limiter::new(&self.limits);
+        let limiter = self.limiter.beside();
         Guest { memory: Finder::of(module), limiter, signal_handler: None, stack: Stack::default(), ..self }
     }
 
@@ -143,6 +143,15 @@ impl Guest {
 
     pub(crate) fn stack_and_limiter(&mut self) -> (&mut Stack, &mut Limiter) {
         (&mut self.stack, &mut self.limiter)
+    }
+
+    /// What a process beside it may use.
+    pub(crate) fn limiter_beside(&self) -> Limiter {
+        self.limiter.beside()
+    }
+
+    pub(crate) fn own_limiter(&mut self) -> &mut Limiter {
+        &mut self.limiter
     }
 
     /// What tells Wasmtime how far its memories and tables may grow.
@@ -401,7 +410,7 @@ impl GuestBuilder {
         self
     }
 
-    /// What the guest's program may use; anything unless set. A process that it spawns may use as much, each.
+    /// What the guest's program may use, with the processes that it spawns; anything unless set.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -471,7 +480,8 @@ impl GuestBuilder {
                 errno,
             })?;
         }
-        let guest = Guest::of_process(process, engine, self.limits, memory);
+        let limiter = Limiter::new(&self.limits);
+        let guest = Guest::of_process(process, engine, self.limits, limiter, memory);
         Ok(Guest { on_trap: self.on_trap, ..guest })
     }
 

@@ -21,12 +21,6 @@ impl ImportedMemory {
     fn given(&self, limit: Option<u64>) -> Result<MemoryType, StartError> {
         let allowed = limit.map_or(MOST_PAGES, |limit| limit / PAGE);
         let maximum = self.maximum.unwrap_or(MOST_PAGES).min(MOST_PAGES);
-        let refused = |pages: u64| {
-            let bytes = pages.saturating_mul(PAGE);
-            StartError::Instance(format!(
-                "it needs {bytes} bytes of memory from the start, which is more than it may"
-            ))
-        };
         if self.minimum > allowed {
             return Err(refused(self.minimum));
         }
@@ -45,6 +39,10 @@ impl ImportedMemory {
         let failed = |error: wasmtime::Error| StartError::Instance(format!("{error:#}"));
         let given = self.given(store.data().limits().memory)?;
         if self.shared {
+            let bytes = self.minimum.saturating_mul(PAGE);
+            if !store.data_mut().own_limiter().shared_memory(bytes) {
+                return Err(refused(self.minimum));
+            }
             let memory = SharedMemory::new(store.engine(), given).map_err(failed)?;
             linker.define(&mut *store, "env", "memory", memory.clone()).map_err(failed)?;
             store.data_mut().has_only_shared(memory);
@@ -79,6 +77,13 @@ impl Program {
 
 fn no_imports(program: &Program) -> Failed {
     Failed::Start(StartError::Instance(format!("its imports aren't linked: {:?}", program.module.name())))
+}
+
+fn refused(pages: u64) -> StartError {
+    let bytes = pages.saturating_mul(PAGE);
+    StartError::Instance(format!(
+        "it needs {bytes} bytes of memory from the start, which is more than it may"
+    ))
 }
 
 /// Why there is no instance.

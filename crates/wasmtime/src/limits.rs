@@ -1,5 +1,7 @@
 //! What a guest's program may use of the machine.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
@@ -8,25 +10,40 @@ use wasmtime::ResourceLimiter;
 /// [`GuestBuilder::open_files`](crate::GuestBuilder::open_files), and by each filesystem.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory, all memories together, and of what the host keeps of the guest's stack for its `setjmp`;
-    /// growing further answers -1 to the guest.
+    /// Bytes of linear memory, all memories together, those of the processes that it spawns too, and of what the host
+    /// keeps of its stack for `setjmp`; growing further answers -1 to the guest. A memory that threads share counts with
+    /// what it has from the start: nothing can be asked when it grows, so each may grow to this by itself.
     pub memory: Option<u64>,
-    /// Elements of tables, all tables together.
+    /// Elements of tables, all tables together, those of the processes that it spawns too.
     pub table_elements: Option<u64>,
     /// Time that the guest may take, running or waiting.
     pub time: Option<Duration>,
 }
 
+/// What all processes of a guest use of one resource.
+#[derive(Debug)]
+struct Pool {
+    limit: u64,
+    used: AtomicU64,
+}
+
 /// Counts one resource against its limit.
 #[derive(Debug)]
 struct Meter {
-    limit: u64,
-    used: u64,
+    pool: Arc<Pool>,
+    /// What this process uses.
+    own: u64,
 }
 
 impl Meter {
     fn new(limit: Option<u64>) -> Meter {
-        Meter { limit: limit.unwrap_or(u64::MAX), used: 0 }
+        let pool = Pool { limit: limit.unwrap_or(u64::MAX), used: AtomicU64::new(0) };
+        Meter { pool: Arc::new(pool), own: 0 }
+    }
+
+    /// That of another process.
+    fn beside(&self) -> Meter {
+        Meter { pool: Arc::clone(&self.pool), own: 0 }
     }
 
     /// Whether one of the things counted may grow. What the engine then fails to allocate stays counted: it tells
@@ -36,9 +53,16 @@ impl Meter {
             return false;
         }
         let growth = desired.saturating_sub(current) as u64;
-        let used = self.used.checked_add(growth).filter(|&used| used <= self.limit);
-        self.used = used.unwrap_or(self.used);
-        used.is_some()
+        let grown = |used: u64| used.checked_add(growth).filter(|&used| used <= self.pool.limit);
+        let may = self.pool.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown).is_ok();
+        self.own += if may { growth } else { 0 };
+        may
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.pool.used.fetch_sub(self.own, Ordering::Relaxed);
     }
 }
 
@@ -54,6 +78,16 @@ pub(crate) struct Limiter {
 impl Limiter {
     pub(crate) fn new(limits: &Limits) -> Limiter {
         Limiter { memory: Meter::new(limits.memory), tables: Meter::new(limits.table_elements), kept: 0 }
+    }
+
+    /// That of a process beside it: what both use together is limited.
+    pub(crate) fn beside(&self) -> Limiter {
+        Limiter { memory: self.memory.beside(), tables: self.tables.beside(), kept: 0 }
+    }
+
+    /// Whether a memory that threads share may be there.
+    pub(crate) fn shared_memory(&mut self, bytes: u64) -> bool {
+        self.memory.grow(0, usize::try_from(bytes).unwrap_or(usize::MAX), None)
     }
 
     /// Whether the host may keep so many bytes for the guest, of which there may be `most`.
@@ -99,5 +133,16 @@ mod tests {
         let mut free = Meter::new(None);
         assert!(free.grow(0, usize::MAX, None));
         assert!(!free.grow(0, 1, None), "the sum can't be told any more");
+    }
+
+    #[test]
+    fn processes_share_what_there_is() {
+        let mut first = Meter::new(Some(10));
+        assert!(first.grow(0, 6, None));
+        let mut second = first.beside();
+        assert!(!second.grow(0, 5, None) && second.grow(0, 4, None));
+        drop(first);
+        assert!(second.grow(4, 10, None), "what one had is given back");
+        assert!(!second.beside().grow(0, 1, None));
     }
 }

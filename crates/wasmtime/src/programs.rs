@@ -12,7 +12,7 @@ use vnode_kernel::{Loader, Process, ProgramFile};
 
 use crate::engine::{Engine, Program};
 use crate::guest::Guest;
-use crate::limits::Limits;
+use crate::limits::{Limiter, Limits};
 use crate::memory::Finder;
 use crate::run::{Outcome, Trap};
 
@@ -58,6 +58,7 @@ pub(crate) type OnTrap = Arc<dyn Fn(&Process, &Trap) + Send + Sync>;
 pub(crate) struct Launcher {
     engine: Engine,
     limits: Limits,
+    limiter: Limiter,
     on_trap: Option<OnTrap>,
     /// Programs by their files.
     files: Mutex<HashMap<(u64, InodeId), Known>>,
@@ -90,8 +91,15 @@ impl FileState {
 }
 
 impl Launcher {
-    pub(crate) fn new(engine: Engine, limits: Limits, on_trap: Option<OnTrap>) -> Arc<Launcher> {
-        Arc::new(Launcher { engine, limits, on_trap, files: Mutex::default() })
+    /// What makes programs for the family of a guest.
+    pub(crate) fn of(engine: &Engine, guest: &Guest) -> Arc<Launcher> {
+        Arc::new(Launcher {
+            engine: engine.clone(),
+            limits: *guest.limits(),
+            limiter: guest.limiter_beside(),
+            on_trap: guest.on_trap().cloned(),
+            files: Mutex::default(),
+        })
     }
 
     fn program(&self, file: &ProgramFile<'_>) -> Result<Program> {
@@ -134,7 +142,8 @@ impl Launcher {
 impl Loader for Launcher {
     fn load(&self, file: &ProgramFile<'_>) -> Result<Box<dyn vnode_kernel::Program>> {
         let program = self.program(file)?;
-        Ok(Box::new(Loaded { program, limits: self.limits, on_trap: self.on_trap.clone() }))
+        let (limits, limiter) = (self.limits, self.limiter.beside());
+        Ok(Box::new(Loaded { program, limits, limiter, on_trap: self.on_trap.clone() }))
     }
 }
 
@@ -142,17 +151,18 @@ impl Loader for Launcher {
 struct Loaded {
     program: Program,
     limits: Limits,
+    limiter: Limiter,
     on_trap: Option<OnTrap>,
 }
 
 impl vnode_kernel::Program for Loaded {
     fn start(self: Box<Self>, process: &Arc<Process>) -> Result<()> {
-        let Loaded { program, limits, on_trap } = *self;
+        let Loaded { program, limits, limiter, on_trap } = *self;
         let (process, thread) = (Arc::clone(process), program.thread());
         let runs = move || {
             let engine = program.module().engine();
             let memory = Finder::of(program.module());
-            let guest = Guest::of_process(Arc::clone(&process), engine, limits, memory);
+            let guest = Guest::of_process(Arc::clone(&process), engine, limits, limiter, memory);
             if let Ok(Outcome::Trapped(trap)) = program.run_process(guest)
                 && let Some(on_trap) = on_trap
             {

@@ -116,8 +116,7 @@ impl Program {
     pub fn run_here(&self, guest: Guest) -> Result<Outcome, StartError> {
         let process = Arc::clone(guest.shared_process());
         if self.shape.is_wasix() {
-            let launcher = Launcher::new(self.engine.clone(), *guest.limits(), guest.on_trap().cloned());
-            process.set_loader(launcher);
+            process.set_loader(Launcher::of(&self.engine, &guest));
         }
         let outcome = self.run_process(guest);
         // With the first process all others were told to end.
