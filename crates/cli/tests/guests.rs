@@ -248,6 +248,7 @@ twins! {
     orphan: guest!("orphan"),
     paths: guest!("paths"),
     pipes: guest!("pipes"),
+    pipelines: family!("pipelines"),
     polling: guest!("polling"),
     readdir: guest!("readdir"),
     rename: guest!("rename"),
