@@ -93,6 +93,14 @@ impl Files {
         self.call(path.as_ref(), |caller, path| caller.mkdir(caller.root, path, Mode::from_raw(0o755)))
     }
 
+    /// Sets the permissions of what a path leads to (`chmod(2)`): a program has to be executable, 0755 say, to be executed.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `ELOOP`, `EROFS`, `EIO`.
+    pub fn chmod(&self, path: impl AsRef<[u8]>, mode: Mode) -> Result<()> {
+        self.call(path.as_ref(), |caller, path| caller.chmod(caller.root, path, Follow::Yes, mode))
+    }
+
     /// The names in a directory, without `.` and `..`, in the order of its listing.
     ///
     /// # Errors
@@ -152,6 +160,9 @@ mod tests {
         files.write("f", b"").unwrap();
         assert_eq!(files.read("f", 0), Ok(vec![]));
         assert_eq!(files.attr("f", Follow::No).unwrap().mode, Mode::from_raw(0o644));
+        files.chmod("f", Mode::from_raw(0o755)).unwrap();
+        assert_eq!(files.attr("f", Follow::No).unwrap().mode, Mode::from_raw(0o755));
+        assert_eq!(files.chmod("none", Mode::from_raw(0o755)), Err(Errno::NOENT));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::fd_table::{Fd, FdEntry};
 use crate::open_file::OpenFile;
 use crate::process::Process;
 use crate::processes::{Children, Target};
-use crate::program::Execute;
+use crate::program::{Execute, Unknown};
 use crate::rights::Rights;
 use crate::signal::Signal;
 use crate::stream::Null;
@@ -79,7 +79,7 @@ impl Process {
                 return Err(Errno::INTR);
             }
         }
-        let ready = child.prepare(&spawn.execute)?;
+        let ready = child.prepare(&spawn.execute, Unknown::Refused)?;
         let program = child.become_program(ready);
         let (pid, child) = (number.pid(), Arc::new(child));
         number.fill(&child);
@@ -115,7 +115,7 @@ impl Process {
     /// * `E2BIG`: too many arguments and variables. `EINVAL`: one holds a NUL byte.
     /// * `ENOSYS`: nobody could run it. `ENOMEM`. Those of a walk.
     pub fn execute(&self, execute: &Execute) -> Result<()> {
-        let ready = self.prepare(execute)?;
+        let ready = self.prepare(execute, Unknown::Shell)?;
         let program = self.become_program(ready);
         self.leave_program(program);
         Ok(())

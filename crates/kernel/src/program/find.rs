@@ -16,6 +16,15 @@ const USUAL: &[u8] = b"/usr/local/bin:/bin:/usr/bin";
 /// Who interprets a file that was found by its name and is no program (POSIX, `execvp`).
 const SHELL: &[u8] = b"/bin/sh";
 
+/// What becomes of a file that was searched for and is no program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// `ENOEXEC`, as C libraries have it for `posix_spawnp`.
+    Refused,
+    /// The shell reads it, as POSIX has it for `execvp`.
+    Shell,
+}
+
 /// A program that can be run, and all that a process needs to become it.
 pub(crate) struct Ready {
     pub(crate) program: Box<dyn Program>,
@@ -30,19 +39,27 @@ impl Process {
     ///
     /// # Errors
     /// Those of [`Process::execute`].
-    pub(crate) fn prepare(&self, execute: &Execute) -> Result<Ready> {
+    pub(crate) fn prepare(&self, execute: &Execute, unknown: Unknown) -> Result<Ready> {
         let env = execute.env.as_deref().map(strings).transpose()?;
         match &execute.search {
             Search::Path(path) if !execute.path.contains(&b'/') => {
-                self.search(execute, path.as_deref().unwrap_or(USUAL), env)
+                self.search(execute, unknown, path.as_deref().unwrap_or(USUAL), env)
             }
-            Search::Path(_) => self.prepare_or_interpret(&execute.path, execute, env),
-            Search::No => self.prepare_file(&execute.path, execute.args.clone(), env),
+            Search::Path(_) if unknown == Unknown::Shell => {
+                self.prepare_or_interpret(&execute.path, execute, env)
+            }
+            _ => self.prepare_file(&execute.path, execute.args.clone(), env),
         }
     }
 
     /// Looks for a name in directories (`execvp(3)`).
-    fn search(&self, execute: &Execute, directories: &[u8], env: Option<Strings>) -> Result<Ready> {
+    fn search(
+        &self,
+        execute: &Execute,
+        unknown: Unknown,
+        directories: &[u8],
+        env: Option<Strings>,
+    ) -> Result<Ready> {
         if execute.path.is_empty() {
             return Err(Errno::NOENT);
         }
@@ -53,7 +70,11 @@ impl Process {
                 path.push(b'/');
             }
             path.extend_from_slice(&execute.path);
-            match self.prepare_or_interpret(&path, execute, env.clone()) {
+            let found = match unknown {
+                Unknown::Shell => self.prepare_or_interpret(&path, execute, env.clone()),
+                Unknown::Refused => self.prepare_file(&path, execute.args.clone(), env.clone()),
+            };
+            match found {
                 Err(Errno::ACCES) => failure = Errno::ACCES,
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT) => {}
                 found => return found,
@@ -62,7 +83,7 @@ impl Process {
         Err(failure)
     }
 
-    /// As POSIX's `execvp` has it: the shell reads what is no program.
+    /// Has the shell read what is no program.
     fn prepare_or_interpret(&self, path: &[u8], execute: &Execute, env: Option<Strings>) -> Result<Ready> {
         match self.prepare_file(path, execute.args.clone(), env.clone()) {
             Err(Errno::NOEXEC) => {

@@ -16,7 +16,7 @@ use vnode_core::{Attr, Errno, Place, Result};
 use crate::process::Process;
 use crate::strings::Strings;
 
-pub(crate) use find::Ready;
+pub(crate) use find::{Ready, Unknown};
 
 /// The most bytes of a program's file.
 const SIZE_MAX: u64 = 1 << 30;
