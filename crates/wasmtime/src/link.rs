@@ -142,9 +142,9 @@ fn call<T: 'static, R: Answer>(
 ) -> wasmtime::Result<R> {
     loop {
         let outcome =
-            memory::with(caller, &get, |process, memory| guarded(name, || function(process, memory)));
+            memory::with(caller, get, |process, memory| guarded(name, || function(process, memory)));
         if name == "callback_signal" {
-            signals::name_handler(caller, &get);
+            signals::name_handler(caller, get);
         }
         if !get(caller.data_mut()).process().signals().is_pending() || !restarts(caller, get, &outcome)? {
             return answer(outcome);

@@ -1,6 +1,7 @@
 //! The calls of preview1 and unstable, made as a guest makes them, on a memory filesystem.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod children;
 mod environment;
 mod guest;
 mod hostile;
