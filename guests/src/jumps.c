@@ -244,6 +244,36 @@ static void handlers(void)
     printf("handled: %d\n", count);
 }
 
+static void on_alarm(int number)
+{
+    host_jmp_buf here;
+    volatile int jumped = 0;
+    if (host_setjmp(here) == 0)
+        host_longjmp(here, number);
+    else
+        jumped = 1;
+    count += jumped;
+}
+
+/* Signals come while the stack is unwound and rewound, too. */
+static void storm(void)
+{
+    volatile long rounds = 0, wrong = 0;
+    host_handle(on_alarm);
+    count = 0;
+    host_alarm(1, 1);
+    while (count < 50) {
+        int value = host_setjmp(top);
+        if (value == 0)
+            first(40);
+        if (value != 42)
+            wrong++;
+        rounds++;
+    }
+    host_alarm(0, 0);
+    printf("all came: %d, jumped meanwhile: %d, wrong: %ld\n", count >= 50, rounds > 50, wrong);
+}
+
 int main(int argc, char **argv)
 {
     enter(argc, argv);
@@ -266,5 +296,6 @@ int main(int argc, char **argv)
     output();
     TITLE("signals");
     handlers();
+    storm();
     return 0;
 }

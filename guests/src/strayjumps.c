@@ -31,6 +31,16 @@ __attribute__((noinline)) static int deep_with_little_room(int depth)
     return deep(depth) + room[sum];
 }
 
+/* Unwinds and rewinds and jumps until somebody ends it. */
+__attribute__((noinline)) static int endless(int depth)
+{
+    if (depth > 0)
+        return endless(depth - 1) + sum;
+    for (volatile int round = 1;; round++)
+        if (host_setjmp(to) == 0 && round % 3 == 0)
+            host_longjmp(to, 1);
+}
+
 int main(int argc, char **argv)
 {
     const char *way = argc > 1 ? argv[1] : "";
@@ -57,6 +67,8 @@ int main(int argc, char **argv)
             host_longjmp(all[COUNT - 1], 1);
         fflush(stdout);
         host_longjmp(all[0], 1);
+    } else if (strcmp(way, "endless") == 0) {
+        return endless(300);
     } else if (strcmp(way, "deep") == 0) {
         for (int depth = 1; depth < 2000; depth *= 10) {
             printf("%d deep: %d\n", depth, deep(depth));

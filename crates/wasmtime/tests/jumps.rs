@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail")]
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use vnode_core::FilesystemRef;
 use vnode_memory::Memory;
@@ -92,5 +93,136 @@ fn guests_at_once_have_nothing_in_common() {
         for other in others {
             other.join().unwrap();
         }
+    });
+}
+
+/// A module with functions in the place of asyncify's.
+fn fake(asyncify: &str, start: &str) -> (Outcome, Duration) {
+    let text = format!(
+        r#"(module
+            (import "wasix_32v1" "stack_checkpoint" (func $checkpoint (param i32 i32) (result i32)))
+            (import "wasix_32v1" "stack_restore" (func $restore (param i32 i64)))
+            (import "wasix_32v1" "proc_raise_interval" (func $interval (param i32 i64 i32) (result i32)))
+            (import "wasix_32v1" "callback_signal" (func $callback (param i32 i32)))
+            (import "wasix_32v1" "thread_sleep" (func $sleep (param i64) (result i32)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 2)
+            (data (i32.const 65536) "on_signal")
+            (global $area (mut i32) (i32.const 0))
+            (global $rewinds (mut i32) (i32.const 0))
+            (global $calls (export "calls") (mut i32) (i32.const 0))
+            (func (export "on_signal") (param i32))
+            (func $mark (param $at i32) (drop (call $checkpoint (local.get $at) (i32.const 65600))))
+            {asyncify}
+            (func (export "_start") {start}))"#
+    );
+    let program = engine().compile(text.as_bytes()).unwrap();
+    let begun = Instant::now();
+    let limits = Limits { time: Some(Duration::from_millis(500)), ..Limits::default() };
+    (run(&program, "", limits).0, begun.elapsed())
+}
+
+const UNWINDS: &str = r#"
+    (func (export "asyncify_start_unwind") (param i32)
+        (global.set $area (local.get 0))
+        ;; One frame of 4 bytes.
+        (i32.store (local.get 0) (i32.add (i32.load (local.get 0)) (i32.const 4))))
+    (func (export "asyncify_stop_unwind"))"#;
+const REWINDS: &str = r#"
+    (func (export "asyncify_start_rewind") (param i32)
+        (global.set $rewinds (i32.const 1))
+        (i32.store (local.get 0) (i32.sub (i32.load (local.get 0)) (i32.const 4))))
+    (func (export "asyncify_stop_rewind") (global.set $rewinds (i32.const 0)))"#;
+
+#[test]
+fn a_module_that_only_says_it_unwinds_ends_by_itself() {
+    let with = |unwinds: &str, rewinds: &str, start: &str| fake(&format!("{unwinds}{rewinds}"), start).0;
+    let mark = "(call $mark (i32.const 65640))";
+    let head = |next: &str| {
+        format!(
+            r#"(func (export "asyncify_start_unwind") (param i32) (i32.store (local.get 0) (i32.const {next})))
+            (func (export "asyncify_stop_unwind"))"#
+        )
+    };
+    let says = |outcome: Outcome, what: &str| {
+        let Outcome::Trapped(trap) = outcome else { panic!("{outcome:?}, not {what}") };
+        assert!(trap.message.contains(what), "{}", trap.message);
+    };
+    // As it should be.
+    let end = format!("{mark} (call $exit (i32.const 9))");
+    let once = format!(
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1))) {mark}
+        (if (i32.eq (global.get $calls) (i32.const 2)) (then (call $exit (i32.const 9))))"
+    );
+    assert!(matches!(with(UNWINDS, REWINDS, &end), Outcome::Exited(9)), "it goes on instead of unwinding");
+    assert!(matches!(with(UNWINDS, REWINDS, &once), Outcome::Exited(9)), "it unwinds and rewinds");
+    // Nothing, too much, elsewhere.
+    says(with(&head("0"), REWINDS, mark), "not unwound");
+    says(with(&head("24"), REWINDS, mark), "not unwound");
+    says(with(&head("-1"), REWINDS, mark), "deeper");
+    says(with(&head("200000"), REWINDS, mark), "deeper");
+    // Rewound to nothing, or elsewhere.
+    says(
+        with(UNWINDS, REWINDS, "(if (global.get $area) (then (return))) (call $mark (i32.const 65640))"),
+        "not rewound",
+    );
+    says(
+        with(
+            UNWINDS,
+            REWINDS,
+            "(if (global.get $area) (then (call $restore (i32.const 65640) (i64.const 1)))) (call $mark (i32.const 65640))",
+        ),
+        "not rewound",
+    );
+    says(with(UNWINDS, &REWINDS.replace("i32.const 4", "i32.const 3"), &once), "not rewound");
+    // One in the other.
+    says(with(UNWINDS, REWINDS, &format!("{mark} {mark}")), "not unwound");
+    let nested = UNWINDS.replace(r#"stop_unwind")"#, r#"stop_unwind") (call $mark (i32.const 65640))"#);
+    says(with(&nested, REWINDS, mark), "not unwound");
+    let nested = UNWINDS.replace("(global.set $area (local.get 0))", "(call $mark (i32.const 65640))");
+    says(with(&nested, REWINDS, mark), "not unwound");
+    // What they trap in.
+    let traps = UNWINDS.replace(r#"stop_unwind")"#, r#"stop_unwind") (unreachable)"#);
+    says(with(&traps, REWINDS, mark), "unreachable");
+}
+
+#[test]
+fn a_module_that_never_comes_back_is_killed() {
+    // The host calls it again and again.
+    let (outcome, time) = fake(
+        &format!("{UNWINDS}{REWINDS}"),
+        "(if (global.get $rewinds) (then (call $mark (i32.const 65640)))) (call $mark (i32.const 65640))",
+    );
+    assert!(matches!(outcome, Outcome::TimedOut), "{outcome:?}");
+    assert!(time < Duration::from_secs(2), "{time:?}");
+    // Or it stays in the middle, with signals coming.
+    let start = "(call $callback (i32.const 65536) (i32.const 9))
+        (drop (call $interval (i32.const 14) (i64.const 1000000) (i32.const 1)))
+        (call $mark (i32.const 65640))
+        (loop $more (drop (call $sleep (i64.const 100000000))) (br $more))";
+    let (outcome, time) = fake(&format!("{UNWINDS}{REWINDS}"), start);
+    assert!(matches!(outcome, Outcome::TimedOut), "{outcome:?}");
+    assert!(time < Duration::from_secs(2), "{time:?}");
+}
+
+#[test]
+fn guests_are_killed_wherever_they_are() {
+    let engine = engine();
+    let (stray, jumps) = (built(&engine, "strayjumps"), built(&engine, "jumps"));
+    let alone = run(&jumps, "/work", Limits::default()).1;
+    std::thread::scope(|scope| {
+        let victims = scope.spawn(|| {
+            for time in 0..20 {
+                let limits = Limits { time: Some(Duration::from_millis(20 + time)), ..Limits::default() };
+                let begun = Instant::now();
+                let (outcome, said) = run(&stray, "endless", limits);
+                assert!(matches!(outcome, Outcome::TimedOut), "{outcome:?}, {said}");
+                assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+            }
+        });
+        while !victims.is_finished() {
+            assert_eq!(run(&jumps, "/work", Limits::default()).1, alone);
+        }
+        victims.join().unwrap();
     });
 }
