@@ -274,6 +274,28 @@ static void storm(void)
     printf("all came: %d, jumped meanwhile: %d, wrong: %ld\n", count >= 50, rounds > 50, wrong);
 }
 
+/* Makes no call, so that the compiler may leave its numbers below the stack's pointer. */
+__attribute__((noinline)) static int leaf(int until)
+{
+    volatile int numbers[16];
+    int sum = 0;
+    for (int i = 0; i < 16; i++)
+        numbers[i] = i;
+    while (count < until)
+        ;
+    for (int i = 0; i < 16; i++)
+        sum += numbers[i];
+    return sum;
+}
+
+static void interrupted(void)
+{
+    count = 0;
+    host_alarm(1, 1);
+    printf("below the stack: %d\n", leaf(5));
+    host_alarm(0, 0);
+}
+
 int main(int argc, char **argv)
 {
     enter(argc, argv);
@@ -297,5 +319,6 @@ int main(int argc, char **argv)
     TITLE("signals");
     handlers();
     storm();
+    interrupted();
     return 0;
 }

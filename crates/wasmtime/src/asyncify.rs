@@ -33,8 +33,8 @@ use crate::memory;
 const HEAD: u32 = 8;
 /// Addresses that are not in the area.
 const NULL: u32 = 16;
-/// Bytes below the stack pointer that a function may use that calls no other.
-const RED_ZONE: u32 = 128;
+/// Bytes below the stack pointer that a function may use that calls no other (LLVM's `WebAssemblyFrameLowering`).
+pub(crate) const RED_ZONE: u32 = 128;
 /// Bytes of the stack that are much.
 const MUCH: u32 = 32 << 10;
 /// Bytes of memory that is in use that the area takes at most: they are copied twice.
@@ -110,8 +110,7 @@ impl Asyncify {
         let exports: Vec<Extern> = instance.exports(&mut *store).map(wasmtime::Export::into_extern).collect();
         let globals = exports.into_iter().filter_map(Extern::into_global);
         let globals = globals.filter(|global| is_variable(&*store, *global)).collect();
-        let stack_pointer = instance.get_global(&mut *store, "__stack_pointer");
-        let stack_pointer = stack_pointer.filter(|global| is_variable(&*store, *global));
+        let stack_pointer = stack_pointer(store, instance);
         let address = |store: &mut Store<Guest>, name| {
             let global = instance.get_global(&mut *store, name)?;
             global.get(store).i32().map(i32::cast_unsigned)
@@ -151,6 +150,13 @@ impl Asyncify {
         let room = end.checked_sub(NULL).is_some_and(|room| room >= least);
         if room { Ok(Area { start: NULL, end, in_use: true }) } else { Err(Errno::NOMEM) }
     }
+}
+
+/// The pointer of the C stack, if the module exports it.
+pub(crate) fn stack_pointer(store: &mut Store<Guest>, instance: &Instance) -> Option<Global> {
+    let global = instance.get_global(&mut *store, "__stack_pointer")?;
+    let is_address = matches!(global.ty(&*store).content(), ValType::I32);
+    (is_address && is_variable(&*store, global)).then_some(global)
 }
 
 fn is_variable(store: &Store<Guest>, global: Global) -> bool {

@@ -19,9 +19,9 @@ use vnode_kernel::Exit;
 use vnode_wasi::GuestMemory;
 use vnode_wasi::errno::to_wasi;
 use vnode_wasi::wasix::engine;
-use wasmtime::{AsContextMut, Caller, Instance, Linker, Store, StoreContextMut};
+use wasmtime::{AsContextMut, Caller, Global, Instance, Linker, Store, StoreContextMut, Val};
 
-use crate::asyncify::{Asyncify, Broken, Rewind, Unwind};
+use crate::asyncify::{self, Asyncify, Broken, RED_ZONE, Rewind, Unwind};
 use crate::guest::Guest;
 use crate::kind;
 use crate::link::{Ended, answer, guarded};
@@ -40,6 +40,8 @@ const NAME: usize = 24;
 pub(crate) struct Stack {
     /// Nothing if its stack can't be unwound.
     asyncify: Option<Arc<Asyncify>>,
+    /// The pointer of its C stack, if that is known.
+    pointer: Option<Global>,
     motion: Motion,
     snapshots: Snapshots,
     /// The innermost call of the guest by the host, and the number of them that there were.
@@ -100,7 +102,29 @@ impl Stack {
 /// Finds what unwinds the stack of a guest that has only this instance; its code is to be called through [`call`].
 pub(crate) fn find(store: &mut Store<Guest>, instance: &Instance) {
     let asyncify = Asyncify::find(store, instance).map(Arc::new);
-    store.data_mut().stack_mut().asyncify = asyncify;
+    let pointer = asyncify::stack_pointer(store, instance);
+    let stack = store.data_mut().stack_mut();
+    (stack.asyncify, stack.pointer) = (asyncify, pointer);
+}
+
+/// Calls a guest's code in the midst of other code, which may be in a function that has its numbers below the stack's
+/// pointer.
+///
+/// # Errors
+/// As `code`.
+pub(crate) fn in_between<T: 'static>(
+    mut context: StoreContextMut<'_, T>,
+    get: impl Fn(&mut T) -> &mut Guest,
+    code: impl FnOnce(StoreContextMut<'_, T>) -> wasmtime::Result<()>,
+) -> wasmtime::Result<()> {
+    let Some(pointer) = get(context.data_mut()).stack().pointer else { return code(context) };
+    let before = pointer.get(&mut context);
+    if let Some(below) = before.i32().and_then(|at| at.cast_unsigned().checked_sub(RED_ZONE)) {
+        pointer.set(&mut context, Val::I32(below.cast_signed()))?;
+    }
+    let result = code(context.as_context_mut());
+    pointer.set(&mut context, before)?;
+    result
 }
 
 /// Whether a guest's stack is neither unwound nor rewound, so that other code of the guest's may be called.

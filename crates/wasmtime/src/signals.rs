@@ -122,7 +122,12 @@ pub(crate) fn deliver_in_code<T: 'static>(
     context.set_epoch_deadline(DISTANCE);
     // A kill that is not seen here moves the epoch past that.
     let ended = bell.interruption.is_killed();
-    let delivered = if ended { Ok(()) } else { deliver(&mut context, get).map(drop) };
+    let delivered = match ended {
+        true => Ok(()),
+        false => {
+            checkpoint::in_between(context.as_context_mut(), &get, |context| deliver(context, &get).map(drop))
+        }
+    };
     bell.nested.store(false, Ordering::SeqCst);
     if delivered.is_err() {
         // The guest may go on elsewhere, by a jump.
