@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::{Cache, CacheConfig, Config, InstancePre, Linker, Module, WasmBacktraceDetails};
 
 use crate::guest::Guest;
+use crate::imported;
 use crate::kind::{self, Shape, Unrunnable};
 use crate::link;
 use crate::programs::Programs;
@@ -166,11 +167,11 @@ impl Engine {
             }
         })?;
         check_start(&module)?;
-        let pre = match shape.memory {
-            None => Some(
+        let pre = match shape.has_own() {
+            false => Some(
                 self.linker.instantiate_pre(&module).map_err(|error| self.other_types(&module, &error))?,
             ),
-            Some(_) => self.misfits(&module).map(|()| None)?,
+            true => self.misfits(&module).map(|()| None)?,
         };
         Ok(Program {
             module,
@@ -198,6 +199,9 @@ impl Engine {
             .filter(|import| !(import.module() == "env" && import.ty().memory().is_some()))
             .filter(|import| {
                 let wanted = import.ty();
+                if let (Some(tag), "env") = (wanted.tag(), import.module()) {
+                    return !wasmtime::FuncType::eq(tag.ty(), imported::tag_type(&self.engine).ty());
+                }
                 !link::signature(&self.engine, import.module(), import.name())
                     .zip(wanted.func())
                     .is_some_and(|(served, wanted)| wasmtime::FuncType::eq(&served, wanted))
@@ -219,7 +223,7 @@ impl Program {
         if let Some(pre) = self.pre_async.get() {
             return Ok(pre);
         }
-        if self.shape.is_wasix() || self.shape.memory.is_some() {
+        if self.shape.is_wasix() || self.shape.has_own() {
             return Err(wasmtime::Error::msg(
                 "a program for WASIX, or of several threads, runs on threads of its own",
             ));

@@ -1,10 +1,11 @@
-//! A memory that a module imports, as programs of several threads do: made for each guest, as large as it may grow.
+//! What a module imports that is made for each guest: its memory, as large as it may grow, as programs of several threads
+//! do; the tags of its exceptions.
 
-use wasmtime::{Linker, MemoryType, SharedMemory, Store};
+use wasmtime::{FuncType, Linker, MemoryType, SharedMemory, Store, Tag, TagType, ValType};
 
 use crate::engine::Program;
 use crate::guest::Guest;
-use crate::kind::ImportedMemory;
+use crate::kind::{ImportedMemory, Shape};
 use crate::run::StartError;
 
 /// Bytes of a page.
@@ -55,23 +56,43 @@ impl ImportedMemory {
     }
 }
 
+/// The type of the tags: an exception of C's or C++'s is an address.
+pub(crate) fn tag_type(engine: &wasmtime::Engine) -> TagType {
+    TagType::new(FuncType::new(engine, [ValType::I32], []))
+}
+
+fn define_tags(shape: &Shape, linker: &mut Linker<Guest>, store: &mut Store<Guest>) -> wasmtime::Result<()> {
+    let ty = tag_type(store.engine());
+    for name in &shape.tags {
+        let tag = Tag::new(&mut *store, &ty)?;
+        linker.define(&mut *store, "env", name, tag)?;
+    }
+    Ok(())
+}
+
 impl Program {
     /// The module's instance for a guest.
     ///
     /// # Errors
     /// As Wasmtime's: what a start function of the module did to end the guest, too.
     pub(crate) fn instance_in(&self, store: &mut Store<Guest>) -> Result<wasmtime::Instance, Failed> {
-        let Some(memory) = &self.shape.memory else {
-            let ready = self.pre.as_ref().ok_or_else(|| no_imports(self))?;
-            let instance = ready.instantiate(&mut *store).map_err(Failed::Run)?;
-            if let Some(memory) = instance.get_memory(&mut *store, "memory") {
-                store.data_mut().has_only(memory);
+        let instance = if self.shape.has_own() {
+            let mut linker = Linker::clone(&self.engine.linker);
+            define_tags(&self.shape, &mut linker, store).map_err(Failed::Run)?;
+            if let Some(memory) = &self.shape.memory {
+                memory.define(&mut linker, store).map_err(Failed::Start)?;
             }
-            return Ok(instance);
+            linker.instantiate(&mut *store, &self.module).map_err(Failed::Run)?
+        } else {
+            let ready = self.pre.as_ref().ok_or_else(|| no_imports(self))?;
+            ready.instantiate(&mut *store).map_err(Failed::Run)?
         };
-        let mut linker = Linker::clone(&self.engine.linker);
-        memory.define(&mut linker, store).map_err(Failed::Start)?;
-        linker.instantiate(store, &self.module).map_err(Failed::Run)
+        if self.shape.memory.is_none()
+            && let Some(memory) = instance.get_memory(&mut *store, "memory")
+        {
+            store.data_mut().has_only(memory);
+        }
+        Ok(instance)
     }
 }
 

@@ -25,12 +25,14 @@ impl std::fmt::Display for ImportName {
 pub struct Shape {
     /// The functions that it imports.
     pub functions: BTreeSet<ImportName>,
-    /// Memories, tables, globals and tags that it imports.
+    /// Memories, tables, globals and tags that it imports, without those below.
     pub others: BTreeSet<ImportName>,
     /// The most pages of 64 KiB that a shared memory of the module's own can grow to.
     pub shared_pages: Option<u64>,
     /// The memory that it imports as `env.memory`.
     pub memory: Option<ImportedMemory>,
+    /// The tags of C's and C++'s exceptions that it imports from `env`: `__c_longjmp`, `__cpp_exception`.
+    pub tags: BTreeSet<String>,
     /// Whether it exports a function `_start`: a command.
     pub start: bool,
     /// Whether it exports a function `_initialize`: a reactor, a library for another program.
@@ -48,7 +50,15 @@ pub struct ImportedMemory {
     pub shared: bool,
 }
 
+/// Tags that a module may import from `env`, of which each guest is given its own: each brings an address.
+const TAGS: &[&str] = &["__c_longjmp", "__cpp_exception"];
+
 impl Shape {
+    /// Whether some of what it imports is made for each guest.
+    pub(crate) fn has_own(&self) -> bool {
+        self.memory.is_some() || !self.tags.is_empty()
+    }
+
     /// Whether it is a program for WASIX: a POSIX process.
     pub fn is_wasix(&self) -> bool {
         self.imports_from(WASIX)
@@ -217,7 +227,7 @@ fn known(import: &ImportName) -> Known {
     }
     match import.module.as_str() {
         module if SERVED.iter().any(|(served, _)| *served == module) => Known::NoSuchFunction,
-        "env" if name == "memory" => Known::OtherType,
+        "env" if name == "memory" || TAGS.contains(&name) => Known::OtherType,
         module if module.starts_with("wasi:") => Known::NotYet("WASI 0.2 and later"),
         "gojs" | "go" => Known::OtherHost("Go made it for a browser; build with GOOS=wasip1 GOARCH=wasm"),
         module if module.starts_with("__wbindgen") || module.ends_with("_bg.js") => {
@@ -381,6 +391,12 @@ fn read_imports(shape: &mut Shape, group: &Imports<'_>) -> Result<(), wasmparser
         {
             let MemoryType { initial: minimum, maximum, shared, .. } = *memory;
             shape.memory = Some(ImportedMemory { minimum, maximum, shared });
+            return;
+        }
+        if let ("env", TypeRef::Tag(_)) = (module, ty)
+            && TAGS.contains(&name)
+        {
+            shape.tags.insert(name.to_owned());
             return;
         }
         let import = ImportName { module: module.to_owned(), name: name.to_owned() };

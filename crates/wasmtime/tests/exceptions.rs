@@ -8,8 +8,17 @@ use vnode_core::FilesystemRef;
 use vnode_memory::Memory;
 use vnode_wasmtime::{Engine, EngineOptions, Guest, Limits, Outcome};
 
+fn files() -> FilesystemRef {
+    FilesystemRef::new(Memory::new())
+}
+
 /// Runs a guest whose body is `text`: what it imports is there already, and a tag with a number.
 fn run(text: &str) -> Outcome {
+    run_with("", text)
+}
+
+/// The same with further imports.
+fn run_with(imports: &str, text: &str) -> Outcome {
     let text = format!(
         r#"(module
             (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -17,6 +26,7 @@ fn run(text: &str) -> Outcome {
             (import "wasix_32v1" "proc_raise" (func $raise (param i32) (result i32)))
             (import "wasix_32v1" "proc_raise_interval" (func $interval (param i32 i64 i32) (result i32)))
             (import "wasix_32v1" "callback_signal" (func $callback (param i32 i32)))
+            {imports}
             (memory (export "memory") 1)
             (data (i32.const 0) "on_signal")
             (tag $number (param i32))
@@ -25,8 +35,7 @@ fn run(text: &str) -> Outcome {
     );
     let program = Engine::new(&EngineOptions::default()).unwrap().compile(text.as_bytes()).unwrap();
     let limits = Limits { time: Some(Duration::from_secs(20)), ..Limits::default() };
-    let files = FilesystemRef::new(Memory::new());
-    program.run(Guest::builder(&files).limits(limits).build(program.module()).unwrap()).unwrap()
+    program.run(Guest::builder(&files()).limits(limits).build(program.module()).unwrap()).unwrap()
 }
 
 #[test]
@@ -148,4 +157,44 @@ fn what_nobody_catches_ends_the_guest() {
         let expected = if body.contains("ref.null") { "null" } else { "wasm trap: uncaught exception" };
         assert!(trap.message.contains(expected), "{body}: {}", trap.message);
     }
+}
+
+/// What C's jumps and C++'s exceptions are made of where they are: tags that may come from the host.
+#[test]
+fn tags_are_given_to_who_imports_them() {
+    let tags = r#"(import "env" "__c_longjmp" (tag $longjmp (param i32)))
+        (import "env" "__cpp_exception" (tag $cpp (param i32)))"#;
+    let outcome = run_with(
+        tags,
+        r#"(func (export "_start")
+            (block $caught (result i32)
+                (try_table (catch $cpp $caught)
+                    (block $jumped (result i32)
+                        (try_table (catch $cpp $caught) (catch $longjmp $jumped) (throw $longjmp (i32.const 5)))
+                        (unreachable))
+                    (throw $cpp (i32.add (i32.const 2))))
+                (unreachable))
+            (call $exit))"#,
+    );
+    assert!(matches!(outcome, Outcome::Exited(7)), "{outcome:?}");
+    let engine = Engine::new(&EngineOptions::default()).unwrap();
+    for (tag, refused) in [
+        (r#"(import "env" "__c_longjmp" (tag (param i32)))"#, None),
+        (r#"(import "env" "__c_longjmp" (tag (param i64)))"#, Some("another type")),
+        (r#"(import "env" "__c_longjmp" (func))"#, Some("another type")),
+        (r#"(import "env" "other" (tag (param i32)))"#, Some("env.other")),
+        (r#"(import "other" "__c_longjmp" (tag (param i32)))"#, Some("other.__c_longjmp")),
+    ] {
+        let module = format!(r#"(module {tag} (func (export "_start")))"#);
+        let told = engine.compile(module.as_bytes()).map(|_| ()).map_err(|error| error.to_string());
+        match refused {
+            None => assert_eq!(told, Ok(()), "{tag}"),
+            Some(what) => assert!(told.as_ref().is_err_and(|told| told.contains(what)), "{tag}: {told:?}"),
+        }
+    }
+    let module = format!(r#"(module {tags} (memory (export "memory") 1) (func (export "_start")))"#);
+    let program = engine.compile(module.as_bytes()).unwrap();
+    let guest = || Guest::builder(&files()).build(program.module()).unwrap();
+    assert!(matches!(program.run(guest()), Ok(Outcome::Exited(0))));
+    assert!(matches!(program.run(guest()), Ok(Outcome::Exited(0))), "each guest has its own");
 }
