@@ -32,7 +32,7 @@ static void take(void)
     char bytes[64];
     long count = read(0, bytes, sizeof bytes);
     if (count == -1)
-        printf("read = %s\n", error_name(errno));
+        printf("read = %s\n", errno == EINTR ? "EINTR" : error_name(errno));
     else
         printf("read %ld: %02x\n", count, count > 0 ? (unsigned char)bytes[0] : 0);
 }
