@@ -2,7 +2,7 @@
 //!
 //! * `options` parses the command line and holds the help; `mounts` is the table of the mount options, and
 //!   `quantity` the sizes and times in them.
-//! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `system` (what a POSIX process has besides), `cache` (of compiled modules),
+//! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `system` (what a POSIX process has besides), `commands` (`/bin`), `cache` (of compiled modules),
 //!   `environment`, `interrupt` (signals for the guest), `trace` and `stats`.
 //! * `failure` is what is said, and the exit code, when a guest can't be started.
 //!
@@ -10,6 +10,7 @@
 //! goes to stderr behind `vnode: `.
 
 mod cache;
+mod commands;
 mod environment;
 mod failure;
 mod interrupt;

@@ -11,6 +11,7 @@ use clap::{
     ValueEnum,
 };
 
+use crate::commands::Bin;
 use crate::mounts::{self, Form, GuestPath, KINDS, Mount, SHORTS, ShortRow};
 use crate::quantity;
 
@@ -69,6 +70,19 @@ pub(crate) struct Run {
     /// be made, read or followed, and ".." in a link can't leave the directory that the path started from.
     #[arg(long, help_heading = FILES, display_order = 102)]
     pub(crate) strict: bool,
+
+    /// Give the guest the program in FILE as the command NAME, in its /bin
+    ///
+    /// A program for WASIX can execute it. /bin has these commands and nothing else; what the tree has there is covered.
+    /// PATH is /usr/local/bin:/bin:/usr/bin, unless --env says otherwise.
+    #[arg(long, value_name = "NAME=FILE", value_parser = bin(), action = ArgAction::Append, value_hint = clap::ValueHint::FilePath, help_heading = FILES, display_order = 103)]
+    pub(crate) bin: Vec<Bin>,
+
+    /// Give the guest each .wasm file in DIR as a command, in its /bin under its name without .wasm
+    ///
+    /// --bin goes over what lies there under the same name.
+    #[arg(long, value_name = "DIR", action = ArgAction::Append, value_hint = clap::ValueHint::DirPath, help_heading = FILES, display_order = 104)]
+    pub(crate) bin_dir: Vec<PathBuf>,
 
     /// Set a variable; without VALUE it is taken from vnode's environment
     ///
@@ -329,6 +343,10 @@ fn preopen() -> impl TypedValueParser<Value = Preopen> {
         };
         Ok::<_, String>(Preopen { directory, name })
     })
+}
+
+fn bin() -> impl TypedValueParser<Value = Bin> {
+    OsStringValueParser::new().try_map(|text| Bin::parse(&text))
 }
 
 fn variable() -> impl TypedValueParser<Value = Variable> {

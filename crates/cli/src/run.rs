@@ -16,6 +16,7 @@ use vnode_wasmtime::{
     Unrunnable,
 };
 
+use crate::commands;
 use crate::environment;
 use crate::failure::{Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
 use crate::interrupt::Interrupts;
@@ -52,6 +53,10 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
 
     let counts = options.stats.map(|_| Arc::new(Stats::new()));
     let mut builder = describe(Guest::in_namespace(Arc::clone(&tree.namespace)), options);
+    if commands::are_given(options) {
+        builder = builder.env("PATH", commands::PATH);
+    }
+    // The user's own goes over that.
     for (name, value) in variables {
         builder = builder.env(name.as_bytes(), value.as_bytes());
     }

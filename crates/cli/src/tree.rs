@@ -10,6 +10,7 @@ use vnode_host::{Host, HostError};
 use vnode_memory::{Builder, Memory};
 
 use crate::cache;
+use crate::commands;
 use crate::failure::Failure;
 use crate::mounts::{GuestPath, Kind, Mount};
 use crate::options::{Preopen, Run, User};
@@ -102,6 +103,7 @@ pub(crate) fn build(
         .unwrap_or_else(|| (Served::Memory(own_root(options, mounts)), MountFlags::empty(), Kind::Tmpfs));
     let namespace = Arc::new(Namespace::with_flags(root.filesystem(), root_flags));
     let mut mounted = vec![root.mounted("/".to_owned(), root_kind)];
+    commands::mount(&namespace, mounts, options)?;
     if let Some(system) = system {
         system::mount(&namespace, mounts, system)?;
         // Before what is mounted below it, for which a directory would be made up there.

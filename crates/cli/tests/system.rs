@@ -113,3 +113,56 @@ fn a_guest_of_preview_1_sees_what_it_was_given_and_nothing_else() {
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
     assert!(!said.stdout.contains("null") && said.stdout.contains("stat /dev: ENOENT"), "{}", said.stdout);
 }
+
+#[test]
+fn commands_are_in_bin_and_on_the_path() {
+    let dir = Dir::new();
+    for name in ["ls.wasm", "cat.wasm", "readme.txt", ".wasm"] {
+        std::fs::write(dir.path().join(name), name).unwrap();
+    }
+    std::fs::create_dir(dir.path().join("sub.wasm")).unwrap();
+    let own = format!("cat={}", dir.text("there"));
+    let (bins, in_env) = (dir.text(""), "cat /proc/self/environ");
+    let look_with = |options: &[&str], steps: &str| {
+        look(&[&["--bin-dir", &bins, "--bin", &own], options].concat(), steps)
+    };
+    assert_eq!(
+        look_with(&[], "list /bin cat /bin/cat cat /bin/ls say /bin/ls say /bin/new stat /bin/ls"),
+        [
+            ". .. cat ls ",
+            // What is named goes over what lies in the directory.
+            "host's[6]",
+            "ls.wasm[7]",
+            "say /bin/ls = EROFS",
+            "say /bin/new = EROFS",
+            "file 7",
+        ]
+    );
+    assert_eq!(look_with(&[], in_env), ["PATH=/usr/local/bin:/bin:/usr/bin|[34]"]);
+    assert_eq!(look_with(&["--env", "PATH=/x"], in_env), ["PATH=/x|[8]"]);
+    assert_eq!(look(&[], in_env), ["[0]"]);
+}
+
+#[test]
+fn a_command_that_cannot_be_is_told_with_its_option() {
+    let dir = Dir::new();
+    std::fs::write(dir.path().join("x.wasm"), "x").unwrap();
+    std::fs::create_dir(dir.path().join("empty")).unwrap();
+    let (file, directory, empty) = (dir.text("there"), dir.text(""), dir.text("empty"));
+    let x = format!("x={file}");
+    let fails = |options: &[&str], says: &str| {
+        let ran = Ran::from(vnode().arg("run").args(options).arg(guest!("system")).output().unwrap());
+        ran.fails(125, says);
+    };
+    fails(&["--bin", "x"], "write NAME=FILE");
+    fails(&["--bin", "x="], "the file behind = is missing");
+    fails(&["--bin", "a/b=x"], "is no name for a file in /bin");
+    fails(&["--bin", "..=x"], "is no name for a file in /bin");
+    fails(&["--bin", "x=/no/such"], "--bin x=/no/such: can't read it");
+    fails(&["--bin", &format!("x={directory}")], "that is no file");
+    fails(&["--bin", &x, "--bin", &x], "two commands are named x");
+    fails(&["--bin-dir", "/no/such"], "--bin-dir /no/such: can't read it");
+    fails(&["--bin-dir", &empty], "no .wasm file is there");
+    fails(&["--bin-dir", &directory, "--bin-dir", &directory], "two commands are named x");
+    fails(&["--bin", &x, "--tmpfs", "/bin"], "--tmpfs /bin is on /bin");
+}

@@ -4,7 +4,7 @@
 //! * [`Process`] and [`ProcessBuilder`]: all of it together.
 //! * [`FdTable`], [`FdEntry`], [`OpenFile`], [`Rights`]: descriptors.
 //! * [`stream`]: standard input and output, terminals, pipes, pairs of sockets, counters of events.
-//! * [`devices`], [`procfs`]: what is mounted at `/dev` and `/proc`.
+//! * [`devices`], [`procfs`], [`commands`]: what is mounted at `/dev`, `/proc` and `/bin`.
 //! * [`Wait`], [`Interruption`]: every wait of a guest, and how it is ended. [`Attempt`]: calls on a thread that may
 //!   not sleep; `reactor`: the one thread that sleeps for them.
 //! * [`Observer`]: the trace and the counts.
@@ -28,6 +28,7 @@
 mod attempt;
 mod calls;
 mod clock;
+pub mod commands;
 pub mod devices;
 mod event;
 mod exit;
