@@ -274,6 +274,12 @@ fn rates_of_processes() {
     twin(&Guest { arguments: &["/work", "/bin/rates"], ..family!("rates") });
 }
 
+#[test]
+fn a_shell_runs_its_commands() {
+    let input = include_str!("support/commands.sh");
+    twin(&Guest { arguments: &[], input, ..family!("shell") });
+}
+
 /// The demonstration: no options, no arguments, and it finds everything as on Linux.
 #[test]
 fn tour() {
