@@ -116,7 +116,7 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "TIME", value_parser = quantity::duration, allow_negative_numbers = true, help_heading = LIMITS)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Most memory of the guest's program; 0 is no limit but the 4 GiB of a 32-bit module
+    /// Most memory of the guest's programs; 0 is no limit but the 4 GiB of each 32-bit module
     #[arg(long, value_name = "SIZE", value_parser = quantity::bytes, default_value = "0", help_heading = LIMITS)]
     pub(crate) max_memory: u64,
 
@@ -131,6 +131,12 @@ pub(crate) struct Run {
     /// Most files open at a time; 0 is as many as there can be, 1048576
     #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "1024", help_heading = LIMITS)]
     pub(crate) max_open_files: u64,
+
+    /// Most processes of a guest at a time, ended ones that nobody waited for among them; 0 is as many as there can be, 32766
+    ///
+    /// What they use of memory and tables counts together.
+    #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "1024", help_heading = LIMITS)]
+    pub(crate) max_processes: u64,
 
     /// Most bytes in each memory filesystem that has no size= of its own; 0 is no limit
     #[arg(long, value_name = "SIZE", value_parser = quantity::bytes, default_value = "50%", help_heading = LIMITS)]
@@ -260,7 +266,6 @@ const TO_COME: &[(&str, &str, &str)] = &[
     ),
     ("image", "HOST::GUEST", "images aren't there yet; --copy TAR::GUEST reads a tar archive into memory"),
     ("bind", "GUEST::GUEST", "bind mounts aren't there yet"),
-    ("max-processes", "COUNT", "a guest has one process until WASIX is served"),
 ];
 
 /// An option that only says that it is not there.

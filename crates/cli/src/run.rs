@@ -13,7 +13,7 @@ use vnode_kernel::stream::{HostStream, Stream};
 use vnode_kernel::{Observer, ProcessTable, Stats};
 use vnode_wasmtime::{
     Engine, EngineError, EngineOptions, Guest, GuestBuilder, Limits, Outcome, Policy, Program, StartError,
-    Unrunnable,
+    Trap, Unrunnable,
 };
 
 use crate::commands;
@@ -41,7 +41,8 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     let cannot_run = |error: Unrunnable| unrunnable(options.module(), &error);
     let is_wasix = vnode_wasmtime::inspect(&module).map_err(cannot_run)?.is_wasix();
     let variables = environment::collect(options)?;
-    let system = is_wasix.then(|| System { processes: Arc::new(ProcessTable::new()) });
+    let system =
+        is_wasix.then(|| System { processes: Arc::new(ProcessTable::with_limit(processes(options))) });
     let tree = tree::build(options, mounts, system.as_ref(), &mut measured)?;
 
     let engine = engine(options)?;
@@ -76,6 +77,10 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     if let Some(observer) = observer(options, counts.as_ref())? {
         builder = builder.observer(observer);
     }
+    builder = builder.on_trap(|process, trap| {
+        let name = process.args().iter().next().map(|name| name.escape_ascii().to_string());
+        tell_trap(&format!("{} (process {})", name.unwrap_or_default(), process.pid()), trap);
+    });
     let guest = builder.build(program.module()).map_err(|error| {
         Failure::setup(match error.errno {
             Errno::MFILE => {
@@ -107,6 +112,11 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
         interrupts.end_if_came(*signal);
     }
     Ok(ExitCode::from(code))
+}
+
+/// How many processes the guest may have.
+fn processes(options: &Run) -> usize {
+    limit(options.max_processes).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 /// Lets the process have as many descriptors as it may: those of host directories and of the guest's files in them.
@@ -230,6 +240,11 @@ fn start_guest(program: &Program, guest: Guest, options: &Run) -> Result<Outcome
     })
 }
 
+fn tell_trap(program: &str, trap: &Trap) {
+    let between = if trap.backtrace.is_empty() { "" } else { "\n" };
+    say(format_args!("{program}: {}{between}{}", trap.message, trap.backtrace));
+}
+
 /// Tells how the guest ended, if not by itself, and answers the exit code.
 fn tell(outcome: &Outcome, options: &Run) -> u8 {
     match outcome {
@@ -245,8 +260,7 @@ fn tell(outcome: &Outcome, options: &Run) -> u8 {
         // Nobody else has the means to kill it.
         Outcome::Killed => SIGNALED.saturating_add(9),
         Outcome::Trapped(trap) => {
-            let between = if trap.backtrace.is_empty() { "" } else { "\n" };
-            say(format_args!("{}: {}{between}{}", shown(options.module()), trap.message, trap.backtrace));
+            tell_trap(&shown(options.module()), trap);
             TRAPPED
         }
     }
