@@ -7,11 +7,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod support;
+
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use support::native::{EmptyRoot, compile, is_root, repository};
 
 /// A guest by its name. `cargo xtask tidy` looks for these.
 macro_rules! guest {
@@ -52,11 +55,17 @@ impl Guest {
         match self.spawns {
             true => {
                 let root = EmptyRoot::new(self.name, "copied");
-                root.give(self, &self.module());
+                self.fill(&root, &self.module());
                 self.on_vnode_with(&["--copy", &format!("{}::/", root.0.display())])
             }
             false => self.on_vnode_with(&[]),
         }
+    }
+
+    /// Puts at `/bin` what it finds there.
+    fn fill(&self, root: &EmptyRoot, program: &Path) {
+        root.give(self.name, &fs::read(program).unwrap());
+        (0..self.blanks).for_each(|index| root.give(&format!("blank{index}"), &[]));
     }
 
     fn module(&self) -> PathBuf {
@@ -67,7 +76,7 @@ impl Guest {
     fn on_host(&self) -> Output {
         let root = EmptyRoot::new(self.name, "host");
         if self.spawns {
-            root.give(self, &self.module());
+            self.fill(&root, &self.module());
         }
         self.on_vnode_with(&["--dir", &format!("{}::/", root.0.display())])
     }
@@ -91,7 +100,7 @@ impl Guest {
         }
         let root = EmptyRoot::new(self.name, "kernel");
         if self.spawns {
-            root.give(self, &program);
+            self.fill(&root, &program);
         }
         let mut command = Command::new(&program);
         command.env_clear().env("GUEST_ROOT", &root.0).envs(self.environment.iter().copied());
@@ -100,59 +109,6 @@ impl Guest {
         assert!(output.status.code().is_some(), "{}: the native twin ended by {}", self.name, output.status);
         Ok(Outcome { stdout: output.stdout, code: output.status.code() })
     }
-}
-
-/// An empty directory on tmpfs, removed when dropped.
-struct EmptyRoot(PathBuf);
-
-impl EmptyRoot {
-    fn new(name: &str, of: &str) -> Self {
-        let shared = Path::new("/dev/shm");
-        let parent = if shared.is_dir() { shared.to_path_buf() } else { std::env::temp_dir() };
-        let dir = parent.join(format!("vnode-guest-{name}-{of}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Self(dir)
-    }
-
-    /// Puts a guest's program at `/bin`, and what else it finds there.
-    fn give(&self, guest: &Guest, program: &Path) {
-        let bin = self.0.join("bin");
-        fs::create_dir_all(&bin).unwrap();
-        fs::copy(program, bin.join(guest.name)).unwrap();
-        (0..guest.blanks).for_each(|index| fs::write(bin.join(format!("blank{index}")), []).unwrap());
-        for entry in fs::read_dir(bin).unwrap() {
-            fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-    }
-}
-
-impl Drop for EmptyRoot {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
-}
-
-/// The twin; one that is run in an empty root brings all it needs.
-fn compile(name: &str, alone: bool) -> Result<PathBuf, String> {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-twin-{}", std::process::id()));
-    let guests = repository().join("guests");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O2", "-D_GNU_SOURCE", "-w", "-I"]).arg(guests.join("include"));
-    if alone {
-        compiler.arg("-static");
-    }
-    let output = compiler.arg(guests.join(format!("src/{name}.c"))).arg("-o").arg(&program).output();
-    let output = output.map_err(|error| format!("no C compiler: {error}"))?;
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(program)
 }
 
 fn feed(command: &mut Command, input: &str) -> Output {

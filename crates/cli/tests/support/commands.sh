@@ -49,7 +49,7 @@ cat < none; echo $?
 echo x > /none/x; echo $?
 
 # in the background
-sleep 5000 & 
+sleep 5000 &
 kill 15 $!; wait $!; echo $?
 sleep 10 & sleep 20 & wait; echo waited
 

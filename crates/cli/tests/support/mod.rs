@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, missing_docs, reason = "a part of tests, of which each uses some")]
 
 pub(crate) mod hosts;
+pub(crate) mod native;
 
 use std::io::Write as _;
 use std::path::Path;
