@@ -186,6 +186,29 @@ fn a_module_that_only_says_it_unwinds_ends_by_itself() {
     says(with(&traps, REWINDS, mark), "unreachable");
 }
 
+/// A module that doesn't say where its stack is: what is in the way is back before it goes on.
+#[test]
+fn memory_that_is_in_use_is_as_before() {
+    let start = "
+        (if (i32.eqz (global.get $rewinds))
+            (then (memory.fill (i32.const 0) (i32.const 0x5a) (i32.const 131072))))
+        (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (call $mark (i32.const 65640))
+        ;; As asyncify's functions do, when they are unwound.
+        (if (i32.eq (global.get $calls) (i32.const 1)) (then (return)))
+        ;; What the call has written: a name of 24 bytes, a value of 8.
+        (memory.fill (i32.const 65640) (i32.const 0x5a) (i32.const 24))
+        (memory.fill (i32.const 65600) (i32.const 0x5a) (i32.const 8))
+        (loop $more
+            (if (i32.ne (i32.load8_u (global.get $at)) (i32.const 0x5a)) (then (call $exit (global.get $at))))
+            (global.set $at (i32.add (global.get $at) (i32.const 1)))
+            (br_if $more (i32.lt_u (global.get $at) (i32.const 131072))))
+        (call $exit (i32.const 131072))";
+    let module = format!("(global $at (mut i32) (i32.const 0)){UNWINDS}{REWINDS}");
+    let (outcome, _) = fake(&module, start);
+    assert!(matches!(outcome, Outcome::Exited(131_072)), "{outcome:?}");
+}
+
 #[test]
 fn a_module_that_never_comes_back_is_killed() {
     // The host calls it again and again.
