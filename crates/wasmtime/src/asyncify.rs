@@ -139,16 +139,9 @@ impl Asyncify {
     /// A place for at least `least` bytes.
     fn area(&self, pointer: Option<u32>, memory: &GuestMemory<'_>, least: u32) -> Result<Area, Errno> {
         let size = u32::try_from(memory.len()).unwrap_or(u32::MAX);
-        if let (Some(low), Some(pointer)) = (self.stack_low, pointer) {
-            let start = low.max(NULL).checked_next_multiple_of(NULL).unwrap_or(u32::MAX);
-            let end = pointer.min(size).saturating_sub(RED_ZONE).min(start.saturating_add(MOST));
-            if end.checked_sub(start).is_some_and(|room| room >= least) {
-                return Ok(Area { start, end, in_use: false });
-            }
-        }
-        let end = size.min(NULL.saturating_add(least.max(MOST_IN_USE)));
-        let room = end.checked_sub(NULL).is_some_and(|room| room >= least);
-        if room { Ok(Area { start: NULL, end, in_use: true }) } else { Err(Errno::NOMEM) }
+        let left = self.stack_low.zip(pointer).and_then(|(low, pointer)| Area::left(low, pointer, size));
+        let left = left.filter(|left| left.len() >= least);
+        left.or_else(|| Area::in_use(size, least)).ok_or(Errno::NOMEM)
     }
 }
 
@@ -179,6 +172,24 @@ impl Frames {
 }
 
 impl Area {
+    /// What is left of the C stack from `low` on, in a memory of `size` bytes.
+    fn left(low: u32, pointer: u32, size: u32) -> Option<Area> {
+        let start = low.max(NULL).checked_next_multiple_of(NULL)?;
+        let end = pointer.min(size).checked_sub(RED_ZONE)?.min(start.saturating_add(MOST));
+        (start <= end).then_some(Area { start, end, in_use: false })
+    }
+
+    /// The start of the memory.
+    fn in_use(size: u32, least: u32) -> Option<Area> {
+        let end = size.min(NULL.checked_add(least.max(MOST_IN_USE))?);
+        let area = Area { start: NULL.min(end), end, in_use: true };
+        (area.len() >= least).then_some(area)
+    }
+
+    fn len(self) -> u32 {
+        self.end - self.start
+    }
+
     /// The first `len` bytes of it, if they have to be kept.
     fn keep(self, memory: &GuestMemory<'_>, len: u32) -> Result<Vec<u8>, Errno> {
         if !self.in_use {
@@ -212,7 +223,7 @@ impl Unwind {
         let pointer = asyncify.stack_pointer(&mut context);
         let ready = memory::with_only(context.as_context_mut(), get, |_, memory| {
             let area = asyncify.area(pointer, memory, MUCH)?;
-            let kept = area.keep(memory, area.end - area.start)?;
+            let kept = area.keep(memory, area.len())?;
             put_head(memory, area, area.start + HEAD)?;
             Ok((area, kept))
         });
@@ -325,4 +336,34 @@ fn put_back(memory: &GuestMemory<'_>, area: Area, kept: &[u8]) -> Result<(), Err
     let len = u32::try_from(kept.len()).map_err(|_| Errno::NOMEM)?;
     memory.area(area.start, len)?.put(0, kept);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_area_is_what_is_left_of_the_stack() {
+        let area = |start, end| Some(Area { start, end, in_use: false });
+        assert_eq!(Area::left(1001, 70_000, 131_072), area(1008, 70_000 - RED_ZONE));
+        assert_eq!(Area::left(0, 70_000, 131_072), area(NULL, 70_000 - RED_ZONE), "never at NULL");
+        assert_eq!(Area::left(0, 70_000, 65_536), area(NULL, 65_536 - RED_ZONE), "a pointer past the memory");
+        assert_eq!(Area::left(0, u32::MAX, u32::MAX), area(NULL, NULL + MOST));
+        assert_eq!(Area::left(2000, 2100, 65_536), None, "the red zone");
+        assert_eq!(Area::left(9000, 2000, 65_536), None);
+        assert_eq!(Area::left(0, 0, 65_536), None);
+        assert_eq!(Area::left(u32::MAX, u32::MAX, u32::MAX), None);
+    }
+
+    #[test]
+    fn memory_in_use_is_taken_only_as_much_as_is_needed() {
+        let end = |size, least| Area::in_use(size, least).map(|area| (area.start, area.end));
+        assert_eq!(end(65_536, MUCH), Some((NULL, 65_536)));
+        assert_eq!(end(1 << 30, MUCH), Some((NULL, NULL + MOST_IN_USE)));
+        assert_eq!(end(1 << 30, 5 << 20), Some((NULL, NULL + (5 << 20))));
+        assert_eq!(end(65_536, 65_536 - NULL), Some((NULL, 65_536)));
+        assert_eq!(end(65_536, 65_537 - NULL), None);
+        assert_eq!(end(0, MUCH), None);
+        assert_eq!(end(u32::MAX, u32::MAX), None);
+    }
 }
