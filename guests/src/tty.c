@@ -1,12 +1,13 @@
 /* The terminal of a process: its state, and reading without lines and echo. A step for each argument. */
 #include "guest.h"
-#include "wasix.h"
+#include "processes.h"
 
 static volatile int interrupted;
 
 static void on_signal(int number)
 {
-    interrupted = number;
+    if (number != CHLD)
+        interrupted = number;
 }
 
 static void get(void)
@@ -37,6 +38,20 @@ static void take(void)
         printf("read %ld: %02x\n", count, count > 0 ? (unsigned char)bytes[0] : 0);
 }
 
+/* Has a child take one step, and tells how it ended. */
+static void child(const char *step)
+{
+    char *const args[] = {"tty", (char *)step, NULL};
+    int pid = 0, status = -1;
+    if (host_spawn_ignoring(&pid, SEARCHED, "tty", args, NULL, NULL, 0, NULL, 0)) {
+        printf("spawn = %s\n", error_name(errno));
+        return;
+    }
+    while (host_wait(pid, &status, 0) == -1 && errno == EINTR)
+        ;
+    printf("%s: %s %d\n", step, status >= 1000 ? "signal" : "status", status % 1000);
+}
+
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IONBF, 0);
@@ -52,6 +67,8 @@ int main(int argc, char **argv)
             set(1, 1);
         else if (!strcmp(step, "read"))
             take();
+        else if (!strcmp(step, "child") && i + 1 < argc)
+            child(argv[++i]);
         else if (!strcmp(step, "handle"))
             host_handle(on_signal);
         else if (!strcmp(step, "interrupted"))

@@ -144,6 +144,17 @@ fn commands_are_in_bin_and_on_the_path() {
 }
 
 #[test]
+fn commands_are_executed_by_their_names() {
+    let options = ["--bin", &format!("look={}", guest!("system"))];
+    let said = look(&options, "run look run none");
+    assert_eq!(said, ["process 2", "char 0", "look: status 0", "spawn none = ENOENT"]);
+    assert_eq!(
+        look(&[&options[..], &["--env", "PATH=/usr/bin"]].concat(), "run look"),
+        ["spawn look = ENOENT"]
+    );
+}
+
+#[test]
 fn a_command_that_cannot_be_is_told_with_its_option() {
     let dir = Dir::new();
     std::fs::write(dir.path().join("x.wasm"), "x").unwrap();

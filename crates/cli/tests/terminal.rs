@@ -83,7 +83,8 @@ impl Terminal {
         // Whoever started the tests in the background may have signals ignored.
         let mut command = Command::new("env");
         command.args(["--default-signal=INT,TERM,HUP,QUIT", "setsid", "--ctty"]);
-        command.arg(of_vnode.get_program()).arg("run").arg(guest!("tty")).args(steps.split_whitespace());
+        command.arg(of_vnode.get_program()).args(["run", "--bin", &format!("tty={}", guest!("tty"))]);
+        command.arg(guest!("tty")).args(steps.split_whitespace());
         command.envs(of_vnode.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let child = command.stdin(end()).stdout(stdout).stderr(end()).spawn().unwrap();
         Session { terminal: self, child, said: String::new() }
@@ -247,6 +248,26 @@ fn ctrl_c_is_for_the_guest_to_handle() {
     });
     assert!(reads, "{:?}", session.said);
     assert_eq!(session.end().code(), Some(0));
+    assert_eq!(terminal.state(), before);
+}
+
+#[test]
+fn ctrl_c_and_a_change_by_a_child_are_those_of_the_whole_family() {
+    let terminal = Terminal::new();
+    let before = terminal.state();
+    let mut session = terminal.start("child raw get handle child spin interrupted");
+    session.until("raw: status 0\r\n");
+    session.until(RAW);
+    session.until("spinning");
+    session.types(CTRL_C);
+    session.until("spin: signal 2\r\ninterrupted by 2\r\ndone\r\n");
+    assert_eq!(session.end().code(), Some(0));
+    assert_eq!(terminal.state(), before);
+    // The first process alone is told to end, and its children end with it.
+    let mut session = terminal.start("raw get child spin");
+    session.until("spinning");
+    session.signal(Signal::TERM);
+    assert_eq!(session.end().signal(), Some(15));
     assert_eq!(terminal.state(), before);
 }
 
