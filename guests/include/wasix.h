@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -181,6 +182,19 @@ static inline int host_alarm(int milliseconds, int repeats)
 static inline int host_sleep(int milliseconds)
 {
     return result(wasix_thread_sleep((uint64_t)milliseconds * 1000000), 0);
+}
+
+/*
+ * The linker would make each export a program of its own, which starts the C library and ends it: a handler of signals is
+ * called while the program is in the middle of something. It doesn't where a program starts the library itself.
+ */
+void __wasm_call_ctors(void);
+int __main_void(void);
+
+int __original_main(void)
+{
+    __wasm_call_ctors();
+    exit(__main_void());
 }
 
 /* Has `handler` called for every signal. */

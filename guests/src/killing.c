@@ -137,8 +137,7 @@ static int child(char **argv)
         return 0;
     }
     if (!strcmp(what, "kills-parent")) {
-        TRY(host_kill(host_getppid(), atoi(one)));
-        return 0;
+        return host_kill(host_getppid(), atoi(one));
     }
     if (!strcmp(what, "killed-by-child")) {
         int status;
