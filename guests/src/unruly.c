@@ -1,6 +1,10 @@
 /* Processes that do no good: they trap, multiply, loop, leave their children behind. On vnode only. */
 #include "processes.h"
 
+#ifndef __wasm__
+#error "not for the kernel"
+#endif
+
 static char *const self = "/bin/unruly";
 
 static int begun(const char *what, const char *one)
@@ -68,12 +72,11 @@ static int bombing(void)
 /* As many as there may be, one after the other's end, and again. */
 static int refill(void)
 {
-    int pids[2000], count, first = 0;
+    int pids[2000], count;
     for (int turn = 0; turn < 3; turn++) {
         for (count = 0; count < 2000 && (pids[count] = begun("sleep", "")) != -1; count++)
             ;
-        printf("%s, as many as before: %d\n", error_name(errno), !turn || count == first);
-        first = count;
+        printf("%d, then %s\n", count, error_name(errno));
         for (int index = 0; index < count; index++)
             host_kill(pids[index], 9);
         int status, right = 0;
@@ -93,6 +96,43 @@ static int leaves(void)
     }
     printf("leaves\n");
     return 5;
+}
+
+/* Begins many, of which it waits for a third, kills a third, and leaves the others. */
+static int storm(int seed)
+{
+    int pids[300], status;
+    for (int index = 0; index < 300; index++) {
+        static const char *const what[] = { "exit", "sleep", "loop", "parent" };
+        int kind = (index * 7 + seed) % 4;
+        pids[index] = begun(index % 3 ? what[kind] : "exit", "1");
+        if (index % 3)
+            host_kill(pids[index], (index + seed) % 2 ? 9 : TERM);
+        else if (index % 2)
+            host_wait(pids[index], &status, 0);
+    }
+    for (int index = 0; index < 300; index += 6)
+        host_wait(pids[index], &status, 0);
+    return 44;
+}
+
+/* Whoever is left by the others is the first one's to wait for. */
+static int storms(const char *milliseconds)
+{
+    static const char *const seeds[] = { "0", "1", "2", "3" };
+    int pid, status, count = 0, middles = 0;
+    for (int index = 0; index < 4; index++)
+        begun("storm", seeds[index]);
+    if (*milliseconds) {
+        host_sleep(atoi(milliseconds));
+        return 5;
+    }
+    while ((pid = host_wait(-1, &status, 0)) > 0) {
+        count++;
+        middles += status == 44;
+    }
+    printf("%s, storms: %d, others, if not those of who was killed: %d\n", error_name(errno), middles, count >= 804);
+    return 0;
 }
 
 static int again(int left)
@@ -131,6 +171,10 @@ int main(int argc, char **argv)
         return bombing();
     if (!strcmp(what, "refill"))
         return refill();
+    if (!strcmp(what, "storms"))
+        return storms(one);
+    if (!strcmp(what, "storm"))
+        return storm(atoi(one));
     if (!strcmp(what, "leaves"))
         return leaves();
     if (!strcmp(what, "loops")) {
@@ -148,6 +192,8 @@ int main(int argc, char **argv)
         host_sleep(1000000);
     if (!strcmp(what, "middle"))
         return host_wait(begun("loop", ""), &status, 0);
+    if (!strcmp(what, "parent"))
+        return host_wait(begun("exit", "0"), &status, 0);
     if (!strcmp(what, "again"))
         return again(atoi(one));
     if (!strcmp(what, "runs"))

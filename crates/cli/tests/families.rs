@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use support::native::{EmptyRoot, compile, is_root};
 use support::{Module, Ran, vnode};
 
+/// A process that doesn't end with the first one holds that up for so long.
+const STUCK: Duration = Duration::from_millis(1900);
+
 /// A guest that finds itself at `/bin`, and is not run yet.
 struct Family {
     root: EmptyRoot,
@@ -201,6 +204,8 @@ fn a_child_that_traps_is_a_signal_to_its_parent() {
     let ran = family!("unruly").run(&["traps"]);
     let said = "unreachable: signal 6\nstack: signal 6\nbounds: signal 6\nwell: status 3\n";
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), said), "{ran:?}");
+    let trap = "vnode: /bin/unruly (process 2): wasm trap: wasm `unreachable` instruction executed";
+    assert!(ran.stderr.contains(trap), "{ran:?}");
 }
 
 #[test]
@@ -215,9 +220,58 @@ fn there_are_only_so_many_processes_and_all_end_with_the_first() {
 
 #[test]
 fn room_for_processes_comes_back() {
-    let ran = family!("unruly").run(&["refill"]);
-    let said = "EAGAIN, as many as before: 1\nall ended: 1\n".repeat(3);
-    assert_eq!((ran.code, ran.stdout), (Some(0), said), "{}", ran.stderr);
+    for (family, room) in [
+        (family!("unruly"), 1023),
+        (family!("unruly").with("--max-processes=2"), 1),
+        (family!("unruly").with("--max-processes=20"), 19),
+    ] {
+        let ran = family.run(&["refill"]);
+        let said = format!("{room}, then EAGAIN\nall ended: 1\n").repeat(3);
+        assert_eq!((ran.code, ran.stdout), (Some(0), said), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn nobody_is_lost_who_is_killed_while_it_begins_or_whose_parent_is_gone() {
+    for _ in 0..3 {
+        let ran = family!("unruly").run(&["storms"]);
+        let said = "ECHILD, storms: 4, others, if not those of who was killed: 1\n";
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), said, ""));
+    }
+}
+
+#[test]
+fn the_first_may_end_while_others_begin() {
+    let unruly = family!("unruly");
+    for milliseconds in ["1", "5", "10", "20", "40", "80"] {
+        let start = Instant::now();
+        let ran = unruly.run(&["storms", milliseconds]);
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(5), "", ""), "{milliseconds}");
+        assert!(start.elapsed() < STUCK, "{milliseconds}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_signal_reaches_all_of_a_family_or_all_others() {
+    let ran = family!("group").run(&["/work"]);
+    let said = "# to all\n\
+        host_kill(0, 0) = 0\n\
+        host_kill(0, USR1) = 0\n\
+        its own: 1\n\
+        first: status 4\n\
+        second: status 4\n\
+        # to all but the first and the sender\n\
+        host_kill(-1, USR2) = 0\n\
+        its own: 0\n\
+        sender: status 6\n\
+        first: status 5\n\
+        second: status 5\n\
+        its own: 0\n\
+        # with nobody else\n\
+        host_kill(0, 0) = 0\n\
+        host_kill(-1, 0) = ESRCH\n\
+        host_kill(-1, USR2) = ESRCH\n";
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), said, ""));
 }
 
 #[test]
@@ -225,8 +279,7 @@ fn whoever_is_left_ends_with_the_first() {
     let start = Instant::now();
     let ran = family!("unruly").run(&["leaves"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(5), "leaves\n", ""), "{ran:?}");
-    // Nobody was waited for that didn't end, which takes 2 s.
-    assert!(start.elapsed() < Duration::from_millis(1900), "{:?}", start.elapsed());
+    assert!(start.elapsed() < STUCK, "{:?}", start.elapsed());
 }
 
 #[test]
