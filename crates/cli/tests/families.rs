@@ -77,6 +77,13 @@ struct Held {
     kib: usize,
 }
 
+impl Held {
+    /// Thousands of processes would have left thousands behind; two are what vnode begins once, when it is first needed.
+    fn has_no_more_than(&self, earlier: &Held) -> bool {
+        self.threads <= earlier.threads + 2 && self.descriptors <= earlier.descriptors + 2
+    }
+}
+
 impl Watched {
     fn start(mut command: Command) -> Watched {
         let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -166,11 +173,11 @@ fn a_script_of_thousands_of_commands_leaves_nothing_behind() {
     let warm = run.held();
     run.go_on();
     run.until("done");
-    let done = run.settled(|held| held.threads <= warm.threads && held.descriptors <= warm.descriptors);
+    let done = run.settled(|held| held.has_no_more_than(&warm));
     run.go_on();
     let ran = run.end();
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
-    assert!(done.threads <= warm.threads && done.descriptors <= warm.descriptors, "{warm:?} {done:?}");
+    assert!(done.has_no_more_than(&warm), "{warm:?} {done:?}");
     assert!(done.kib <= warm.kib + (3 << 10), "{warm:?} {done:?}");
     let report: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
     let calls = report["by_call"].as_array().unwrap();
@@ -299,11 +306,11 @@ fn a_thousand_executions_leave_nothing_behind() {
     let begun = run.held();
     run.go_on();
     run.until("over");
-    let over = run.settled(|held| held.threads <= begun.threads && held.descriptors <= begun.descriptors);
+    let over = run.settled(|held| held.has_no_more_than(&begun));
     run.go_on();
     let ran = run.end();
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(9), ""), "{ran:?}");
-    assert!(over.threads <= begun.threads && over.descriptors <= begun.descriptors, "{begun:?} {over:?}");
+    assert!(over.has_no_more_than(&begun), "{begun:?} {over:?}");
     assert!(over.kib <= begun.kib + (4 << 10), "{begun:?} {over:?}");
 }
 
