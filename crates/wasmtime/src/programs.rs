@@ -163,11 +163,12 @@ impl vnode_kernel::Program for Loaded {
             let engine = program.module().engine();
             let memory = Finder::of(program.module());
             let guest = Guest::of_process(Arc::clone(&process), engine, limits, limiter, memory);
-            if let Ok(Outcome::Trapped(trap)) = program.run_process(guest)
-                && let Some(on_trap) = on_trap
-            {
-                on_trap(&process, &trap);
-            }
+            // How it ended is its parent's to ask.
+            let _ = program.run_process(guest, |outcome| {
+                if let (Outcome::Trapped(trap), Some(on_trap)) = (outcome, on_trap) {
+                    on_trap(&process, trap);
+                }
+            });
         };
         thread.spawn(runs).map(drop).map_err(|_| Errno::AGAIN)
     }

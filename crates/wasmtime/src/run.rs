@@ -118,14 +118,19 @@ impl Program {
         if self.shape.is_wasix() {
             process.set_loader(Launcher::of(&self.engine, &guest));
         }
-        let outcome = self.run_process(guest);
+        let outcome = self.run_process(guest, |_| {});
         // With the first process all others were told to end.
         process.processes().wait_for_all(process.pid(), GRACE);
         outcome
     }
 
-    /// Runs a process on this thread, from one program that it executes to the next.
-    pub(crate) fn run_process(&self, guest: Guest) -> Result<Outcome, StartError> {
+    /// Runs a process on this thread, from one program that it executes to the next. Its outcome is told before the
+    /// process has ended: its parent can be over at once then, and all of vnode with it.
+    pub(crate) fn run_process(
+        &self,
+        guest: Guest,
+        tell: impl FnOnce(&Outcome),
+    ) -> Result<Outcome, StartError> {
         let process = Arc::clone(guest.shared_process());
         let (mut program, mut guest) = (self.clone(), guest);
         let outcome = loop {
@@ -147,6 +152,7 @@ impl Program {
                 _ => break judge(&left, result),
             }
         };
+        tell(&outcome);
         process.end(exit_of(&outcome));
         Ok(outcome)
     }
