@@ -212,7 +212,7 @@ impl Signals {
             interval: repeats.then_some(interval.max(INTERVAL_MIN)),
             alarm: Mutex::default(),
         });
-        timer.wind(interval)?;
+        timer.wind(timer.interval.unwrap_or(interval))?;
         self.timers.lock().insert(signal, timer);
         Ok(())
     }
@@ -246,8 +246,12 @@ impl Timer {
     fn wind(self: &Arc<Self>, time: Duration) -> Result<()> {
         // The alarm holds the timer by its waker: weakly, or neither would ever go.
         let rings = Arc::new(Rings(Arc::downgrade(self)));
-        let alarm = Alarm::after(time, &Waker::from(rings)).map_err(|_| Errno::NOMEM)?;
-        *self.alarm.lock() = Some(alarm);
+        // It may ring before this returns: what winds it then waits, and comes after.
+        let mut alarm = self.alarm.lock();
+        let next = Alarm::after(time, &Waker::from(rings)).map_err(|_| Errno::NOMEM)?;
+        let old = alarm.replace(next);
+        drop(alarm);
+        drop(old);
         Ok(())
     }
 }

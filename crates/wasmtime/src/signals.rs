@@ -14,12 +14,39 @@ use crate::checkpoint;
 use crate::guest::Guest;
 
 /// How far the epoch may move while a handler runs that was called when it moved: Wasmtime then has no callback, and ends
-/// the guest when the deadline is reached. Only signals and ends of guests move it, each by one; a guest that is to end
-/// has it moved as far.
+/// the guest when the deadline is reached. Signals move it by one; for a guest that is to end in such a handler it is
+/// moved as far.
 pub(crate) const DISTANCE: u64 = 1 << 22;
 
 /// The time after which the epoch is moved once more.
 const AGAIN: Duration = Duration::from_millis(5);
+
+/// How often a guest that is to end in its handler waits for others to leave theirs, who would end with it: a second.
+const PATIENCE: u32 = 200;
+
+/// How many guests are in handlers that were called in their code, whatever their engine.
+static NESTED: Mutex<usize> = Mutex::new(0);
+
+/// A guest in a handler that was called in its code.
+struct Nested<'a>(&'a Bell);
+
+impl<'a> Nested<'a> {
+    /// `set` sets its deadline, which nobody moves the epoch past meanwhile.
+    fn enter(bell: &'a Bell, set: impl FnOnce()) -> Self {
+        let mut count = NESTED.lock();
+        *count += 1;
+        bell.nested.store(true, Ordering::SeqCst);
+        set();
+        Nested(bell)
+    }
+}
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        self.0.nested.store(false, Ordering::SeqCst);
+        *NESTED.lock() -= 1;
+    }
+}
 
 /// A handler of signals in a guest's code.
 pub(crate) type Handler = TypedFunc<i32, ()>;
@@ -41,26 +68,48 @@ impl Bell {
 
     /// Moves the epoch, after the guest was marked: who sees the new epoch sees the mark.
     pub(crate) fn ring(self: &Arc<Self>) {
-        self.move_epoch();
+        self.engine.increment_epoch();
+        self.wind(0);
+    }
+
+    /// Has the epoch moved once more a little later.
+    fn wind(self: &Arc<Self>, tries: u32) {
+        // It may be over before this returns: what winds it then waits, and comes after.
+        let mut slot = self.again.lock();
+        let again = Alarm::after(AGAIN, &Waker::from(Arc::new(Again(Arc::clone(self), tries))));
         // Without a timer it is not moved again, which is seldom needed.
-        let again = Alarm::after(AGAIN, &Waker::from(Arc::new(Again(Arc::clone(self)))));
-        let old = std::mem::replace(&mut *self.again.lock(), again.ok());
+        let old = std::mem::replace(&mut *slot, again.ok());
+        drop(slot);
         drop(old);
     }
 
-    fn move_epoch(&self) {
-        let ends = self.interruption.is_killed() && self.nested.load(Ordering::SeqCst);
-        for _ in 0..if ends { DISTANCE } else { 1 } {
+    /// Whether the guest is to end in a handler that was called in its code, where only the deadline is seen.
+    fn ends_nested(&self) -> bool {
+        self.interruption.is_killed() && self.nested.load(Ordering::SeqCst)
+    }
+
+    fn move_again(self: &Arc<Self>, tries: u32) {
+        self.engine.increment_epoch();
+        if !self.ends_nested() {
+            return;
+        }
+        // Who enters a handler meanwhile has a deadline behind this.
+        let count = NESTED.lock();
+        if *count > 1 && tries < PATIENCE {
+            drop(count);
+            return self.wind(tries + 1);
+        }
+        for _ in 0..DISTANCE {
             self.engine.increment_epoch();
         }
     }
 }
 
-struct Again(Arc<Bell>);
+struct Again(Arc<Bell>, u32);
 
 impl Wake for Again {
     fn wake(self: Arc<Self>) {
-        self.0.move_epoch();
+        self.0.move_again(self.1);
     }
 }
 
@@ -118,8 +167,7 @@ pub(crate) fn deliver_in_code<T: 'static>(
     get: impl Fn(&mut T) -> &mut Guest,
 ) -> wasmtime::Result<()> {
     let bell = Arc::clone(get(context.data_mut()).bell());
-    bell.nested.store(true, Ordering::SeqCst);
-    context.set_epoch_deadline(DISTANCE);
+    let nested = Nested::enter(&bell, || context.set_epoch_deadline(DISTANCE));
     // A kill that is not seen here moves the epoch past that.
     let ended = bell.interruption.is_killed();
     let delivered = match ended {
@@ -128,7 +176,7 @@ pub(crate) fn deliver_in_code<T: 'static>(
             checkpoint::in_between(context.as_context_mut(), &get, |context| deliver(context, &get).map(drop))
         }
     };
-    bell.nested.store(false, Ordering::SeqCst);
+    drop(nested);
     if delivered.is_err() {
         // The guest may go on elsewhere, by a jump.
         context.set_epoch_deadline(1);
