@@ -255,10 +255,8 @@ impl ProcessTable {
         if !exists {
             return Err(Errno::SRCH);
         }
-        // The sender itself last: it may end by it.
-        let (own, others): (Vec<_>, Vec<_>) =
-            living.iter().partition(|process| process.pid() == sender.pid());
-        for process in others.into_iter().chain(own) {
+        // Parents first: one that is to end sees no child end before.
+        for process in &living {
             signal.into_iter().for_each(|signal| process.signals().send(signal));
         }
         Ok(())

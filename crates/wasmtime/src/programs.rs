@@ -19,6 +19,9 @@ use crate::run::{Outcome, Trap};
 /// How many programs are kept, whoever executed them.
 const KEPT: usize = 64;
 
+/// Bytes from which on a program is large.
+const LARGE: u64 = 4 << 20;
+
 /// How many files are known by what they hold; all are forgotten when there are more.
 const FILES_KEPT: usize = 1024;
 
@@ -29,6 +32,8 @@ type Content = [u8; 32];
 pub(crate) struct Programs {
     /// The latest at the end.
     latest: Mutex<Vec<(Content, Program)>>,
+    /// Held by who reads and compiles a large one.
+    large: Mutex<()>,
 }
 
 impl Programs {
@@ -125,10 +130,12 @@ impl Launcher {
     }
 
     fn by_content(&self, file: &ProgramFile<'_>) -> Result<Program> {
-        let bytes = file.read()?;
-        if !bytes.starts_with(b"\0asm") {
+        if !file.starts_with(b"\0asm")? {
             return Err(Errno::NOEXEC);
         }
+        // Of what takes much of the host's memory, one at a time.
+        let _alone = (file.attr().size > LARGE).then(|| self.engine.programs.large.lock());
+        let bytes = file.read()?;
         let content: Content = Sha256::digest(&bytes).into();
         if let Some(program) = self.engine.programs.find(&content) {
             return Ok(program);

@@ -69,7 +69,22 @@ impl Process {
         actions: impl IntoIterator<Item = Result<SpawnAction>>,
     ) -> Result<u32> {
         let number = self.processes.reserve(self)?;
-        let child = self.fork(number.pid());
+        let pid = number.pid();
+        let child = Arc::new(self.fork(pid));
+        // What it does finds it in `/proc`.
+        number.fill(&child);
+        let begun = self.begin(&child, spawn, actions);
+        begun.inspect_err(|_| self.processes.forget(pid))?;
+        Ok(pid)
+    }
+
+    /// Does what a child does before its program runs, and starts that.
+    fn begin(
+        &self,
+        child: &Arc<Process>,
+        spawn: &Spawn,
+        actions: impl IntoIterator<Item = Result<SpawnAction>>,
+    ) -> Result<()> {
         if let Some(ignored) = &spawn.ignored {
             child.signals().set_ignored(ignored.iter().copied());
         }
@@ -79,12 +94,8 @@ impl Process {
                 return Err(Errno::INTR);
             }
         }
-        let ready = child.prepare(&spawn.execute, Unknown::Refused)?;
-        let program = child.become_program(ready);
-        let (pid, child) = (number.pid(), Arc::new(child));
-        number.fill(&child);
-        program.start(&child).inspect_err(|_| self.processes.forget(pid))?;
-        Ok(pid)
+        let ready = child.prepare(&spawn.execute, Unknown::Refused, self.interruption())?;
+        child.become_program(ready).start(child)
     }
 
     fn act(&self, action: SpawnAction) -> Result<()> {
@@ -115,7 +126,7 @@ impl Process {
     /// * `E2BIG`: too many arguments and variables. `EINVAL`: one holds a NUL byte.
     /// * `ENOSYS`: nobody could run it. `ENOMEM`. Those of a walk.
     pub fn execute(&self, execute: &Execute) -> Result<()> {
-        let ready = self.prepare(execute, Unknown::Shell)?;
+        let ready = self.prepare(execute, Unknown::Shell, self.interruption())?;
         let program = self.become_program(ready);
         self.leave_program(program);
         Ok(())

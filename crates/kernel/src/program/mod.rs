@@ -14,12 +14,11 @@ use vnode_core::io::Sink;
 use vnode_core::{Attr, Errno, Place, Result};
 
 use crate::process::Process;
-use crate::strings::Strings;
 
 pub(crate) use find::{Ready, Unknown};
 
 /// The most bytes of a program's file.
-const SIZE_MAX: u64 = 1 << 30;
+const SIZE_MAX: u64 = 256 << 20;
 
 /// Seconds after which no filesystem gives a change the time of an earlier one.
 const SETTLED: i64 = 3;
@@ -78,10 +77,19 @@ impl ProgramFile<'_> {
         self.attr.ctime.sec.saturating_add(SETTLED) < now
     }
 
+    /// Whether it begins with these bytes, which are few.
+    ///
+    /// # Errors
+    /// `EIO`, `EINTR`.
+    pub fn starts_with(&self, bytes: &[u8]) -> Result<bool> {
+        let mut head = vec![0; bytes.len()];
+        Ok(self.fill(&mut head)? == bytes.len() && head == bytes)
+    }
+
     /// Its content.
     ///
     /// # Errors
-    /// `ENOMEM`: more than 1 GiB, or the host has not so much. `EIO`, `EINTR`.
+    /// `ENOMEM`: more than 256 MiB, or the host has not so much. `EIO`, `EINTR`.
     pub fn read(&self) -> Result<Vec<u8>> {
         if self.attr.size > SIZE_MAX {
             return Err(Errno::NOMEM);
@@ -130,16 +138,4 @@ pub enum Search {
     No,
     /// In these directories, separated by colons (`PATH`); nothing for the usual ones.
     Path(Option<Vec<u8>>),
-}
-
-/// A list as a new program gets it, if it isn't too much.
-///
-/// # Errors
-/// `E2BIG`: one is 128 KiB or more, or they have over 2 MiB. `EINVAL`: one holds a NUL byte.
-fn strings(list: &[Vec<u8>]) -> Result<Strings> {
-    let total = list.iter().map(|string| string.len().saturating_add(1)).fold(0, usize::saturating_add);
-    if total > ARG_MAX || list.iter().any(|string| string.len() >= ARG_LEN_MAX) {
-        return Err(Errno::TOOBIG);
-    }
-    Strings::new(list)
 }

@@ -29,6 +29,9 @@ fn ignored(process: &Process, memory: &GuestMemory<'_>, at: u32, count: u32) -> 
     }
     let mut ignored: Vec<Signal> = process.signals().ignored().collect();
     for index in 0..count {
+        if process.interruption().is_killed() {
+            return Err(Errno::INTR);
+        }
         let entry = index.checked_mul(2).and_then(|offset| at.checked_add(offset)).ok_or(Errno::FAULT)?;
         let [number, disposition] = memory.read(entry)?;
         let signal = signal_of(process, u32::from(number))?;
