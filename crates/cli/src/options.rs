@@ -64,7 +64,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "GUEST", value_parser = guest_path(), help_heading = FILES, display_order = 101)]
     pub(crate) cwd: Option<GuestPath>,
 
-    /// Follow links as WASI's own rules say: never out of a preopened directory
+    /// Follow links as WASI's own rules say: never out of a preopened directory; for programs of preview 1
     ///
     /// Without it links mean what POSIX says, with the guest's "/" as their root. With it, an absolute link can't
     /// be made, read or followed, and ".." in a link can't leave the directory that the path started from.
@@ -134,8 +134,9 @@ pub(crate) struct Run {
 
     /// Most processes of a guest at a time, ended ones that nobody waited for among them; 0 is as many as there can be, 32766
     ///
-    /// What they use of memory and tables counts together.
-    #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "1024", help_heading = LIMITS)]
+    /// What they use of memory and tables counts together, but for memories that threads share: each may grow to
+    /// --max-memory.
+    #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "64", help_heading = LIMITS)]
     pub(crate) max_processes: u64,
 
     /// Most bytes in each memory filesystem that has no size= of its own; 0 is no limit
@@ -419,7 +420,7 @@ Examples:
   vnode run --help                              every option, examples, exit codes";
 
 const RUN_ABOUT: &str = "\
-Run a WebAssembly program, a command for wasi_snapshot_preview1 or wasi_unstable.
+Run a WebAssembly program, a command for WASI preview 1 (or wasi_unstable) or WASIX.
 
 The guest has the files that the mount options give it and nothing else: no other file of the host, no environment, \
 no network. Without a mount it has an empty filesystem in memory. stdin, stdout and stderr are vnode's own.";

@@ -40,6 +40,12 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     let module = read_module(options.module())?;
     let cannot_run = |error: Unrunnable| unrunnable(options.module(), &error);
     let is_wasix = vnode_wasmtime::inspect(&module).map_err(cannot_run)?.is_wasix();
+    if is_wasix && options.strict {
+        return Err(Failure::setup(format!(
+            "{}: --strict is for programs of preview 1; this one is for WASIX, and starts its paths at / and where it is",
+            shown(options.module())
+        )));
+    }
     let variables = environment::collect(options)?;
     let system =
         is_wasix.then(|| System { processes: Arc::new(ProcessTable::with_limit(processes(options))) });

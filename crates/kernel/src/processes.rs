@@ -68,7 +68,7 @@ impl Entry {
 const PID_END: u32 = 32_768;
 
 /// How many processes there may be unless told.
-const USUAL_LIMIT: usize = 1024;
+const USUAL_LIMIT: usize = 64;
 
 /// Whom a process waits for (`waitpid(2)`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Default for ProcessTable {
 }
 
 impl ProcessTable {
-    /// A table without processes, for up to 1024 of them.
+    /// A table without processes, for up to 64 of them.
     pub fn new() -> Self {
         ProcessTable::with_limit(USUAL_LIMIT)
     }

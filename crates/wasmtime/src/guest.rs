@@ -403,7 +403,8 @@ impl GuestBuilder {
         self.map(|process| process.processes(processes))
     }
 
-    /// Who is told of a process that the guest spawned and that a trap has ended; its parent sees a signal. Called on
+    /// Who is told of a process that the guest spawned and that a trap has ended, or that could not be started; its parent
+    /// sees a signal. Called on
     /// that process's thread.
     pub fn on_trap(mut self, told: impl Fn(&Process, &Trap) + Send + Sync + 'static) -> Self {
         self.on_trap = Some(Arc::new(told));

@@ -172,8 +172,11 @@ impl vnode_kernel::Program for Loaded {
             let guest = Guest::of_process(Arc::clone(&process), engine, limits, limiter, memory);
             // How it ended is its parent's to ask.
             let _ = program.run_process(guest, |outcome| {
-                if let (Outcome::Trapped(trap), Some(on_trap)) = (outcome, on_trap) {
-                    on_trap(&process, trap);
+                let Some(on_trap) = on_trap else { return };
+                match outcome {
+                    Ok(Outcome::Trapped(trap)) => on_trap(&process, trap),
+                    Ok(_) => {}
+                    Err(error) => on_trap(&process, &Trap::of_start(error)),
                 }
             });
         };

@@ -129,18 +129,19 @@ impl Program {
     pub(crate) fn run_process(
         &self,
         guest: Guest,
-        tell: impl FnOnce(&Outcome),
+        tell: impl FnOnce(Result<&Outcome, &StartError>),
     ) -> Result<Outcome, StartError> {
         let process = Arc::clone(guest.shared_process());
         let (mut program, mut guest) = (self.clone(), guest);
         let outcome = loop {
             let (left, result) = match program.run_once(guest) {
                 Ok(ran) => ran,
-                // As Linux does where there is no program any more that could be told.
-                Err(_) if !program.is(self) => break Outcome::Signaled(Signal::KILL.number()),
+                // Where there is no program any more that could be told, Linux ends the process so.
                 Err(error) => {
-                    process.end(Exit::Killed);
-                    return Err(error);
+                    tell(Err(&error));
+                    process.end(Exit::Signal(Signal::KILL.number()));
+                    let is_first = program.is(self);
+                    return if is_first { Err(error) } else { Ok(Outcome::Signaled(Signal::KILL.number())) };
                 }
             };
             let executes = result.as_ref().is_err_and(|error| error.is::<Executes>());
@@ -152,7 +153,7 @@ impl Program {
                 _ => break judge(&left, result),
             }
         };
-        tell(&outcome);
+        tell(Ok(&outcome));
         process.end(exit_of(&outcome));
         Ok(outcome)
     }
@@ -301,6 +302,12 @@ fn exit_of(outcome: &Outcome) -> Exit {
 }
 
 impl Trap {
+    /// Why a program could not be started that a process executes.
+    pub(crate) fn of_start(error: &StartError) -> Trap {
+        let message = error.to_string();
+        Trap { error: wasmtime::Error::msg(message.clone()), message, backtrace: String::new() }
+    }
+
     fn new(error: wasmtime::Error) -> Trap {
         let message = match (error.downcast_ref::<wasmtime::Trap>(), error.downcast_ref::<HostPanic>()) {
             (Some(trap), _) => format!("wasm trap: {}", without_prefix(&trap.to_string())),
