@@ -357,6 +357,26 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_that_rings_before_it_is_wound_goes_on() {
+        let (interruption, signals) = signals();
+        signals.set_handled(true);
+        let alrm = Signal(14);
+        for _ in 0..100 {
+            signals.set_timer(alrm, Duration::from_nanos(1), true).unwrap();
+            for _ in 0..3 {
+                let start = Instant::now();
+                while !interruption.is_interrupted() {
+                    assert!(start.elapsed() < Duration::from_secs(10), "the alarm was lost");
+                    std::thread::yield_now();
+                }
+                assert_eq!(signals.take(), Some(alrm));
+                signals.done(alrm);
+            }
+        }
+        signals.set_timer(alrm, Duration::ZERO, true).unwrap();
+    }
+
+    #[test]
     fn a_timer_sends_again_until_it_is_stopped() {
         let (interruption, signals) = signals();
         signals.set_handled(true);

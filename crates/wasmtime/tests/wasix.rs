@@ -175,3 +175,49 @@ fn an_executor_has_no_programs_for_wasix() {
         "{outcome:?}"
     );
 }
+
+/// Handles an alarm in code that makes no calls by so many turns of a loop, for ever with 0, and exits with 7.
+fn handles(turns: u64) -> String {
+    format!(
+        r#"(module
+            (import "wasix_32v1" "callback_signal" (func $callback (param i32 i32)))
+            (import "wasix_32v1" "proc_raise_interval" (func $alarm (param i32 i64 i32) (result i32)))
+            (import "wasix_32v1" "proc_exit2" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 16) "handler")
+            (global $handled (mut i32) (i32.const 0))
+            (func (export "handler") (param i32) (local $turns i64)
+                (local.set $turns (i64.const {turns}))
+                (loop $again
+                    (local.set $turns (i64.sub (local.get $turns) (i64.const 1)))
+                    (br_if $again (i64.ne (local.get $turns) (i64.const 0))))
+                (global.set $handled (i32.const 1)))
+            (func (export "_start")
+                (call $callback (i32.const 16) (i32.const 7))
+                (drop (call $alarm (i32.const 14) (i64.const 1000000) (i32.const 0)))
+                (loop $again (br_if $again (i32.eqz (global.get $handled))))
+                (call $exit (i32.const 7))))"#
+    )
+}
+
+#[test]
+fn a_guest_that_is_killed_in_its_handler_ends_alone() {
+    let engine = engine();
+    let files = FilesystemRef::new(Memory::new());
+    let compile = |turns| engine.compile(handles(turns).as_bytes()).unwrap();
+    let (long, endless) = (compile(600_000_000), compile(0));
+    for _ in 0..3 {
+        let guest = |program: &Program| Guest::builder(&files).build(program.module()).unwrap();
+        let (one, other) = (guest(&long), guest(&endless));
+        let killer = other.killer();
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| long.run(one).unwrap());
+            let other = scope.spawn(|| endless.run(other).unwrap());
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            killer.kill();
+            let (one, other) = (one.join().unwrap(), other.join().unwrap());
+            assert!(matches!(one, Outcome::Exited(7)), "{one:?}");
+            assert!(matches!(other, Outcome::Killed), "{other:?}");
+        });
+    }
+}
