@@ -261,6 +261,14 @@ static inline int host_wait(int pid, int *status, int at_once)
 
 #define host_getppid getppid
 
+/* A test may be run where signals are ignored (nohup(1)), and that is inherited. */
+__attribute__((constructor)) static void default_signals(void)
+{
+    /* What the guest itself has its children inherit is tested: only the first is told its root. */
+    for (int number = 1; number < 32 && getenv("GUEST_ROOT"); number++)
+        signal(number, SIG_DFL);
+}
+
 static inline int is_ignored(int number)
 {
     struct sigaction action;

@@ -4,6 +4,7 @@
  * against the directories that it was given.
  */
 #include "guest.h"
+#include <time.h>
 
 static void say(const char *verb, const char *path, long result)
 {
@@ -52,9 +53,14 @@ static void tell(const char *verb, const char *path, int follow)
         printf("%s %s: %s\n", verb, path, error_name(errno));
     else if (S_ISDIR(st.st_mode))
         printf("%s %s: dir\n", verb, path);
-    else
-        printf("%s %s: %s of %lld bytes, %lu links, changed at %lld\n", verb, path, kind_name(st.st_mode),
-               (long long)st.st_size, (unsigned long)st.st_nlink, (long long)st.st_mtim.tv_sec);
+    else {
+        /* What was changed by this run has another time in the next. */
+        char changed[24] = "just now";
+        if (st.st_mtim.tv_sec < time(NULL) - 3600)
+            snprintf(changed, sizeof changed, "at %lld", (long long)st.st_mtim.tv_sec);
+        printf("%s %s: %s of %lld bytes, %lu links, changed %s\n", verb, path, kind_name(st.st_mode),
+               (long long)st.st_size, (unsigned long)st.st_nlink, changed);
+    }
 }
 
 static long touch(const char *path, const char *seconds)

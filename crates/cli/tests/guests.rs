@@ -83,7 +83,7 @@ impl Guest {
 
     fn on_vnode_with(&self, options: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vnode"));
-        command.args(["run", "--timeout", "100s"]).args(options);
+        command.args(["run", "--timeout", "100s", "--max-processes", "1000"]).args(options);
         for (name, value) in self.environment {
             command.arg("--env").arg(format!("{name}={value}"));
         }
