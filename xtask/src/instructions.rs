@@ -36,9 +36,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let wanted: Vec<&String> =
         known.iter().filter(|name| wanted.is_empty() || wanted.contains(name)).collect();
-    let counted = count_all(&calls, &wanted)?;
+    let mut counted = count_all(&calls, &wanted)?;
     let path = process::root().join("benches/instructions.txt");
     let agreed = read(&path)?;
+    if has("--check") {
+        count_again(&calls, &mut counted, &agreed)?;
+    }
     print!("{}", table(&counted, &agreed));
     if has("--bless") {
         return bless(&path, agreed, &counted);
@@ -97,6 +100,17 @@ fn count(calls: &Path, name: &str) -> Result<f64> {
     let mut counts = [once()?, once()?, once()?];
     counts.sort_by(f64::total_cmp);
     Ok(counts[1])
+}
+
+/// Counts what seems to have grown once more, and takes the lesser: hash keys are others in each run, and sometimes two of
+/// three runs have unlucky ones.
+fn count_again(calls: &Path, counted: &mut [(String, f64)], agreed: &BTreeMap<String, f64>) -> Result<()> {
+    for (name, number) in counted {
+        if agreed.get(name).is_some_and(|&before| change(*number, before) > TOLERANCE) {
+            *number = number.min(count(calls, name)?);
+        }
+    }
+    Ok(())
 }
 
 /// The instructions of a whole run.
