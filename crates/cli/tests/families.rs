@@ -374,3 +374,29 @@ fn a_program_that_is_no_guest_of_wasix_is_run_all_the_same() {
     let ran = root.run(&["runs", "/bin/plain"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "/bin/plain\0/bin/plain: status 0\n"), "{ran:?}");
 }
+
+/// Runs a guest to this code, and answers the lines of its trace.
+fn traced(family: Family, arguments: &[&str], code: i32) -> Vec<String> {
+    let file = family.root.0.join("trace");
+    let family = family.with(&format!("--trace={}", file.display()));
+    let ran = family.run(arguments);
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+    fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_trace_shows_who_spawns_and_executes_whom_and_how_each_ends() {
+    let lines = traced(family!("spawn"), &["/work"], 0);
+    for part in ["proc_spawn3(\"/bin/spawn\", [", "+++ exited with 7 +++", "+++ killed by signal 9 +++"] {
+        // Lines tell the process once there were two.
+        let told = lines.iter().any(|line| line.starts_with("[pid ") && line.contains(part));
+        assert!(told, "{part}: {lines:?}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("[pid 2] ")), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "[pid 1] +++ exited with 0 +++");
+
+    let lines = traced(family!("unruly"), &["again", "3"], 9);
+    let executed = "proc_exec4(\"/bin/unruly\", [\"/bin/unruly\", \"again\", \"2\"]) = 0 <";
+    assert!(lines.iter().any(|line| line.starts_with(executed)), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "+++ exited with 9 +++");
+}
