@@ -18,8 +18,6 @@ use crate::options::Run;
 
 /// Where they are.
 const BIN: &str = "/bin";
-/// Where a guest looks for them unless it is told otherwise.
-pub(crate) const PATH: &str = "/usr/local/bin:/bin:/usr/bin";
 
 /// A program with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use vnode_core::{Credentials, Errno, Mode};
 use vnode_kernel::stream::{HostStream, Stream};
-use vnode_kernel::{Observer, ProcessTable, Stats};
+use vnode_kernel::{Observer, ProcessTable, Stats, USUAL_PATH};
 use vnode_wasmtime::{
     Engine, EngineError, EngineOptions, Guest, GuestBuilder, Limits, Outcome, Policy, Program, StartError,
     Trap, Unrunnable,
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     let counts = options.stats.map(|_| Arc::new(Stats::new()));
     let mut builder = describe(Guest::in_namespace(Arc::clone(&tree.namespace)), options);
     if commands::are_given(options) {
-        builder = builder.env("PATH", commands::PATH);
+        builder = builder.env("PATH", USUAL_PATH);
     }
     // The user's own goes over that.
     for (name, value) in variables {

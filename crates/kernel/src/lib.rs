@@ -60,7 +60,7 @@ pub use observe::{CallCount, Event, Observer, Stats};
 pub use open_file::OpenFile;
 pub use process::{FsContext, Limits, Process, ProcessBuilder};
 pub use processes::{Children, ProcessTable, Target};
-pub use program::{Execute, Loader, Program, ProgramFile, Search};
+pub use program::{Execute, Loader, Program, ProgramFile, Search, USUAL_PATH};
 pub use random::{HostRandom, Random};
 pub use rights::{FdFlags, Rights};
 pub use signal::{Action, Alert, Signal, Signals};

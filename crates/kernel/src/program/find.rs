@@ -12,7 +12,7 @@ use crate::wait::Interruption;
 const FILES_MAX: usize = 6;
 
 /// Where names are searched for by a process without `PATH`.
-const USUAL: &[u8] = b"/usr/local/bin:/bin:/usr/bin";
+pub const USUAL_PATH: &str = "/usr/local/bin:/bin:/usr/bin";
 
 /// Who interprets a file that was found by its name and is no program (POSIX, `execvp`).
 const SHELL: &[u8] = b"/bin/sh";
@@ -44,7 +44,7 @@ impl Process {
         let finding = Finding { process: self, execute, stop };
         match &execute.search {
             Search::Path(path) if !execute.path.contains(&b'/') => {
-                finding.search(unknown, path.as_deref().unwrap_or(USUAL))
+                finding.search(unknown, path.as_deref().unwrap_or(USUAL_PATH.as_bytes()))
             }
             Search::Path(_) if unknown == Unknown::Shell => finding.file_or_text(&execute.path),
             _ => finding.file(&execute.path, Lead::default()),

@@ -15,6 +15,7 @@ use vnode_core::{Attr, Errno, Place, Result};
 
 use crate::process::Process;
 
+pub use find::USUAL_PATH;
 pub(crate) use find::{Ready, Unknown};
 
 /// The most bytes of a program's file.

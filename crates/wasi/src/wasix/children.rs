@@ -7,7 +7,7 @@ use vnode_kernel::{
 };
 
 use super::process::{IGNORE, number};
-use super::program::{Form, List, Named};
+use super::program::{List, Named};
 use crate::decode;
 use crate::memory::{GuestMemory, PathBytes};
 use crate::outcome::Outcome;
@@ -134,7 +134,7 @@ pub fn proc_spawn2(
     path_len: u32,
     pid: u32,
 ) -> Outcome {
-    let (args, env) = (list(Form::Lines, args, args_len), list(Form::Lines, envs, envs_len));
+    let (args, env) = (List::lines(args, args_len), List::lines(envs, envs_len));
     let named = Named { name, name_len, args, env, search, path, path_len };
     spawn(process, memory, "proc_spawn2", named, [fd_ops, fd_ops_len, signals, signals_len], pid)
 }
@@ -161,13 +161,9 @@ pub fn proc_spawn3(
     path_len: u32,
     pid: u32,
 ) -> Outcome {
-    let (args, env) = (list(Form::Pointers, args, args_len), list(Form::Pointers, envs, envs_len));
+    let (args, env) = (List::pointers(args, args_len), List::pointers(envs, envs_len));
     let named = Named { name, name_len, args, env, search, path, path_len };
     spawn(process, memory, "proc_spawn3", named, [fd_ops, fd_ops_len, signals, signals_len], pid)
-}
-
-fn list(form: Form, at: u32, len: u32) -> List {
-    List { form, at, len }
 }
 
 /// How a child of [`proc_spawn`] gets a standard stream.
@@ -251,7 +247,7 @@ pub fn proc_spawn(
         let modes = [stdio(stdin)?, stdio(stdout)?, stdio(stderr)?];
         let path = memory.path(name, name_len, &mut PathBytes::new())?.to_vec();
         let directory = memory.path(directory, directory_len, &mut PathBytes::new())?.to_vec();
-        let args = list(Form::Lines, args, args_len).read(memory)?;
+        let args = List::lines(args, args_len).read(memory)?;
         let execute = Execute { path, args, env: None, search: Search::Path(None) };
         let mut pipes = Pipes { process, ends: Vec::new() };
         let mut actions = Vec::new();

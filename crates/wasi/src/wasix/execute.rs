@@ -2,7 +2,7 @@
 
 use vnode_kernel::Process;
 
-use super::program::{Form, List, Named};
+use super::program::{List, Named};
 use crate::memory::GuestMemory;
 use crate::outcome::{Leave, Outcome};
 use crate::serve::{Gave, observed};
@@ -26,14 +26,6 @@ fn execute_or_end(process: &Process, memory: &GuestMemory<'_>, call: &'static st
     Err(vnode_kernel::Exit::Status(u32::from(errno)).into())
 }
 
-fn lines(at: u32, len: u32) -> List {
-    List { form: Form::Lines, at, len }
-}
-
-fn pointers(at: u32, len: u32) -> List {
-    List { form: Form::Pointers, at, len }
-}
-
 /// Executes a path with arguments, a line each (`execv(3)`). If that fails, the process ends with the error number.
 pub fn proc_exec(
     process: &Process,
@@ -43,7 +35,7 @@ pub fn proc_exec(
     args: u32,
     args_len: u32,
 ) -> Outcome {
-    let (args, env) = (lines(args, args_len), lines(0, 0));
+    let (args, env) = (List::lines(args, args_len), List::lines(0, 0));
     execute_or_end(
         process,
         memory,
@@ -64,7 +56,7 @@ pub fn proc_exec2(
     envs: u32,
     envs_len: u32,
 ) -> Outcome {
-    let (args, env) = (lines(args, args_len), lines(envs, envs_len));
+    let (args, env) = (List::lines(args, args_len), List::lines(envs, envs_len));
     execute_or_end(
         process,
         memory,
@@ -91,7 +83,7 @@ pub fn proc_exec3(
     path: u32,
     path_len: u32,
 ) -> Outcome {
-    let (args, env) = (lines(args, args_len), lines(envs, envs_len));
+    let (args, env) = (List::lines(args, args_len), List::lines(envs, envs_len));
     execute(process, memory, "proc_exec3", Named { name, name_len, args, env, search, path, path_len })
 }
 
@@ -112,6 +104,6 @@ pub fn proc_exec4(
     path: u32,
     path_len: u32,
 ) -> Outcome {
-    let (args, env) = (pointers(args, args_len), pointers(envs, envs_len));
+    let (args, env) = (List::pointers(args, args_len), List::pointers(envs, envs_len));
     execute(process, memory, "proc_exec4", Named { name, name_len, args, env, search, path, path_len })
 }

@@ -13,14 +13,14 @@ const LIST_MAX: u32 = 4 << 20;
 #[derive(Clone, Copy)]
 pub(super) struct List {
     /// How it is written.
-    pub(super) form: Form,
-    pub(super) at: u32,
-    pub(super) len: u32,
+    form: Form,
+    at: u32,
+    len: u32,
 }
 
 /// How lists of strings are written.
 #[derive(Clone, Copy)]
-pub(super) enum Form {
+enum Form {
     /// One after the other, a newline between two; so many bytes.
     Lines,
     /// So many addresses of strings that end with NUL.
@@ -42,6 +42,16 @@ fn bytes(memory: &GuestMemory<'_>, at: u32, len: u32) -> Result<Vec<u8>> {
 }
 
 impl List {
+    /// Text of so many bytes, a line for each string.
+    pub(super) fn lines(at: u32, len: u32) -> List {
+        List { form: Form::Lines, at, len }
+    }
+
+    /// An array of so many addresses.
+    pub(super) fn pointers(at: u32, len: u32) -> List {
+        List { form: Form::Pointers, at, len }
+    }
+
     /// The strings.
     ///
     /// # Errors
