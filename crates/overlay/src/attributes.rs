@@ -1,0 +1,98 @@
+//! Attributes: those of the layer's inode, with what only the overlay knows.
+
+use core::ops::ControlFlow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use vnode_core::fs::{Filesystem, Inode};
+use vnode_core::{Attr, Cx, Name, Result, SetAttr};
+
+use crate::copy_up::Content;
+use crate::layers::{Own, UPPER};
+use crate::node::{Names, Node};
+use crate::overlay::Shared;
+
+impl Shared {
+    /// The attributes.
+    ///
+    /// # Errors
+    /// Those of the layer.
+    pub(crate) fn getattr(&self, cx: &Cx<'_>, node: &Arc<Node>) -> Result<Attr> {
+        let mut attr = self.attr(cx, node)?;
+        if node.kind().is_dir() && attr.nlink > 0 && self.is_merged(node) {
+            let mut names = node.directory()?.names.write();
+            attr.nlink = if names.removed { 0 } else { 2 + self.subdirs(cx, node, &mut names)? };
+        }
+        Ok(attr)
+    }
+
+    /// The attributes, but for a merged directory's number of links.
+    pub(crate) fn attr(&self, cx: &Cx<'_>, node: &Arc<Node>) -> Result<Attr> {
+        let (layer, inode) = node.shown()?;
+        let mut attr = self.layers.fs(layer).getattr(cx, inode)?;
+        attr.dev = 0;
+        attr.ino = node.ino();
+        let state = node.state.lock();
+        if let Some((own, shown)) = state.ctime
+            && layer == UPPER
+            && attr.ctime == own
+        {
+            attr.ctime = shown;
+        }
+        if let Some(more) = state.more_names {
+            let names = i64::from(attr.nlink) + more;
+            attr.nlink = u32::try_from(names.max(0)).unwrap_or(u32::MAX);
+        }
+        if state.gone && layer != UPPER {
+            attr.nlink = 0;
+        }
+        Ok(attr)
+    }
+
+    /// Whether what a directory shows is in more than one layer.
+    fn is_merged(&self, node: &Node) -> bool {
+        node.lowers.len() + usize::from(node.upper().is_some()) > 1
+    }
+
+    /// How many directories are in a merged one: counted once, then kept.
+    pub(crate) fn subdirs(&self, cx: &Cx<'_>, node: &Arc<Node>, names: &mut Names) -> Result<u32> {
+        if let Some(count) = names.subdirs {
+            return Ok(count);
+        }
+        let own = Own::during(cx);
+        let own = own.cx();
+        let upper = node.upper().map(|upper| (UPPER, upper));
+        let mut found: HashSet<Box<[u8]>> = HashSet::new();
+        for (layer, dir) in
+            upper.into_iter().chain(node.lowers.iter().map(|piece| (piece.layer, &piece.inode)))
+        {
+            self.layers.fs(layer).open_dir(&own, dir)?.list(&own, 0, &mut |entry| {
+                if entry.kind.is_dir() {
+                    found.insert(entry.name.into());
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        let mut count = 0;
+        for name in found {
+            match self.find(&own, node, names, Name::new(&name)?) {
+                Ok(entry) => count += u32::from(entry.kind().is_dir()),
+                Err(vnode_core::Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        names.subdirs = Some(count);
+        Ok(count)
+    }
+
+    /// Changes attributes; of a file to be truncated no more is copied up than stays.
+    ///
+    /// # Errors
+    /// Those of the layers.
+    pub(crate) fn setattr(&self, cx: &Cx<'_>, node: &Arc<Node>, set: &SetAttr) -> Result<()> {
+        let upper = self.copy_up(cx, node, set.size.map_or(Content::All, Content::UpTo))?;
+        self.layers.upper.fs.setattr(cx, upper, set)?;
+        node.changed();
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! How an overlay is made.
+
+use core::fmt;
+use std::sync::Arc;
+
+use vnode_core::fs::{Caps, Filesystem, NewInode, NewKind, Remove, Rename, SetXattr};
+use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
+
+use crate::layers::{LayerNumber, Layers, Own, Piece, Real, RealAt, UPPER, Upper, at, shown_ino};
+use crate::marks::{Marks, Opaque, is_private};
+use crate::node::{NewNode, Node, Place};
+use crate::overlay::{Overlay, Shared};
+use crate::table::Table;
+
+/// What an upper must be able to do.
+const NEEDED: Caps =
+    Caps::SYMLINKS.union(Caps::HARDLINKS).union(Caps::EXCHANGE).union(Caps::XATTR).union(Caps::SPECIAL);
+
+/// The most lowers.
+const MOST_LOWERS: usize = LayerNumber::MAX as usize;
+
+/// The choices for a new [`Overlay`].
+#[derive(Clone, Default)]
+pub struct Builder {
+    lowers: Vec<FilesystemRef>,
+    marks: Marks,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("lowers", &self.lowers.len()).field("marks", &self.marks).finish()
+    }
+}
+
+impl Builder {
+    /// Adds a lower under those that were added before. It is never changed.
+    pub fn lower(mut self, lower: FilesystemRef) -> Self {
+        self.lowers.push(lower);
+        self
+    }
+
+    /// Chooses the namespace of the extended attributes in which the overlay keeps what it must know.
+    pub fn marks(mut self, marks: Marks) -> Self {
+        self.marks = marks;
+        self
+    }
+
+    /// Makes the overlay: what `upper` has of an overlay is gone on with, what it hasn't is made in it.
+    ///
+    /// # Errors
+    /// * `EINVAL`: no lower, or more than 255.
+    /// * `EOPNOTSUPP`: the upper lacks what an overlay needs: links, exchanging, extended attributes, devices.
+    /// * `EEXIST`, `ENOTDIR`: the upper has something else than an overlay's directories in their places.
+    /// * Those of the filesystems.
+    pub fn build(self, cx: &Cx<'_>, upper: FilesystemRef) -> Result<Overlay> {
+        if self.lowers.is_empty() || self.lowers.len() > MOST_LOWERS {
+            return Err(Errno::INVAL);
+        }
+        if !upper.caps().contains(NEEDED) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let own = Own::during(cx);
+        let own = own.cx();
+        let work = directory(&own, &upper, b"work")?;
+        let index = directory(&own, &upper, b"index")?;
+        let top = self.lowers.first().ok_or(Errno::INVAL)?.clone();
+        let root = match upper.lookup(&own, At::of(&upper.root(), b"upper")?.get()) {
+            Ok(root) if root.kind().is_dir() => root,
+            Ok(_) => return Err(Errno::NOTDIR),
+            Err(Errno::NOENT) => first_root(&own, &upper, &work, &top)?,
+            Err(errno) => return Err(errno),
+        };
+        let layers = Layers {
+            upper: Upper { fs: upper, root, work, index },
+            lowers: self.lowers.into(),
+            marks: self.marks,
+        };
+        layers.clear_work(&own)?;
+        let table = Arc::new(Table::default());
+        let root = root_node(&own, &layers, &table)?;
+        Ok(Overlay::new(Shared::new(layers, table), root))
+    }
+}
+
+/// A directory and a name that is known to be one.
+struct At<'a> {
+    dir: &'a Real,
+    name: Name<'a>,
+}
+
+impl<'a> At<'a> {
+    fn of(dir: &'a Real, name: &'a [u8]) -> Result<Self> {
+        Ok(At { dir, name: Name::new(name)? })
+    }
+
+    fn get(&self) -> RealAt<'a> {
+        at(self.dir, self.name)
+    }
+}
+
+/// A directory in the root of the upper, made if it isn't there.
+fn directory(own: &Cx<'_>, fs: &FilesystemRef, name: &[u8]) -> Result<Real> {
+    let root = fs.root();
+    let place = At::of(&root, name)?;
+    match fs.lookup(own, place.get()) {
+        Ok(dir) if dir.kind().is_dir() => Ok(dir),
+        Ok(_) => Err(Errno::NOTDIR),
+        Err(Errno::NOENT) => {
+            let new = NewInode { kind: NewKind::Directory, mode: Mode::RWXU, uid: 0, gid: 0 };
+            fs.create(own, place.get(), new)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Makes the root of what is seen, like the topmost lower's.
+fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &FilesystemRef) -> Result<Real> {
+    let from = lower.root();
+    let attr = lower.getattr(own, &from)?;
+    let root = fs.root();
+    let place = At::of(work, b"upper")?;
+    if fs.lookup(own, place.get()).is_ok() {
+        fs.remove(own, place.get(), Remove::Directory)?;
+    }
+    let new = NewInode { kind: NewKind::Directory, mode: attr.mode, uid: attr.uid, gid: attr.gid };
+    let made = fs.create(own, place.get(), new)?;
+    let mut names: Vec<Box<[u8]>> = Vec::new();
+    match lower.list_xattr(own, &from, &mut |name| names.push(name.into())) {
+        Err(Errno::OPNOTSUPP) => {}
+        listed => listed?,
+    }
+    for name in names.iter().filter(|name| !is_private(name)) {
+        let value = lower.get_xattr(own, &from, name)?;
+        fs.set_xattr(own, &made, name, &value, SetXattr::Any)?;
+    }
+    let (atime, mtime) = (Some(SetTime::To(attr.atime)), Some(SetTime::To(attr.mtime)));
+    fs.setattr(own, &made, &SetAttr { atime, mtime, ..SetAttr::default() })?;
+    fs.rename(own, place.get(), At::of(&root, b"upper")?.get(), Rename::NoReplace)?;
+    Ok(made)
+}
+
+fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<Node>> {
+    let mut lowers = Vec::new();
+    let opaque = layers.marks.opaque(own, &layers.upper.fs, &layers.upper.root)?;
+    for (layer, fs) in layers.lowers().take_while(|_| opaque != Opaque::Yes) {
+        let inode = fs.root();
+        let opaque = layers.marks.opaque(own, fs, &inode)?;
+        let has_xattr_whiteouts = opaque == Opaque::XattrWhiteouts;
+        lowers.push(Piece { layer, inode, has_xattr_whiteouts });
+        if opaque == Opaque::Yes {
+            break;
+        }
+    }
+    let upper = Arc::clone(&layers.upper.root);
+    let ino = match lowers.first() {
+        Some(piece) => {
+            let attr = layers.fs(piece.layer).getattr(own, &piece.inode)?;
+            shown_ino(piece.layer, attr.ino)
+        }
+        None => shown_ino(UPPER, layers.upper_attr(own, &upper)?.ino),
+    };
+    let new = NewNode {
+        ino,
+        kind: FileType::Directory,
+        upper: Some(upper),
+        lowers,
+        place: Place { parent: None, name: Box::default() },
+        redirect: None,
+        more_names: None,
+    };
+    Ok(Arc::new(Node::new(new, table)))
+}

@@ -1,0 +1,197 @@
+//! Copying what is in a lower to the upper: ancestors first, made in the work directory and put in place at once.
+
+use std::sync::Arc;
+
+use vnode_core::fs::{Access, Filesystem, Inode, LinkTarget, NewInode, NewKind, SetXattr};
+use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime};
+
+use crate::content;
+use crate::layers::{Own, Piece, Real, at};
+use crate::marks::{Origin, is_private};
+use crate::node::Node;
+use crate::overlay::Shared;
+use crate::work::Temporary;
+
+/// How much of a file's content is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    All,
+    /// Only so many bytes: it is to be truncated.
+    UpTo(u64),
+}
+
+/// A directory of the upper whose times are to stay, while the overlay changes its names.
+struct Kept {
+    atime: SetTime,
+    mtime: SetTime,
+    shown: Attr,
+}
+
+impl Shared {
+    /// The inode in the upper, copied up if need be.
+    ///
+    /// # Errors
+    /// Those of the layers: `ENOSPC`, `EDQUOT`, `EIO`. Nothing was changed then that anybody sees.
+    pub(crate) fn copy_up<'n>(&self, cx: &Cx<'_>, node: &'n Arc<Node>, content: Content) -> Result<&'n Real> {
+        if let Some(upper) = node.upper() {
+            return Ok(upper);
+        }
+        let own = Own::during(cx);
+        let own = own.cx();
+        let mut chain = vec![Arc::clone(node)];
+        while let Some(parent) = parent_to_copy(chain.last()) {
+            chain.push(parent);
+        }
+        while let Some(next) = chain.pop() {
+            self.copy_one(cx, &own, &next, content)?;
+        }
+        node.upper().ok_or(Errno::IO)
+    }
+
+    /// Copies up one inode whose parent is in the upper.
+    fn copy_one(&self, cx: &Cx<'_>, own: &Cx<'_>, node: &Arc<Node>, content: Content) -> Result<()> {
+        let _copying = node.copying.lock();
+        if node.upper().is_some() {
+            return Ok(());
+        }
+        let piece = node.origin().ok_or(Errno::IO)?;
+        let attr = self.layers.fs(piece.layer).getattr(own, &piece.inode)?;
+        let origin = Origin { layer: piece.layer, ino: attr.ino };
+        let (made, upper) = self.layers.prepare(own, |at| self.make_like(own, at, piece, &attr))?;
+        self.fill(cx, own, piece, &upper, &attr, content)?;
+        let marked = node.kind().is_dir()
+            || self.layers.marks.set_origin(own, &self.layers.upper.fs, &upper, origin)?;
+        if node.is_indexed() {
+            self.put_in_index(own, node, made, upper, origin, attr.nlink)?;
+        } else {
+            self.put_in_place(own, node, made, upper)?;
+        }
+        let raw = node.upper().map(|upper| self.layers.upper_attr(own, upper)).transpose()?;
+        if let Some(raw) = raw {
+            node.state.lock().ctime = Some((raw.ctime, attr.ctime));
+        }
+        if !marked {
+            // Its number can't be kept in the upper.
+            self.kept.lock().push(Arc::clone(node));
+        }
+        Ok(())
+    }
+
+    /// Puts a copy where its origin is, unless that was removed.
+    fn put_in_place(&self, own: &Cx<'_>, node: &Arc<Node>, made: Temporary<'_>, upper: Real) -> Result<()> {
+        let (parent, name) = {
+            let place = node.place.read();
+            (place.parent.clone().ok_or(Errno::IO)?, place.name.clone())
+        };
+        let _names = parent.directory()?.names.write();
+        if node.state.lock().gone {
+            // Only those who have it open see it; nothing holds it but they.
+            upper.pin(true);
+            node.set_upper(upper);
+            return Ok(());
+        }
+        let above = parent.upper().ok_or(Errno::IO)?;
+        let kept = self.keep_times(own, &parent)?;
+        made.put(at(above, Name::new(&name)?))?;
+        node.set_upper(upper);
+        self.restore_times(own, &parent, above, &kept);
+        Ok(())
+    }
+
+    /// What is to be shown of a directory after the overlay put something into it that was there before.
+    fn keep_times(&self, own: &Cx<'_>, dir: &Arc<Node>) -> Result<Kept> {
+        let shown = self.attr(own, dir)?;
+        Ok(Kept { atime: SetTime::To(shown.atime), mtime: SetTime::To(shown.mtime), shown })
+    }
+
+    /// Gives a directory its times back. It is no failure of the caller's if that can't be.
+    fn restore_times(&self, own: &Cx<'_>, dir: &Arc<Node>, upper: &Real, kept: &Kept) {
+        let set = SetAttr { atime: Some(kept.atime), mtime: Some(kept.mtime), ..SetAttr::default() };
+        let fs = &self.layers.upper.fs;
+        if fs.setattr(own, upper, &set).is_ok()
+            && let Ok(raw) = fs.getattr(own, upper)
+        {
+            dir.state.lock().ctime = Some((raw.ctime, kept.shown.ctime));
+        }
+    }
+
+    /// Makes an empty inode like another one.
+    fn make_like(
+        &self,
+        own: &Cx<'_>,
+        at: crate::layers::RealAt<'_>,
+        piece: &Piece,
+        attr: &Attr,
+    ) -> Result<Real> {
+        let target;
+        let kind = match attr.kind {
+            FileType::Regular => NewKind::Regular,
+            FileType::Directory => NewKind::Directory,
+            FileType::Symlink => match self.layers.fs(piece.layer).readlink(own, &piece.inode)? {
+                LinkTarget::Text(text) => {
+                    target = text;
+                    NewKind::Symlink(&target)
+                }
+                LinkTarget::Jump(_) => return Err(Errno::PERM),
+            },
+            FileType::Fifo => NewKind::Fifo,
+            FileType::Socket => NewKind::Socket,
+            FileType::CharDevice => NewKind::CharDevice(attr.rdev),
+            FileType::BlockDevice => NewKind::BlockDevice(attr.rdev),
+        };
+        let new = NewInode { kind, mode: attr.mode, uid: attr.uid, gid: attr.gid };
+        self.layers.upper.fs.create(own, at, new)
+    }
+
+    /// Gives a new inode the content, extended attributes, mode, owner and times of the one that it is like.
+    fn fill(
+        &self,
+        cx: &Cx<'_>,
+        own: &Cx<'_>,
+        piece: &Piece,
+        upper: &Real,
+        attr: &Attr,
+        content: Content,
+    ) -> Result<()> {
+        let (from, to) = (self.layers.fs(piece.layer), &self.layers.upper.fs);
+        if attr.kind == FileType::Regular {
+            let size = match content {
+                Content::All => attr.size,
+                Content::UpTo(size) => attr.size.min(size),
+            };
+            let (source, target) =
+                (from.open(own, &piece.inode, Access::READ)?, to.open(own, upper, Access::WRITE)?);
+            content::copy(cx, own, &*source, &*target, size)?;
+        }
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        match from.list_xattr(own, &piece.inode, &mut |name| names.push(name.into())) {
+            Err(Errno::OPNOTSUPP) => {}
+            listed => listed?,
+        }
+        for name in names.iter().filter(|name| !is_private(name)) {
+            let value = from.get_xattr(own, &piece.inode, name)?;
+            to.set_xattr(own, upper, name, &value, SetXattr::Any)?;
+        }
+        let made = to.getattr(own, upper)?;
+        let other = |is: u32, should: u32| (is != should).then_some(should);
+        let set = SetAttr {
+            mode: (made.mode != attr.mode && !attr.kind.is_symlink()).then_some(attr.mode),
+            uid: other(made.uid, attr.uid),
+            gid: other(made.gid, attr.gid),
+            atime: Some(SetTime::To(attr.atime)),
+            mtime: Some(SetTime::To(attr.mtime)),
+            size: None,
+        };
+        to.setattr(own, upper, &set)
+    }
+}
+
+/// The directory above a node, if it must be copied up first.
+fn parent_to_copy(node: Option<&Arc<Node>>) -> Option<Arc<Node>> {
+    let node = node?;
+    if !node.kind().is_dir() && node.is_indexed() {
+        return None;
+    }
+    let parent = node.place.read().parent.clone()?;
+    parent.upper().is_none().then_some(parent)
+}

@@ -1,0 +1,125 @@
+//! An open file: of a lower until it is written to, by whomever, and of the upper from then on.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use vnode_core::fs::{Access, Allocate, File, Filesystem, SeekFor};
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Cx, Result};
+
+use crate::copy_up::Content;
+use crate::layers::UPPER;
+use crate::node::Node;
+use crate::overlay::Shared;
+
+/// The layer's file that is open now.
+struct Real {
+    in_upper: bool,
+    file: Arc<dyn File>,
+}
+
+/// An open regular file.
+pub(crate) struct OverlayFile {
+    shared: Arc<Shared>,
+    node: Arc<Node>,
+    access: Access,
+    real: RwLock<Real>,
+}
+
+impl OverlayFile {
+    /// Opens a file. One of a lower is opened for reading: it is copied up when it is written to.
+    pub(crate) fn open(
+        cx: &Cx<'_>,
+        shared: &Arc<Shared>,
+        node: &Arc<Node>,
+        access: Access,
+    ) -> Result<Arc<dyn File>> {
+        let (layer, inode) = node.shown()?;
+        let in_upper = layer == UPPER;
+        let file = shared.layers.fs(layer).open(cx, inode, if in_upper { access } else { Access::READ })?;
+        Ok(OverlayFile::opened(shared, node, access, in_upper, file))
+    }
+
+    /// One whose layer's file is open.
+    pub(crate) fn opened(
+        shared: &Arc<Shared>,
+        node: &Arc<Node>,
+        access: Access,
+        in_upper: bool,
+        file: Arc<dyn File>,
+    ) -> Arc<dyn File> {
+        let real = RwLock::new(Real { in_upper, file });
+        Arc::new(OverlayFile { shared: Arc::clone(shared), node: Arc::clone(node), access, real })
+    }
+
+    /// What is to be read now: the upper's file as soon as there is one.
+    fn current(&self, cx: &Cx<'_>) -> Result<Arc<dyn File>> {
+        let real = self.real.read();
+        let Some(upper) = self.node.upper().filter(|_| !real.in_upper) else {
+            return Ok(Arc::clone(&real.file));
+        };
+        drop(real);
+        let file = self.shared.layers.upper.fs.open(cx, upper, self.access)?;
+        let mut real = self.real.write();
+        *real = Real { in_upper: true, file: Arc::clone(&file) };
+        Ok(file)
+    }
+
+    /// Changes the file, which is copied up if it wasn't.
+    fn change<T>(
+        &self,
+        cx: &Cx<'_>,
+        content: Content,
+        change: impl FnOnce(&dyn File) -> Result<T>,
+    ) -> Result<T> {
+        self.shared.copy_up(cx, &self.node, content)?;
+        let changed = change(&*self.current(cx)?)?;
+        self.node.changed();
+        Ok(changed)
+    }
+}
+
+impl File for OverlayFile {
+    fn read_at(&self, cx: &Cx<'_>, offset: u64, into: &mut Sink<'_>) -> Result<usize> {
+        let file = self.current(cx)?;
+        // A lower is never changed, not even its access times.
+        if self.node.upper().is_some() {
+            file.read_at(cx, offset, into)
+        } else {
+            file.read_at(&cx.keeping_atime(), offset, into)
+        }
+    }
+
+    fn write_at(&self, cx: &Cx<'_>, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+        if from.remaining() == 0 {
+            return Ok(0);
+        }
+        self.change(cx, Content::All, |file| file.write_at(cx, offset, from))
+    }
+
+    fn append(&self, cx: &Cx<'_>, from: &mut Source<'_>) -> Result<(usize, u64)> {
+        if from.remaining() == 0 && self.node.upper().is_none() {
+            return Ok((0, self.shared.attr(cx, &self.node)?.size));
+        }
+        self.change(cx, Content::All, |file| file.append(cx, from))
+    }
+
+    fn set_len(&self, cx: &Cx<'_>, len: u64) -> Result<()> {
+        self.change(cx, Content::UpTo(len), |file| file.set_len(cx, len))
+    }
+
+    fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
+        self.change(cx, Content::All, |file| file.allocate(cx, how, offset, len))
+    }
+
+    fn seek_data_or_hole(&self, cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {
+        self.current(cx)?.seek_data_or_hole(cx, what, offset)
+    }
+
+    fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
+        if self.node.upper().is_none() {
+            return Ok(());
+        }
+        self.current(cx)?.sync(cx, data_only)
+    }
+}

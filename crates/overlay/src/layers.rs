@@ -1,0 +1,114 @@
+//! The filesystems of an overlay, and how they are called.
+
+use std::sync::Arc;
+
+use vnode_core::fs::{At, Filesystem, Inode};
+use vnode_core::{Attr, Clock, Credentials, Cx, FileType, FilesystemRef, Name, Result, Timespec};
+
+use crate::marks::Marks;
+
+/// An inode of a layer.
+pub(crate) type Real = Arc<dyn Inode>;
+/// A directory of a layer and a name in it.
+pub(crate) type RealAt<'a> = At<'a, dyn Inode>;
+
+/// Which layer: 0 is the upper, then the lowers from the topmost down.
+pub(crate) type LayerNumber = u8;
+/// The upper.
+pub(crate) const UPPER: LayerNumber = 0;
+
+/// Bits of an inode number that are its layer's own; those above are the layer's number.
+const INO_BITS: u32 = 56;
+
+/// An inode in one of the lowers.
+#[derive(Clone)]
+pub(crate) struct Piece {
+    pub(crate) layer: LayerNumber,
+    pub(crate) inode: Real,
+    /// A directory in which regular files may be whiteouts.
+    pub(crate) has_xattr_whiteouts: bool,
+}
+
+/// The upper filesystem, and the directories of the overlay's format in it.
+pub(crate) struct Upper {
+    pub(crate) fs: FilesystemRef,
+    /// What the guest sees.
+    pub(crate) root: Real,
+    /// Where things are made before they are put in their place.
+    pub(crate) work: Real,
+    /// A name for each inode with several names in a lower that was copied up.
+    pub(crate) index: Real,
+}
+
+/// All the filesystems.
+pub(crate) struct Layers {
+    pub(crate) upper: Upper,
+    pub(crate) lowers: Box<[FilesystemRef]>,
+    pub(crate) marks: Marks,
+}
+
+impl Layers {
+    /// The filesystem of a layer.
+    pub(crate) fn fs(&self, layer: LayerNumber) -> &FilesystemRef {
+        match usize::from(layer).checked_sub(1).and_then(|lower| self.lowers.get(lower)) {
+            Some(lower) => lower,
+            None => &self.upper.fs,
+        }
+    }
+
+    /// The lowers with their numbers, the topmost first.
+    pub(crate) fn lowers(&self) -> impl Iterator<Item = (LayerNumber, &FilesystemRef)> {
+        (1..=LayerNumber::MAX).zip(self.lowers.iter())
+    }
+
+    /// Whether an inode of a layer is a whiteout: the character device 0:0.
+    pub(crate) fn is_device_whiteout(&self, cx: &Cx<'_>, layer: LayerNumber, inode: &Real) -> Result<bool> {
+        if inode.kind() != FileType::CharDevice {
+            return Ok(false);
+        }
+        Ok(self.fs(layer).getattr(cx, inode)?.rdev == 0)
+    }
+
+    /// The attributes of an inode of the upper.
+    pub(crate) fn upper_attr(&self, cx: &Cx<'_>, inode: &Real) -> Result<Attr> {
+        self.upper.fs.getattr(cx, inode)
+    }
+}
+
+/// The inode number that an overlay shows for one of a layer's.
+pub(crate) fn shown_ino(layer: LayerNumber, ino: u64) -> u64 {
+    // A number that takes more bits is folded; such are made up by a filesystem anyway.
+    let own = (ino ^ (ino >> INO_BITS)) & ((1 << INO_BITS) - 1);
+    u64::from(layer) << INO_BITS | own
+}
+
+/// A name in a directory of a layer.
+pub(crate) fn at<'a>(dir: &'a Real, name: Name<'a>) -> RealAt<'a> {
+    At { dir, name }
+}
+
+/// The caller of what the overlay does for itself: as whoever mounts one does with Linux's, it may do everything.
+pub(crate) struct Own {
+    who: Credentials,
+    now: Fixed,
+}
+
+struct Fixed(Timespec);
+
+impl Clock for Fixed {
+    fn now(&self) -> Timespec {
+        self.0
+    }
+}
+
+impl Own {
+    /// At the time of a call.
+    pub(crate) fn during(cx: &Cx<'_>) -> Self {
+        Own { who: Credentials::root(), now: Fixed(cx.now()) }
+    }
+
+    /// What its calls carry. They leave access times.
+    pub(crate) fn cx(&self) -> Cx<'_> {
+        Cx::new(&self.who, &self.now).keeping_atime()
+    }
+}

@@ -1,0 +1,104 @@
+//! Hard links of a lower, which stay one inode when it is copied up: by a name for the copy in the index.
+
+use std::sync::Arc;
+
+use vnode_core::fs::{Filesystem, Remove};
+use vnode_core::{Cx, Errno, Name, Result};
+
+use crate::layers::{Own, Real, at};
+use crate::marks::Origin;
+use crate::node::Node;
+use crate::overlay::Shared;
+use crate::work::Temporary;
+
+impl Shared {
+    /// The node of the copy of a lower's inode that has several names, if there is one.
+    pub(crate) fn indexed(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Arc<Node>,
+        name: Name<'_>,
+        origin: Origin,
+    ) -> Result<Option<Arc<Node>>> {
+        let upper = &self.layers.upper;
+        match upper.fs.lookup(cx, at(&upper.index, Name::new(&origin.index_name())?)) {
+            Ok(inode) => self.node_of_upper(cx, dir, name, inode).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Puts the copy of an inode with several names into the index; all of them are found there.
+    pub(crate) fn put_in_index(
+        &self,
+        own: &Cx<'_>,
+        node: &Arc<Node>,
+        made: Temporary<'_>,
+        copy: Real,
+        origin: Origin,
+        names: u32,
+    ) -> Result<()> {
+        let upper = &self.layers.upper;
+        // Names that were removed while there was no copy count no more.
+        let mut state = node.state.lock();
+        let more = i64::from(names) - 1 + state.more_names.unwrap_or(0);
+        self.layers.marks.set_more_names(own, &upper.fs, &copy, more)?;
+        made.put(at(&upper.index, Name::new(&origin.index_name())?))?;
+        state.more_names = Some(more);
+        drop(state);
+        node.set_upper(copy);
+        Ok(())
+    }
+
+    /// One of the names that an inode has in a lower shows through no more, or the upper has it now. The inode's copy is
+    /// in the index.
+    pub(crate) fn lost_lower_name(&self, cx: &Cx<'_>, node: &Node) -> Result<()> {
+        self.count_lower_names(cx, node, -1)
+    }
+
+    /// It shows through again: what was to hide it failed.
+    pub(crate) fn regained_lower_name(&self, cx: &Cx<'_>, node: &Node) -> Result<()> {
+        self.count_lower_names(cx, node, 1)
+    }
+
+    fn count_lower_names(&self, cx: &Cx<'_>, node: &Node, change: i64) -> Result<()> {
+        let Some(copy) = node.upper() else { return Ok(()) };
+        let mut state = node.state.lock();
+        let Some(more) = state.more_names else { return Ok(()) };
+        self.layers.marks.set_more_names(cx, &self.layers.upper.fs, copy, more + change)?;
+        state.more_names = Some(more + change);
+        Ok(())
+    }
+
+    /// After names were changed: an inode that has lost its last one is nobody's but those who have it open. What stays
+    /// in the index for a failure costs room, nothing else.
+    pub(crate) fn settle_names(&self, cx: &Cx<'_>, node: &Node) {
+        let own = Own::during(cx);
+        let _ = self.leave_index(&own.cx(), node);
+    }
+
+    fn leave_index(&self, cx: &Cx<'_>, node: &Node) -> Result<()> {
+        let Some(copy) = node.upper() else { return Ok(()) };
+        let mut state = node.state.lock();
+        let Some(more) = state.more_names else { return Ok(()) };
+        let upper = &self.layers.upper;
+        if i64::from(upper.fs.getattr(cx, copy)?.nlink) + more > 0 {
+            return Ok(());
+        }
+        let Some(origin) = self.origin_of(cx, node, copy)? else { return Ok(()) };
+        copy.pin(true);
+        upper.fs.remove(cx, at(&upper.index, Name::new(&origin.index_name())?), Remove::File)?;
+        state.more_names = Some(0);
+        Ok(())
+    }
+
+    fn origin_of(&self, cx: &Cx<'_>, node: &Node, copy: &Real) -> Result<Option<Origin>> {
+        match node.origin() {
+            Some(piece) => {
+                let ino = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?.ino;
+                Ok(Some(Origin { layer: piece.layer, ino }))
+            }
+            None => self.layers.marks.origin(cx, &self.layers.upper.fs, copy),
+        }
+    }
+}

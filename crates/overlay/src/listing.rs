@@ -1,0 +1,206 @@
+//! Listing a directory: one index of its names for all who list it, kept up to date by the overlay's own changes.
+
+use core::ops::ControlFlow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vnode_core::fs::{DirEntry, DirStream, FIRST_COOKIE, Filesystem, Inode};
+use vnode_core::{Cx, Errno, FileType, Name, Result};
+
+use crate::layers::{Own, Piece, UPPER, at, shown_ino};
+use crate::node::{Names, Node};
+use crate::overlay::Shared;
+
+/// How many entries are copied out of an index at once.
+const BATCH: usize = 64;
+
+#[derive(Clone)]
+struct Item {
+    name: Arc<[u8]>,
+    ino: u64,
+    kind: FileType,
+}
+
+#[derive(Default)]
+struct Items {
+    by_number: BTreeMap<u64, Item>,
+    numbers: HashMap<Arc<[u8]>, u64>,
+    next: u64,
+}
+
+/// The names of a directory in their order: a new one's number is higher than any before, and listed are the higher ones
+/// first. Its lock is a leaf.
+#[derive(Default)]
+pub(crate) struct Index(Mutex<Items>);
+
+impl Index {
+    /// Of these, the first of which is listed first.
+    fn of(items: Vec<Item>) -> Self {
+        let mut all = Items { next: FIRST_COOKIE, ..Items::default() };
+        for item in items.into_iter().rev() {
+            all.insert(item);
+        }
+        Index(Mutex::new(all))
+    }
+
+    /// A name is there, now or still, for this inode.
+    pub(crate) fn set(&self, name: Name<'_>, node: &Node) {
+        let item = Item { name: name.as_bytes().into(), ino: node.ino(), kind: node.kind() };
+        self.0.lock().insert(item);
+    }
+
+    /// A name is gone.
+    pub(crate) fn remove(&self, name: Name<'_>) {
+        let mut items = self.0.lock();
+        if let Some(number) = items.numbers.remove(name.as_bytes()) {
+            items.by_number.remove(&number);
+        }
+    }
+
+    /// The entries that follow a cookie.
+    fn below(&self, cookie: u64) -> Vec<(u64, Item)> {
+        let items = self.0.lock();
+        let end = if cookie < FIRST_COOKIE { u64::MAX } else { cookie };
+        items.by_number.range(..end).rev().take(BATCH).map(|(number, item)| (*number, item.clone())).collect()
+    }
+}
+
+impl Items {
+    /// A name that is there keeps its number.
+    fn insert(&mut self, item: Item) {
+        let number = *self.numbers.entry(Arc::clone(&item.name)).or_insert_with(|| {
+            self.next += 1;
+            self.next - 1
+        });
+        self.by_number.insert(number, item);
+    }
+}
+
+impl Shared {
+    /// The index of a directory, made if nobody has one.
+    fn index(&self, cx: &Cx<'_>, dir: &Arc<Node>) -> Result<Arc<Index>> {
+        let mut names = dir.directory()?.names.write();
+        if names.removed {
+            return Err(Errno::NOENT);
+        }
+        if let Some(index) = names.index.upgrade() {
+            return Ok(index);
+        }
+        let own = Own::during(cx);
+        let index = Arc::new(Index::of(self.merged(&own.cx(), dir, &names)?));
+        names.index = Arc::downgrade(&index);
+        Ok(index)
+    }
+
+    /// The names of a directory, those of the upper first.
+    fn merged(&self, own: &Cx<'_>, dir: &Arc<Node>, names: &Names) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        // Whether or not the name is shown.
+        let mut seen: HashMap<Arc<[u8]>, ()> = HashMap::new();
+        if let Some(upper) = dir.upper() {
+            for entry in self.entries(own, UPPER, upper)? {
+                seen.insert(Arc::clone(&entry.name), ());
+                match self.find(own, dir, names, Name::new(&entry.name)?) {
+                    Ok(node) => items.push(Item { ino: node.ino(), kind: node.kind(), ..entry }),
+                    Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        for piece in &dir.lowers {
+            for entry in self.entries(own, piece.layer, &piece.inode)? {
+                if seen.insert(Arc::clone(&entry.name), ()).is_none() && !self.hides(own, piece, &entry)? {
+                    items.push(Item { ino: shown_ino(piece.layer, entry.ino), ..entry });
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// Whether an entry of a lower is a whiteout.
+    fn hides(&self, own: &Cx<'_>, dir: &Piece, entry: &Item) -> Result<bool> {
+        let may_be = match entry.kind {
+            FileType::CharDevice => true,
+            FileType::Regular => dir.has_xattr_whiteouts,
+            _ => false,
+        };
+        if !may_be {
+            return Ok(false);
+        }
+        let inode = self.layers.fs(dir.layer).lookup(own, at(&dir.inode, Name::new(&entry.name)?))?;
+        self.is_lower_whiteout(own, dir, &inode)
+    }
+
+    /// The entries of a layer's directory.
+    fn entries(&self, own: &Cx<'_>, layer: u8, dir: &crate::layers::Real) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        self.layers.fs(layer).open_dir(own, dir)?.list(own, 0, &mut |entry| {
+            items.push(Item { name: entry.name.into(), ino: entry.ino, kind: entry.kind });
+            ControlFlow::Continue(())
+        })?;
+        Ok(items)
+    }
+
+    /// Whether a directory has no names.
+    pub(crate) fn is_empty(&self, cx: &Cx<'_>, dir: &Arc<Node>, names: &Names) -> Result<bool> {
+        let own = Own::during(cx);
+        Ok(self.merged(&own.cx(), dir, names)?.is_empty())
+    }
+
+    /// Counts a listing as a read of the directory.
+    fn listed(&self, cx: &Cx<'_>, dir: &Node) -> Result<()> {
+        let Some(upper) = dir.upper() else { return Ok(()) };
+        if cx.keeps_atime() {
+            return Ok(());
+        }
+        let mut stream = self.layers.upper.fs.open_dir(cx, upper)?;
+        stream.list(cx, 0, &mut |_| ControlFlow::Break(()))
+    }
+}
+
+/// A directory's listing.
+pub(crate) struct Listing {
+    shared: Arc<Shared>,
+    dir: Arc<Node>,
+    index: Option<Arc<Index>>,
+}
+
+impl Listing {
+    pub(crate) fn open(shared: &Arc<Shared>, dir: &Arc<Node>) -> Result<Self> {
+        dir.directory()?;
+        Ok(Listing { shared: Arc::clone(shared), dir: Arc::clone(dir), index: None })
+    }
+}
+
+impl DirStream for Listing {
+    fn list(
+        &mut self,
+        cx: &Cx<'_>,
+        cookie: u64,
+        emit: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if self.dir.directory()?.names.read().removed {
+            return Err(Errno::NOENT);
+        }
+        let index = match &self.index {
+            Some(index) => Arc::clone(index),
+            None => Arc::clone(self.index.insert(self.shared.index(cx, &self.dir)?)),
+        };
+        self.shared.listed(cx, &self.dir)?;
+        let mut cookie = cookie;
+        loop {
+            let batch = index.below(cookie);
+            for (number, item) in &batch {
+                cookie = *number;
+                let Item { name, ino, kind } = item;
+                if emit(DirEntry { name, ino: *ino, kind: *kind, next: cookie }).is_break() {
+                    return Ok(());
+                }
+            }
+            if batch.len() < BATCH || cookie == FIRST_COOKIE {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What a name stands for in the layers.
+
+use std::sync::Arc;
+
+use vnode_core::fs::Filesystem;
+use vnode_core::{Cx, Errno, FileType, Name, Result};
+
+use crate::layers::{LayerNumber, Piece, Real, UPPER, at, shown_ino};
+use crate::marks::{Opaque, Origin};
+use crate::node::{Names, NewNode, Node, Place};
+use crate::overlay::Shared;
+
+/// What a directory of the upper has under a name.
+pub(crate) enum InUpper {
+    Nothing,
+    Whiteout,
+    There(Real),
+}
+
+/// How the lowers are asked.
+enum Way {
+    /// For a name in the directories that show through.
+    Name(Box<[u8]>),
+    /// For a path from each one's root: what is below was renamed.
+    Path(Box<[u8]>),
+}
+
+impl Way {
+    /// The way that a redirection tells.
+    fn redirected(redirect: &[u8]) -> Way {
+        match redirect.strip_prefix(b"/") {
+            Some(path) => Way::Path(path.into()),
+            None => Way::Name(redirect.into()),
+        }
+    }
+}
+
+/// What one lower has.
+struct Step {
+    piece: Piece,
+    /// Nothing below it shows through.
+    last: bool,
+    redirect: Option<Way>,
+}
+
+/// What came of asking one lower.
+enum Sought {
+    Nothing,
+    /// What is further down doesn't show through.
+    End,
+    There(Step),
+}
+
+impl Shared {
+    /// What the upper has under a name. The directory's names are locked.
+    pub(crate) fn in_upper(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>) -> Result<InUpper> {
+        let Some(upper) = dir.upper() else { return Ok(InUpper::Nothing) };
+        match self.layers.upper.fs.lookup(cx, at(upper, name)) {
+            Ok(inode) if self.layers.is_device_whiteout(cx, UPPER, &inode)? => Ok(InUpper::Whiteout),
+            Ok(inode) => Ok(InUpper::There(inode)),
+            Err(Errno::NOENT) => Ok(InUpper::Nothing),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Whether something would show through if the upper had nothing under a name.
+    pub(crate) fn shows_through(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>) -> Result<bool> {
+        Ok(!self.below(cx, dir, name)?.is_empty())
+    }
+
+    /// What the lowers have under a name, where the upper has nothing.
+    fn below(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>) -> Result<Vec<Piece>> {
+        if dir.lowers.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.gather(cx, dir, Way::Name(name.as_bytes().into()))
+    }
+
+    /// Asks one lower after the other.
+    fn gather(&self, cx: &Cx<'_>, dir: &Node, way: Way) -> Result<Vec<Piece>> {
+        let mut way = way;
+        let mut found: Vec<Piece> = Vec::new();
+        for (layer, fs) in self.layers.lowers() {
+            let step = match &way {
+                Way::Name(name) => {
+                    let Some(piece) = dir.lowers.iter().find(|piece| piece.layer == layer) else { continue };
+                    self.one_name(cx, piece, Name::new(name)?)?
+                }
+                Way::Path(path) => self.by_path(cx, layer, &fs.root(), path)?,
+            };
+            let step = match step {
+                Sought::Nothing => continue,
+                Sought::End => break,
+                Sought::There(step) => step,
+            };
+            let is_dir = step.piece.inode.kind().is_dir();
+            if is_dir || found.is_empty() {
+                found.push(step.piece);
+            }
+            if step.last || !is_dir {
+                break;
+            }
+            way = step.redirect.unwrap_or(way);
+        }
+        Ok(found)
+    }
+
+    /// What a lower's directory has under a name: nothing, an end of the search, or something.
+    fn one_name(&self, cx: &Cx<'_>, dir: &Piece, name: Name<'_>) -> Result<Sought> {
+        let layer = dir.layer;
+        let fs = self.layers.fs(layer);
+        let inode = match fs.lookup(cx, at(&dir.inode, name)) {
+            Ok(inode) => inode,
+            Err(Errno::NOENT) => return Ok(Sought::Nothing),
+            Err(errno) => return Err(errno),
+        };
+        if self.is_lower_whiteout(cx, dir, &inode)? {
+            return Ok(Sought::End);
+        }
+        let mut step =
+            Step { piece: Piece { layer, inode, has_xattr_whiteouts: false }, last: false, redirect: None };
+        if step.piece.inode.kind().is_dir() {
+            let opaque = self.layers.marks.opaque(cx, fs, &step.piece.inode)?;
+            step.last = opaque == Opaque::Yes;
+            step.piece.has_xattr_whiteouts = opaque == Opaque::XattrWhiteouts;
+            if !step.last && usize::from(layer) < self.layers.lowers.len() {
+                let redirect = self.layers.marks.redirect(cx, fs, &step.piece.inode)?;
+                step.redirect = redirect.map(|redirect| Way::redirected(&redirect));
+            }
+        }
+        Ok(Sought::There(step))
+    }
+
+    /// Whether what a lower's directory has is a whiteout.
+    pub(crate) fn is_lower_whiteout(&self, cx: &Cx<'_>, dir: &Piece, inode: &Real) -> Result<bool> {
+        if dir.has_xattr_whiteouts && inode.kind() == FileType::Regular {
+            return self.layers.marks.is_whiteout(cx, self.layers.fs(dir.layer), inode);
+        }
+        self.layers.is_device_whiteout(cx, dir.layer, inode)
+    }
+
+    /// What one lower has at the end of a redirection's path.
+    fn by_path(&self, cx: &Cx<'_>, layer: LayerNumber, root: &Real, path: &[u8]) -> Result<Sought> {
+        let opaque = self.layers.marks.opaque(cx, self.layers.fs(layer), root)?;
+        let mut here = Step {
+            piece: Piece {
+                layer,
+                inode: Arc::clone(root),
+                has_xattr_whiteouts: opaque == Opaque::XattrWhiteouts,
+            },
+            last: opaque == Opaque::Yes,
+            redirect: None,
+        };
+        let mut taken: Vec<u8> = Vec::new();
+        let mut names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            if !here.piece.inode.kind().is_dir() {
+                return Ok(Sought::End);
+            }
+            // No filesystem has such names; whoever wrote the path meant nothing that is here.
+            let Ok(name) = Name::new(name) else { return Ok(Sought::Nothing) };
+            let step = match self.one_name(cx, &here.piece, name)? {
+                Sought::There(step) => step,
+                Sought::Nothing if here.last => return Ok(Sought::End),
+                other => return Ok(other),
+            };
+            let redirect = match step.redirect {
+                Some(Way::Name(name)) => Some([taken.as_slice(), &name].concat()),
+                Some(Way::Path(path)) => Some(path.into()),
+                None => None,
+            };
+            here = Step { last: here.last || step.last, redirect: here.redirect, piece: step.piece };
+            if let Some(mut redirect) = redirect {
+                for rest in names.clone() {
+                    redirect.push(b'/');
+                    redirect.extend_from_slice(rest);
+                }
+                here.redirect = Some(Way::Path(redirect.into()));
+            }
+            taken.extend_from_slice(name.as_bytes());
+            taken.push(b'/');
+        }
+        Ok(Sought::There(here))
+    }
+
+    /// The inode that a name stands for. The directory's names are locked.
+    pub(crate) fn find(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Arc<Node>,
+        names: &Names,
+        name: Name<'_>,
+    ) -> Result<Arc<Node>> {
+        if names.removed {
+            return Err(Errno::NOENT);
+        }
+        match self.in_upper(cx, dir, name)? {
+            InUpper::Whiteout => Err(Errno::NOENT),
+            InUpper::There(inode) => self.node_of_upper(cx, dir, name, inode),
+            InUpper::Nothing => {
+                let pieces = self.below(cx, dir, name)?;
+                self.node_of_lowers(cx, dir, name, pieces)
+            }
+        }
+    }
+
+    /// The node of what is in the upper.
+    pub(crate) fn node_of_upper(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Arc<Node>,
+        name: Name<'_>,
+        inode: Real,
+    ) -> Result<Arc<Node>> {
+        let id = inode.id();
+        if let Some(node) = self.table.get(UPPER, id) {
+            return Ok(node);
+        }
+        let kind = inode.kind();
+        let (mut lowers, mut redirect, mut more_names) = (Vec::new(), None, None);
+        let mut origin = None;
+        if kind.is_dir() {
+            (lowers, redirect) = self.below_upper(cx, dir, name, &inode)?;
+            if let Some(piece) = lowers.first() {
+                let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
+                origin = Some(Origin { layer: piece.layer, ino: attr.ino });
+            }
+        } else {
+            let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
+            origin = marks.origin(cx, fs, &inode)?;
+            if origin.is_some() {
+                more_names = marks.more_names(cx, fs, &inode)?;
+            }
+        }
+        let ino = match origin {
+            Some(origin) => origin.shown_ino(),
+            None => shown_ino(UPPER, self.layers.upper_attr(cx, &inode)?.ino),
+        };
+        let place = Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() };
+        let new = NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names };
+        Ok(self.table.get_or_add(UPPER, id, Arc::new(Node::new(new, &self.table))))
+    }
+
+    /// What shows through a directory of the upper, and its redirection.
+    fn below_upper(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        name: Name<'_>,
+        inode: &Real,
+    ) -> Result<(Vec<Piece>, Option<Arc<[u8]>>)> {
+        let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
+        if marks.opaque(cx, fs, inode)? == Opaque::Yes {
+            return Ok((Vec::new(), None));
+        }
+        let redirect = marks.redirect(cx, fs, inode)?;
+        let way = match &redirect {
+            Some(redirect) => Way::redirected(redirect),
+            None => Way::Name(name.as_bytes().into()),
+        };
+        let mut lowers = self.gather(cx, dir, way)?;
+        // Something else than a directory is hidden by one.
+        lowers.retain(|piece| piece.inode.kind().is_dir());
+        Ok((lowers, redirect))
+    }
+
+    /// The node of what shows through.
+    fn node_of_lowers(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Arc<Node>,
+        name: Name<'_>,
+        pieces: Vec<Piece>,
+    ) -> Result<Arc<Node>> {
+        let top = pieces.first().ok_or(Errno::NOENT)?;
+        let (layer, id, kind) = (top.layer, top.inode.id(), top.inode.kind());
+        if let Some(node) = self.table.get(layer, id) {
+            return Ok(node);
+        }
+        let attr = self.layers.fs(layer).getattr(cx, &top.inode)?;
+        let several = !kind.is_dir() && attr.nlink > 1;
+        if several && let Some(node) = self.indexed(cx, dir, name, Origin { layer, ino: attr.ino })? {
+            return Ok(node);
+        }
+        let new = NewNode {
+            ino: shown_ino(layer, attr.ino),
+            kind,
+            upper: None,
+            lowers: pieces,
+            place: Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() },
+            redirect: None,
+            more_names: several.then_some(0),
+        };
+        Ok(self.table.get_or_add(layer, id, Arc::new(Node::new(new, &self.table))))
+    }
+}

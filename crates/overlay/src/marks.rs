@@ -1,0 +1,206 @@
+//! Extended attributes that tell what an inode is to the overlay, as Linux's overlayfs has them.
+
+use std::sync::Arc;
+
+use vnode_core::fs::{Filesystem, SetXattr};
+use vnode_core::{Cx, Errno, FilesystemRef, Result};
+
+use crate::layers::{LayerNumber, Real, shown_ino};
+
+/// The namespace of the overlay's extended attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Marks {
+    /// `trusted.overlay.*`, which on Linux only root can set.
+    #[default]
+    Trusted,
+    /// `user.overlay.*`, as with Linux's mount option `userxattr`. Symbolic links and special files can't carry them.
+    User,
+}
+
+/// The namespaces' names, either of which is hidden whichever is used.
+const PREFIXES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
+
+/// Whether an extended attribute is an overlay's own, which nobody but an overlay reads or writes.
+pub(crate) fn is_private(name: &[u8]) -> bool {
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix) || name == &prefix[..prefix.len() - 1])
+}
+
+/// The origin's mark as Linux lays a file handle out (`struct ovl_fh`): version, magic, length, flags, type, uuid, and
+/// what the type says.
+const ORIGIN_LEN: usize = 30;
+const ORIGIN_VERSION: u8 = 0;
+const ORIGIN_MAGIC: u8 = 0xfb;
+/// `OVL_FH_FLAG_ANY_ENDIAN`.
+const ORIGIN_FLAGS: u8 = 1 << 1;
+/// A type of file handles that no filesystem of Linux has.
+const ORIGIN_TYPE: u8 = 0xfe;
+/// Told apart from Linux's own by this "uuid of the filesystem", which is none's: Linux then knows of no origin.
+const ORIGIN_UUID: [u8; 16] = *b"vnode overlay id";
+
+/// Where an inode of the upper was copied from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) layer: LayerNumber,
+    pub(crate) ino: u64,
+}
+
+impl Origin {
+    /// The inode number that is shown for it.
+    pub(crate) fn shown_ino(self) -> u64 {
+        shown_ino(self.layer, self.ino)
+    }
+
+    fn encode(self) -> [u8; ORIGIN_LEN] {
+        let mut bytes = [0; ORIGIN_LEN];
+        let head = [ORIGIN_VERSION, ORIGIN_MAGIC, ORIGIN_LEN as u8, ORIGIN_FLAGS, ORIGIN_TYPE];
+        bytes[..5].copy_from_slice(&head);
+        bytes[5..21].copy_from_slice(&ORIGIN_UUID);
+        bytes[21] = self.layer;
+        bytes[22..].copy_from_slice(&self.ino.to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; ORIGIN_LEN] = bytes.try_into().ok()?;
+        let ino = u64::from_be_bytes(bytes.last_chunk().copied()?);
+        let origin = Origin { layer: bytes[21], ino };
+        (origin.encode() == *bytes && origin.layer > 0).then_some(origin)
+    }
+
+    /// The name that its copy has in the index: the mark's bytes in hexadecimal, as Linux names them.
+    pub(crate) fn index_name(self) -> Vec<u8> {
+        self.encode().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+    }
+}
+
+/// What the mark of opaque directories says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Opaque {
+    /// What is below shows through.
+    #[default]
+    No,
+    /// Nothing below shows through.
+    Yes,
+    /// What is below shows through, and regular files here may be whiteouts.
+    XattrWhiteouts,
+}
+
+impl Marks {
+    fn name(self, mark: &str) -> Vec<u8> {
+        let prefix = match self {
+            Marks::Trusted => PREFIXES[0],
+            Marks::User => PREFIXES[1],
+        };
+        [prefix, mark.as_bytes()].concat()
+    }
+
+    fn read(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str) -> Result<Option<Arc<[u8]>>> {
+        match fs.get_xattr(cx, inode, &self.name(mark)) {
+            Ok(value) => Ok(Some(value)),
+            // What can't have such an attribute has none.
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn write(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str, value: &[u8]) -> Result<()> {
+        fs.set_xattr(cx, inode, &self.name(mark), value, SetXattr::Any)
+    }
+
+    /// Whether a directory is opaque.
+    pub(crate) fn opaque(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Opaque> {
+        Ok(match self.read(cx, fs, dir, "opaque")?.as_deref() {
+            Some(b"y") => Opaque::Yes,
+            Some(b"x") => Opaque::XattrWhiteouts,
+            _ => Opaque::No,
+        })
+    }
+
+    /// Makes a directory opaque.
+    pub(crate) fn set_opaque(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<()> {
+        self.write(cx, fs, dir, "opaque", b"y")
+    }
+
+    /// Where what is below a directory stands, if not under its name.
+    pub(crate) fn redirect(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Option<Arc<[u8]>>> {
+        Ok(self.read(cx, fs, dir, "redirect")?.filter(|path| !path.is_empty()))
+    }
+
+    /// Says where what is below a directory stands: a path from the lowers' roots.
+    pub(crate) fn set_redirect(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real, path: &[u8]) -> Result<()> {
+        self.write(cx, fs, dir, "redirect", path)
+    }
+
+    /// Where an inode was copied from.
+    pub(crate) fn origin(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<Option<Origin>> {
+        Ok(self.read(cx, fs, inode, "origin")?.and_then(|bytes| Origin::decode(&bytes)))
+    }
+
+    /// Says where an inode was copied from; tells whether it can carry that.
+    pub(crate) fn set_origin(
+        self,
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        inode: &Real,
+        origin: Origin,
+    ) -> Result<bool> {
+        match self.write(cx, fs, inode, "origin", &origin.encode()) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// How many names an inode has more than the upper counts.
+    pub(crate) fn more_names(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<Option<i64>> {
+        let value = self.read(cx, fs, inode, "nlink")?;
+        let text = value.as_deref().and_then(|value| value.strip_prefix(b"U"));
+        Ok(text.and_then(|text| core::str::from_utf8(text).ok()?.parse().ok()))
+    }
+
+    /// Says how many names an inode has more than the upper counts.
+    pub(crate) fn set_more_names(
+        self,
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        inode: &Real,
+        more: i64,
+    ) -> Result<()> {
+        match self.write(cx, fs, inode, "nlink", format!("U{more:+}").as_bytes()) {
+            // It is not kept over runs then.
+            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+            written => written,
+        }
+    }
+
+    /// Whether a regular file of a directory that has such is a whiteout.
+    pub(crate) fn is_whiteout(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<bool> {
+        Ok(self.read(cx, fs, inode, "whiteout")?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_read_as_it_was_written() {
+        let origin = Origin { layer: 2, ino: 0x1234_5678_9abc };
+        assert_eq!(Origin::decode(&origin.encode()), Some(origin));
+        assert_eq!(origin.index_name().len(), 2 * ORIGIN_LEN);
+        assert_eq!(Origin::decode(&origin.encode()[1..]), None);
+        let mut of_linux = origin.encode();
+        of_linux[4] = 1;
+        assert_eq!(Origin::decode(&of_linux), None);
+    }
+
+    #[test]
+    fn either_prefix_is_private() {
+        for name in ["trusted.overlay.opaque", "user.overlay.x", "user.overlay."] {
+            assert!(is_private(name.as_bytes()), "{name}");
+        }
+        for name in ["user.overlays", "user.x", "trusted.overlai.x"] {
+            assert!(!is_private(name.as_bytes()), "{name}");
+        }
+    }
+}

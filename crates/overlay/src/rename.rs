@@ -1,0 +1,379 @@
+//! Renaming. A directory that has something below moves by a redirection: the lowers stay as they are.
+
+use std::sync::Arc;
+
+use parking_lot::RwLockWriteGuard;
+use vnode_core::fs::{Filesystem, Inode, Remove, Rename};
+use vnode_core::{Cx, Errno, Result};
+
+use crate::layers::{Own, RealAt, at};
+use crate::lookup::InUpper;
+use crate::names::{Attempt, NodeAt};
+use crate::node::{Names, Node, Place};
+use crate::overlay::Shared;
+
+/// The names of the two directories of a rename, which may be one.
+struct Dirs<'a> {
+    from: RwLockWriteGuard<'a, Names>,
+    /// Nothing: the same.
+    to: Option<RwLockWriteGuard<'a, Names>>,
+}
+
+impl Dirs<'_> {
+    fn to(&mut self) -> &mut Names {
+        self.to.as_mut().unwrap_or(&mut self.from)
+    }
+
+    fn to_ref(&self) -> &Names {
+        self.to.as_ref().unwrap_or(&self.from)
+    }
+}
+
+/// How the two directories lie to each other.
+enum Relation {
+    /// The old one is above the new one, by this directory in it, which must not move below itself.
+    OldAbove(Arc<Node>),
+    /// The new one is above the old one, by this directory in it, which can't be replaced.
+    NewAbove(Arc<Node>),
+    Apart,
+}
+
+/// The directory in `above` by which `below` is under it.
+fn way_down(above: &Arc<Node>, below: &Arc<Node>) -> Option<Arc<Node>> {
+    let mut here = Arc::clone(below);
+    loop {
+        let parent = here.place.read().parent.clone()?;
+        if Arc::ptr_eq(&parent, above) {
+            return Some(here);
+        }
+        here = parent;
+    }
+}
+
+impl Relation {
+    fn find(old: &Arc<Node>, new: &Arc<Node>) -> Self {
+        if let Some(way) = way_down(old, new) {
+            return Relation::OldAbove(way);
+        }
+        way_down(new, old).map_or(Relation::Apart, Relation::NewAbove)
+    }
+}
+
+/// What is renamed, both places being locked.
+struct Move<'a> {
+    from: NodeAt<'a>,
+    to: NodeAt<'a>,
+    old: Arc<Node>,
+    new: Option<Arc<Node>>,
+    /// Both places in the upper.
+    upper_from: RealAt<'a>,
+    upper_to: RealAt<'a>,
+}
+
+impl Shared {
+    /// `renameat2(2)`.
+    pub(crate) fn rename(&self, cx: &Cx<'_>, from: NodeAt<'_>, to: NodeAt<'_>, how: Rename) -> Result<()> {
+        self.attempt(cx, || {
+            if Arc::ptr_eq(from.dir, to.dir) {
+                let mut dirs = Dirs { from: from.dir.directory()?.names.write(), to: None };
+                return self.try_rename(cx, &mut dirs, from, to, how, &Relation::Apart);
+            }
+            let _moving = self.renames.lock();
+            let (old, new) = (from.dir.directory()?, to.dir.directory()?);
+            let relation = Relation::find(from.dir, to.dir);
+            // Whoever holds two directories that are not above one another holds the lock of renames too.
+            let mut dirs = if matches!(relation, Relation::NewAbove(_)) {
+                let to = Some(new.names.write());
+                Dirs { from: old.names.write(), to }
+            } else {
+                let from = old.names.write();
+                Dirs { from, to: Some(new.names.write()) }
+            };
+            self.try_rename(cx, &mut dirs, from, to, how, &relation)
+        })
+    }
+
+    fn try_rename(
+        &self,
+        cx: &Cx<'_>,
+        dirs: &mut Dirs<'_>,
+        from: NodeAt<'_>,
+        to: NodeAt<'_>,
+        how: Rename,
+        relation: &Relation,
+    ) -> Result<Attempt<()>> {
+        if dirs.to_ref().removed {
+            return Err(Errno::NOENT);
+        }
+        let old = self.find(cx, from.dir, &dirs.from, from.name)?;
+        let new = match self.find(cx, to.dir, dirs.to_ref(), to.name) {
+            Ok(new) => Some(new),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(errno),
+        };
+        match (how, &new) {
+            (Rename::NoReplace, Some(_)) => return Err(Errno::EXIST),
+            (Rename::Exchange, None) => return Err(Errno::NOENT),
+            _ => {}
+        }
+        match relation {
+            Relation::OldAbove(way) if Arc::ptr_eq(way, &old) => return Err(Errno::INVAL),
+            Relation::NewAbove(way) if new.as_ref().is_some_and(|new| Arc::ptr_eq(way, new)) => {
+                return Err(if how == Rename::Exchange { Errno::INVAL } else { Errno::NOTEMPTY });
+            }
+            _ => {}
+        }
+        if new.as_ref().is_some_and(|new| Arc::ptr_eq(new, &old)) {
+            return Ok(Attempt::Done(()));
+        }
+        let exchange = how == Rename::Exchange;
+        let replaced = new.as_ref().filter(|_| !exchange).map(Arc::clone);
+        let mut below = None;
+        if let Some(new) = &replaced {
+            match (old.kind().is_dir(), new.kind().is_dir()) {
+                (true, false) => return Err(Errno::NOTDIR),
+                (false, true) => return Err(Errno::ISDIR),
+                (true, true) => {
+                    let names = new.directory()?.names.write();
+                    if !self.is_empty(cx, new, &names)? {
+                        return Err(Errno::NOTEMPTY);
+                    }
+                    below = Some(names);
+                }
+                (false, false) => {}
+            }
+        }
+        let counted = |new: &&Arc<Node>| exchange || new.is_indexed();
+        let needed = [Some(&old), Some(from.dir), Some(to.dir), new.as_ref().filter(counted)];
+        let missing: Vec<_> =
+            needed.into_iter().flatten().filter(|node| node.upper().is_none()).cloned().collect();
+        let (Some(upper_from), Some(upper_to)) = (from.dir.upper(), to.dir.upper()) else {
+            return Ok(Attempt::After(missing));
+        };
+        if !missing.is_empty() {
+            return Ok(Attempt::After(missing));
+        }
+        let (upper_from, upper_to) = (at(upper_from, from.name), at(upper_to, to.name));
+        let rename = Move { from, to, old, new, upper_from, upper_to };
+        let own = Own::during(cx);
+        if exchange {
+            self.exchange(cx, &own.cx(), &rename)?;
+            rename.exchanged(dirs);
+        } else {
+            self.replace(cx, &own.cx(), &rename)?;
+            if let Some(names) = &mut below {
+                names.removed = true;
+            }
+            rename.replaced(dirs);
+        }
+        drop(below);
+        if let Some(new) = &rename.new {
+            self.settle_names(cx, new);
+        }
+        Ok(Attempt::Done(()))
+    }
+
+    fn exchange(&self, cx: &Cx<'_>, own: &Cx<'_>, rename: &Move<'_>) -> Result<()> {
+        let Some(new) = &rename.new else { return Err(Errno::NOENT) };
+        self.link_up(own, rename.from, rename.upper_from, &rename.old)?;
+        self.link_up(own, rename.to, rename.upper_to, new)?;
+        self.mark_moved(own, &rename.old, rename.to.dir)?;
+        self.mark_moved(own, new, rename.from.dir)?;
+        self.layers.upper.fs.rename(cx, rename.upper_from, rename.upper_to, Rename::Exchange)
+    }
+
+    /// Gives an inode that only the index has in the upper the name that it has in a lower.
+    fn link_up(&self, own: &Cx<'_>, place: NodeAt<'_>, upper: RealAt<'_>, node: &Arc<Node>) -> Result<()> {
+        let Some(copy) = node.upper().filter(|_| node.is_indexed()) else { return Ok(()) };
+        if !matches!(self.in_upper(own, place.dir, place.name)?, InUpper::Nothing) {
+            return Ok(());
+        }
+        self.layers.upper.fs.link(own, upper, copy)?;
+        self.lost_lower_name(own, node)
+    }
+
+    /// Has a directory show the same wherever it is: what is below it by a redirection, or nothing.
+    fn mark_moved(&self, own: &Cx<'_>, node: &Arc<Node>, to: &Node) -> Result<()> {
+        let Ok(directory) = node.directory() else { return Ok(()) };
+        let upper = node.upper().ok_or(Errno::IO)?;
+        let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
+        if node.lowers.is_empty() {
+            return if to.lowers.is_empty() { Ok(()) } else { marks.set_opaque(own, fs, upper) };
+        }
+        let mut redirect = directory.redirect.lock();
+        if redirect.as_ref().is_some_and(|path| path.starts_with(b"/")) {
+            return Ok(());
+        }
+        let path = path_below(node, redirect.as_deref());
+        marks.set_redirect(own, fs, upper, &path)?;
+        *redirect = Some(path.into());
+        Ok(())
+    }
+
+    /// Moves the old name to the new one.
+    fn replace(&self, cx: &Cx<'_>, own: &Cx<'_>, rename: &Move<'_>) -> Result<()> {
+        let Move { from, to, old, new, upper_from, upper_to } = rename;
+        let at_target = self.in_upper(own, to.dir, to.name)?;
+        let shows = self.shows_through(own, from.dir, from.name)?;
+        self.link_up(own, *from, *upper_from, old)?;
+        self.mark_moved(own, old, to.dir)?;
+        // A file that shows through at the new name loses that one.
+        let hidden = new.as_ref().filter(|_| matches!(at_target, InUpper::Nothing));
+        if let Some(hidden) = hidden {
+            self.lost_lower_name(own, hidden)?;
+        }
+        let moved = match (shows, at_target) {
+            (false, at_target) => self.move_away(cx, own, rename, &at_target),
+            // The whiteout is exchanged for what it is to hide.
+            (true, InUpper::Whiteout) => {
+                self.layers.upper.fs.rename(cx, *upper_from, *upper_to, Rename::Exchange)
+            }
+            (true, at_target) if old.kind().is_dir() => self.move_directory(cx, own, rename, &at_target),
+            (true, InUpper::Nothing) if new.is_none() => {
+                self.move_directory(cx, own, rename, &InUpper::Nothing)
+            }
+            (true, at_target) => self.move_over(cx, own, rename, &at_target),
+        };
+        if moved.is_err() {
+            if let Some(hidden) = hidden {
+                let _ = self.regained_lower_name(own, hidden);
+            }
+            return moved;
+        }
+        if let Some(new) = new
+            && new.upper().is_none()
+        {
+            new.state.lock().gone = true;
+        }
+        Ok(())
+    }
+
+    /// Moves what hides nothing.
+    fn move_away(&self, cx: &Cx<'_>, own: &Cx<'_>, rename: &Move<'_>, target: &InUpper) -> Result<()> {
+        let Move { old, upper_from: from, upper_to: to, .. } = rename;
+        let fs = &self.layers.upper.fs;
+        match target {
+            InUpper::Whiteout if old.kind().is_dir() => {
+                fs.rename(cx, *from, *to, Rename::Exchange)?;
+                // Nothing is hidden by it.
+                let _ = fs.remove(own, *from, Remove::File);
+                Ok(())
+            }
+            InUpper::There(_) if old.kind().is_dir() => match fs.rename(cx, *from, *to, Rename::Replace) {
+                // Only whiteouts are in it.
+                Err(Errno::NOTEMPTY) => {
+                    fs.rename(cx, *from, *to, Rename::Exchange)?;
+                    let away = self.layers.temporary(own);
+                    away.take(*from).inspect_err(|_| {
+                        let _ = fs.rename(own, *from, *to, Rename::Exchange);
+                    })
+                }
+                renamed => renamed,
+            },
+            _ => fs.rename(cx, *from, *to, Rename::Replace),
+        }
+    }
+
+    /// Moves something, and leaves a whiteout: it is put where the new name is to be, and both are exchanged.
+    fn move_directory(&self, cx: &Cx<'_>, own: &Cx<'_>, rename: &Move<'_>, target: &InUpper) -> Result<()> {
+        let Move { upper_from: from, upper_to: to, .. } = rename;
+        let fs = &self.layers.upper.fs;
+        let whiteout = self.layers.whiteout(own)?;
+        if let InUpper::There(_) = target {
+            fs.rename(cx, *from, *to, Rename::Exchange)?;
+            return whiteout.exchange(*from).inspect_err(|_| {
+                let _ = fs.rename(own, *from, *to, Rename::Exchange);
+            });
+        }
+        whiteout.put(*to)?;
+        fs.rename(cx, *from, *to, Rename::Exchange).inspect_err(|_| {
+            let _ = fs.remove(own, *to, Remove::File);
+        })
+    }
+
+    /// Moves a file over another one, and leaves a whiteout: for a moment it has both names, so that the new one is
+    /// there at every moment.
+    fn move_over(&self, cx: &Cx<'_>, own: &Cx<'_>, rename: &Move<'_>, target: &InUpper) -> Result<()> {
+        let Move { old, upper_from: from, upper_to: to, .. } = rename;
+        let fs = &self.layers.upper.fs;
+        let copy = old.upper().ok_or(Errno::IO)?;
+        let whiteout = self.layers.whiteout(own)?;
+        let (second, ()) = self.layers.prepare(own, |at| fs.link(cx, at, copy))?;
+        if let InUpper::Nothing = target {
+            second.put(*to)?;
+            return whiteout.put(*from).inspect_err(|_| {
+                let _ = fs.remove(own, *to, Remove::File);
+            });
+        }
+        second.exchange(*to)?;
+        whiteout.put(*from).inspect_err(|_| {
+            let _ = second.exchange(*to);
+        })
+    }
+}
+
+/// The path by which a directory's part below is reached from the lowers' roots.
+fn path_below(node: &Arc<Node>, redirect: Option<&[u8]>) -> Vec<u8> {
+    let mut parts: Vec<Box<[u8]>> = Vec::new();
+    let mut here = Arc::clone(node);
+    let mut redirect: Option<Arc<[u8]>> = redirect.map(Arc::from);
+    loop {
+        let parent = {
+            let place = here.place.read();
+            let Some(parent) = place.parent.clone() else { break };
+            parts.push(redirect.as_deref().unwrap_or(&place.name).into());
+            parent
+        };
+        if parts.last().is_some_and(|part| part.starts_with(b"/")) {
+            break;
+        }
+        redirect = parent.directory().ok().and_then(|directory| directory.redirect.lock().clone());
+        here = parent;
+    }
+    let mut path = Vec::new();
+    for part in parts.iter().rev() {
+        if !part.starts_with(b"/") {
+            path.push(b'/');
+        }
+        path.extend_from_slice(part);
+    }
+    path
+}
+
+impl Move<'_> {
+    /// A node has a new place.
+    fn arrived(node: &Node, at: NodeAt<'_>) {
+        node.changed();
+        let place = Place { parent: Some(Arc::clone(at.dir)), name: at.name.as_bytes().into() };
+        let before = core::mem::replace(&mut *node.place.write(), place);
+        drop(before);
+    }
+
+    fn replaced(&self, dirs: &mut Dirs<'_>) {
+        let is_dir = self.old.kind().is_dir();
+        dirs.from.lost(self.from.name, is_dir);
+        dirs.to().lost_subdir(is_dir && self.new.is_some());
+        dirs.to().added(self.to.name, &self.old);
+        Move::arrived(&self.old, self.to);
+        self.dirs_changed();
+    }
+
+    fn exchanged(&self, dirs: &mut Dirs<'_>) {
+        let Some(new) = &self.new else { return };
+        dirs.from.lost_subdir(self.old.kind().is_dir());
+        dirs.to().lost_subdir(new.kind().is_dir());
+        dirs.from.added(self.from.name, new);
+        dirs.to().added(self.to.name, &self.old);
+        Move::arrived(&self.old, self.to);
+        Move::arrived(new, self.from);
+        self.dirs_changed();
+    }
+
+    fn dirs_changed(&self) {
+        self.from.dir.changed();
+        self.to.dir.changed();
+        if let Some(new) = &self.new {
+            new.changed();
+        }
+    }
+}

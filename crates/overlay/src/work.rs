@@ -1,0 +1,125 @@
+//! Making things in the work directory, where nobody sees them.
+
+use core::cell::Cell;
+use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use vnode_core::fs::{Filesystem, NewInode, NewKind, Remove, Rename};
+use vnode_core::{Cx, Errno, Mode, Name, Result};
+
+use crate::layers::{Layers, Real, RealAt, at};
+
+/// How deep the remains of other runs are cleared away; more than that were never the overlay's.
+const DEPTH: usize = 64;
+
+/// A name of its own in the work directory. What is there when it is dropped is removed, as far as that can be done;
+/// the rest is cleared away when the overlay is made the next time.
+pub(crate) struct Temporary<'a> {
+    layers: &'a Layers,
+    cx: &'a Cx<'a>,
+    name: String,
+    /// Whether something may be there.
+    taken: Cell<bool>,
+}
+
+/// The next number of a name in the work directory.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+impl Layers {
+    /// Makes something under a name of its own in the work directory.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn prepare<'a, T>(
+        &'a self,
+        cx: &'a Cx<'a>,
+        make: impl FnOnce(RealAt<'_>) -> Result<T>,
+    ) -> Result<(Temporary<'a>, T)> {
+        let temporary = self.temporary(cx);
+        let made = make(temporary.at()?)?;
+        temporary.taken.set(true);
+        Ok((temporary, made))
+    }
+
+    /// A name in the work directory that nothing has.
+    pub(crate) fn temporary<'a>(&'a self, cx: &'a Cx<'a>) -> Temporary<'a> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Temporary { layers: self, cx, name: format!("#{number:x}"), taken: Cell::new(false) }
+    }
+
+    /// Makes a whiteout in the work directory.
+    pub(crate) fn whiteout<'a>(&'a self, cx: &'a Cx<'a>) -> Result<Temporary<'a>> {
+        let (temporary, _) = self.prepare(cx, |at| self.upper.fs.create(cx, at, WHITEOUT))?;
+        Ok(temporary)
+    }
+
+    /// Removes what is in a directory of the upper, and the directory.
+    pub(crate) fn clear(&self, cx: &Cx<'_>, dir: &Real, depth: usize) -> Result<()> {
+        let fs = &self.upper.fs;
+        let mut names: Vec<Box<[u8]>> = Vec::new();
+        fs.open_dir(cx, dir)?.list(cx, 0, &mut |entry| {
+            names.push(entry.name.into());
+            ControlFlow::Continue(())
+        })?;
+        for name in names {
+            self.remove_all(cx, at(dir, Name::new(&name)?), depth)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a name of the upper with everything below it.
+    fn remove_all(&self, cx: &Cx<'_>, at: RealAt<'_>, depth: usize) -> Result<()> {
+        let fs = &self.upper.fs;
+        let inode = fs.lookup(cx, at)?;
+        if !inode.kind().is_dir() {
+            return fs.remove(cx, at, Remove::File);
+        }
+        self.clear(cx, &inode, depth.checked_sub(1).ok_or(Errno::NOTEMPTY)?)?;
+        fs.remove(cx, at, Remove::Directory)
+    }
+
+    /// Removes what is left in the work directory of runs before this one.
+    pub(crate) fn clear_work(&self, cx: &Cx<'_>) -> Result<()> {
+        self.clear(cx, &self.upper.work, DEPTH)
+    }
+}
+
+/// A whiteout is the character device 0:0.
+pub(crate) const WHITEOUT: NewInode<'static> =
+    NewInode { kind: NewKind::CharDevice(0), mode: Mode::empty(), uid: 0, gid: 0 };
+
+impl Temporary<'_> {
+    /// Where it is.
+    pub(crate) fn at(&self) -> Result<RealAt<'_>> {
+        Ok(at(&self.layers.upper.work, Name::new(self.name.as_bytes())?))
+    }
+
+    /// Puts it in its place, over what is there.
+    pub(crate) fn put(&self, to: RealAt<'_>) -> Result<()> {
+        self.layers.upper.fs.rename(self.cx, self.at()?, to, Rename::Replace)?;
+        self.taken.set(false);
+        Ok(())
+    }
+
+    /// Exchanges it with what is in a place.
+    pub(crate) fn exchange(&self, with: RealAt<'_>) -> Result<()> {
+        self.layers.upper.fs.rename(self.cx, self.at()?, with, Rename::Exchange)
+    }
+
+    /// Takes what is in a place away from there.
+    pub(crate) fn take(&self, from: RealAt<'_>) -> Result<()> {
+        self.layers.upper.fs.rename(self.cx, from, self.at()?, Rename::Replace)?;
+        self.taken.set(true);
+        Ok(())
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        if self.taken.get()
+            && let Ok(at) = self.at()
+        {
+            let _ = self.layers.remove_all(self.cx, at, DEPTH);
+        }
+    }
+}
