@@ -9,6 +9,7 @@ const CRATES: &[&str] = &[
     "vnode-memory",
     "vnode-adapt",
     "vnode-host",
+    "vnode-overlay",
     "vnode-kernel",
     "vnode-wasi",
     "vnode-wasmtime",

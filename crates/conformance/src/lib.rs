@@ -3,7 +3,7 @@
 //! # Map
 //!
 //! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself. [`vnode`]: the core over a
-//!   filesystem; [`memory`], [`host`], [`stepwise`], [`adapted`]: over which.
+//!   filesystem; [`memory`], [`host`], [`overlay`], [`stepwise`], [`adapted`]: over which.
 //! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
@@ -26,6 +26,7 @@ pub mod frozen;
 pub mod host;
 pub mod kernel;
 pub mod memory;
+pub mod overlay;
 #[cfg(feature = "engine")]
 pub mod preview1;
 pub mod random;

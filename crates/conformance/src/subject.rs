@@ -270,6 +270,11 @@ pub trait Subject {
     fn freeze(&mut self) -> Result<()> {
         Err(Errno::OPNOTSUPP)
     }
+    /// Told once what fills the tree is done, and nothing is open yet: a subject of layers has all of it in a lower from
+    /// now on.
+    fn sink(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Opens the test's top directory, whatever the cwd and the credentials are.
     fn open_top(&mut self) -> Result<Handle> {
         self.openat(At::cwd(b"/"), OpenFlags::READ | OpenFlags::DIRECTORY, 0)

@@ -139,7 +139,11 @@ pub fn run_case(subject: &mut dyn Subject, case: &Case) -> Result<Tree, String> 
     let broken = |what: &str, errno: Errno| format!("{what}: {errno:?}");
     subject.reset().map_err(|errno| broken("reset", errno))?;
     let mut env = Env::default();
-    for step in &case.steps {
+    let setup = case.steps.iter().take_while(|step| fills(step)).count();
+    for (number, step) in case.steps.iter().enumerate() {
+        if number == setup {
+            subject.sink().map_err(|errno| broken("sinking", errno))?;
+        }
         let at = |why: &str| format!("{}:{}: {}\n    {why}", case.file, step.line, step.text);
         let expects_error = step.expect.as_ref().is_some_and(|expect| expect.is_error());
         let picture = |subject: &mut dyn Subject, env: &Env| {
@@ -164,6 +168,25 @@ pub fn run_case(subject: &mut dyn Subject, case: &Case) -> Result<Tree, String> 
         }
     }
     Tree::of(subject, &env, Times::Left).map_err(|errno| broken("looking at the tree at the end", errno))
+}
+
+/// Whether a step only fills the tree: nothing is expected of it, and it leaves nothing open.
+fn fills(step: &script::Step) -> bool {
+    const MAKE: [&[u8]; 12] = [
+        b"chmod",
+        b"chown",
+        b"file",
+        b"link",
+        b"mkdir",
+        b"mknod",
+        b"rename",
+        b"rmdir",
+        b"setxattr",
+        b"symlink",
+        b"unlink",
+        b"utimens",
+    ];
+    step.expect.is_none() && step.words.first().is_some_and(|verb| MAKE.contains(&verb.as_slice()))
 }
 
 /// Linux marks a file before it finds that there is no room for what is written to it.

@@ -43,8 +43,11 @@ impl Shared {
             let names = i64::from(attr.nlink) + more;
             attr.nlink = u32::try_from(names.max(0)).unwrap_or(u32::MAX);
         }
-        if state.gone && layer != UPPER {
+        if layer != UPPER
+            && let Some(gone) = state.gone
+        {
             attr.nlink = 0;
+            attr.ctime = gone;
         }
         Ok(attr)
     }

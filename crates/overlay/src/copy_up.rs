@@ -68,7 +68,8 @@ impl Shared {
         }
         let raw = node.upper().map(|upper| self.layers.upper_attr(own, upper)).transpose()?;
         if let Some(raw) = raw {
-            node.state.lock().ctime = Some((raw.ctime, attr.ctime));
+            let mut state = node.state.lock();
+            state.ctime = Some((raw.ctime, state.gone.unwrap_or(attr.ctime)));
         }
         if !marked {
             // Its number can't be kept in the upper.
@@ -84,7 +85,7 @@ impl Shared {
             (place.parent.clone().ok_or(Errno::IO)?, place.name.clone())
         };
         let _names = parent.directory()?.names.write();
-        if node.state.lock().gone {
+        if node.state.lock().gone.is_some() {
             // Only those who have it open see it; nothing holds it but they.
             upper.pin(true);
             node.set_upper(upper);
@@ -189,6 +190,9 @@ impl Shared {
 /// The directory above a node, if it must be copied up first.
 fn parent_to_copy(node: Option<&Arc<Node>>) -> Option<Arc<Node>> {
     let node = node?;
+    if node.state.lock().gone.is_some() {
+        return None;
+    }
     if !node.kind().is_dir() && node.is_indexed() {
         return None;
     }

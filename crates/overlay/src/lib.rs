@@ -1,4 +1,86 @@
-//! Overlay.
+//! The overlay of vnode: one filesystem made of an upper, which takes all changes, over any number of lowers, which are
+//! only read. What is in the upper is in the format of Linux's overlayfs (`Documentation/filesystems/overlayfs.rst`).
+//!
+//! ```
+//! use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Timespec};
+//! use vnode_memory::Memory;
+//! use vnode_overlay::Overlay;
+//!
+//! # struct Epoch;
+//! # impl Clock for Epoch { fn now(&self) -> Timespec { Timespec::EPOCH } }
+//! let who = Credentials::root();
+//! let cx = Cx::new(&who, &Epoch);
+//! let (lower, upper) = (FilesystemRef::new::<Memory>(Memory::new()), FilesystemRef::new::<Memory>(Memory::new()));
+//! let overlay = Overlay::builder().lower(lower).build(&cx, upper)?;
+//! let mounted = FilesystemRef::new::<Overlay>(overlay);
+//! # drop(mounted);
+//! # Ok::<(), vnode_core::Errno>(())
+//! ```
+//!
+//! # Map
+//!
+//! * `overlay` - [`Overlay`], the [`Filesystem`](vnode_core::fs::Filesystem); `builder` - how one is made.
+//! * `layers` - the filesystems; `marks` - the extended attributes by which the upper tells what it means; `work` - where
+//!   things are made before anybody sees them.
+//! * `node` - [`Node`], the inode; `table` - one for each inode of a layer.
+//! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's.
+//! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
+//! * `copy_up` - bringing to the upper what is to be changed; `content` - a file's bytes.
+//! * `attributes`, `xattr` - of the layer's inode; `listing` - the merged names in order; `file` - an open file.
+//!
+//! # The format
+//!
+//! The upper's root has `upper/`, what the guest sees; `work/`, emptied when an overlay is made; `index/`, a name for
+//! each inode with several names in a lower that was copied up. In `upper/` a character device 0:0 is a whiteout: what
+//! lowers have under its name is hidden. Extended attributes, of `trusted.overlay` or `user.overlay` ([`Marks`]):
+//! `opaque` (`y`: nothing below shows through a directory), `redirect` (what is below stands at this path),
+//! `origin` (what an inode was copied from), `nlink` (its names in lowers). In lowers all that is understood too, and
+//! whiteouts that are extended attributes, so that the upper of one overlay may be a lower of another.
+//!
+//! # Invariants
+//!
+//! * A lower is never changed, not even its access times.
+//! * A copy is made in `work/` and put in its place at once, its ancestors before it. A failure before that leaves
+//!   nothing that anybody sees.
+//! * An operation that fails for what the names are copies nothing up.
+//! * An inode keeps `st_ino`, its `ctime` and its place in listings when it is copied up, and its directory all times.
+//!   The number is the origin's, with the layer in the top 8 bits; it is kept in the upper, or where an inode can't
+//!   carry that, for as long as the overlay lasts.
+//! * What a node has in the upper never becomes another inode; what it has below never changes at all.
+//! * An open file is read where it is changed: the upper's as soon as there is one, whoever had it copied up.
+//!   Opening copies nothing; the first change does, and truncation no byte that it drops.
+//! * The extended attributes of overlays are never shown to callers nor taken from them, and neither are whiteouts.
+//! * The layers are called as root; the upper, for what a caller does to what is his, as the caller.
+//!
+//! # Where it is not Linux's overlayfs
+//!
+//! * Renaming what is in a lower works whatever it is (there `EXDEV` without `redirect_dir=on`); the redirections are
+//!   Linux's.
+//! * Hard links of a lower stay linked (there with `index=on`).
+//! * An open file shows what is written to it later by others (there it goes on showing the lower's).
+//! * A merged directory's links are counted; there they are 1.
+//! * `overlay.*` attributes are refused with `EOPNOTSUPP`; there they are renamed, since 6.7.
+//!
+//! # Changes underneath
+//!
+//! Lowers, and the upper but by the overlay, must not change while it is mounted. If they do, nothing panics and nothing
+//! outside is reached; what names show may be old or gone, and copies mixtures.
+//!
+//! # Lock order
+//!
+//! Outermost first:
+//!
+//! 1. copying an inode up: one at a time, that above before it;
+//! 2. the lock of renames between directories;
+//! 3. directories' names: an ancestor before those below it; two that are not above one another only under the lock of
+//!    renames, in any order, and a directory to be replaced after both;
+//! 4. a directory's redirection, ancestors later;
+//! 5. an inode's state: one at a time;
+//! 6. the locks of the layers;
+//! 7. leaves: places, the table of nodes, under which none is dropped, an index of names, an open file.
+//!
+//! Nothing is copied up with a directory's names locked: an operation looks first, lets go, has copied up what it needs,
+//! and looks again.
 
 mod attributes;
 mod builder;

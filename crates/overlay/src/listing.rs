@@ -93,29 +93,42 @@ impl Shared {
         Ok(index)
     }
 
-    /// The names of a directory, those of the upper first.
+    /// The names of a directory in their order: first those that only the upper has, then those of the lowers. A name of
+    /// a lower keeps its place there, the lowest if there are several, whatever the upper has under it: copying up
+    /// changes no order.
     fn merged(&self, own: &Cx<'_>, dir: &Arc<Node>, names: &Names) -> Result<Vec<Item>> {
+        // What each name stands for in the topmost layer that has it; nothing if that is a whiteout.
+        let mut shown: HashMap<Arc<[u8]>, Option<Item>> = HashMap::new();
         let mut items = Vec::new();
-        // Whether or not the name is shown.
-        let mut seen: HashMap<Arc<[u8]>, ()> = HashMap::new();
-        if let Some(upper) = dir.upper() {
-            for entry in self.entries(own, UPPER, upper)? {
-                seen.insert(Arc::clone(&entry.name), ());
-                match self.find(own, dir, names, Name::new(&entry.name)?) {
-                    Ok(node) => items.push(Item { ino: node.ino(), kind: node.kind(), ..entry }),
-                    Err(Errno::NOENT) => {}
+        if let Some(real) = dir.upper() {
+            for entry in self.entries(own, UPPER, real)? {
+                let item = match self.find(own, dir, names, Name::new(&entry.name)?) {
+                    Ok(node) => Some(Item { ino: node.ino(), kind: node.kind(), ..entry.clone() }),
+                    Err(Errno::NOENT) => None,
                     Err(errno) => return Err(errno),
-                }
+                };
+                shown.insert(Arc::clone(&entry.name), item);
+                items.push(entry);
             }
         }
+        let mut order: Vec<Vec<Item>> = vec![items];
         for piece in &dir.lowers {
-            for entry in self.entries(own, piece.layer, &piece.inode)? {
-                if seen.insert(Arc::clone(&entry.name), ()).is_none() && !self.hides(own, piece, &entry)? {
-                    items.push(Item { ino: shown_ino(piece.layer, entry.ino), ..entry });
+            let entries = self.entries(own, piece.layer, &piece.inode)?;
+            for entry in &entries {
+                if !shown.contains_key(&entry.name) {
+                    let item = Item { ino: shown_ino(piece.layer, entry.ino), ..entry.clone() };
+                    let hidden = self.hides(own, piece, entry)?;
+                    shown.insert(Arc::clone(&entry.name), (!hidden).then_some(item));
                 }
             }
+            order.push(entries);
         }
-        Ok(items)
+        let mut listed = Vec::new();
+        for entries in order.into_iter().rev() {
+            listed.extend(entries.into_iter().rev().filter_map(|entry| shown.remove(&entry.name).flatten()));
+        }
+        listed.reverse();
+        Ok(listed)
     }
 
     /// Whether an entry of a lower is a whiteout.

@@ -43,6 +43,13 @@ struct Step {
     redirect: Option<Way>,
 }
 
+/// What shows through a directory of the upper.
+#[derive(Default)]
+struct Below {
+    lowers: Vec<Piece>,
+    redirect: Option<Arc<[u8]>>,
+}
+
 /// What came of asking one lower.
 enum Sought {
     Nothing,
@@ -220,7 +227,7 @@ impl Shared {
         let (mut lowers, mut redirect, mut more_names) = (Vec::new(), None, None);
         let mut origin = None;
         if kind.is_dir() {
-            (lowers, redirect) = self.below_upper(cx, dir, name, &inode)?;
+            Below { lowers, redirect } = self.below_upper(cx, dir, name, &inode)?;
             if let Some(piece) = lowers.first() {
                 let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
                 origin = Some(Origin { layer: piece.layer, ino: attr.ino });
@@ -242,16 +249,10 @@ impl Shared {
     }
 
     /// What shows through a directory of the upper, and its redirection.
-    fn below_upper(
-        &self,
-        cx: &Cx<'_>,
-        dir: &Node,
-        name: Name<'_>,
-        inode: &Real,
-    ) -> Result<(Vec<Piece>, Option<Arc<[u8]>>)> {
+    fn below_upper(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>, inode: &Real) -> Result<Below> {
         let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
         if marks.opaque(cx, fs, inode)? == Opaque::Yes {
-            return Ok((Vec::new(), None));
+            return Ok(Below::default());
         }
         let redirect = marks.redirect(cx, fs, inode)?;
         let way = match &redirect {
@@ -261,7 +262,7 @@ impl Shared {
         let mut lowers = self.gather(cx, dir, way)?;
         // Something else than a directory is hidden by one.
         lowers.retain(|piece| piece.inode.kind().is_dir());
-        Ok((lowers, redirect))
+        Ok(Below { lowers, redirect })
     }
 
     /// The node of what shows through.

@@ -251,7 +251,7 @@ impl Shared {
             return Err(errno);
         }
         if victim.upper().is_none() {
-            victim.state.lock().gone = true;
+            victim.state.lock().gone = Some(cx.now());
         }
         Ok(())
     }

@@ -41,8 +41,8 @@ pub(crate) struct Directory {
 /// What changes of an inode and is not a layer's to know.
 #[derive(Default)]
 pub(crate) struct State {
-    /// Whether a lower inode without a copy has lost its name.
-    pub(crate) gone: bool,
+    /// When a lower inode without a copy lost its name.
+    pub(crate) gone: Option<Timespec>,
     /// How many names it has more than the upper counts, of an inode that has several in a lower.
     pub(crate) more_names: Option<i64>,
     /// A `ctime` in the upper that only the overlay's own work gave, and the one to show for it.

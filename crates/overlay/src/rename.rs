@@ -243,7 +243,7 @@ impl Shared {
         if let Some(new) = new
             && new.upper().is_none()
         {
-            new.state.lock().gone = true;
+            new.state.lock().gone = Some(cx.now());
         }
         Ok(())
     }

@@ -25,6 +25,9 @@ use crate::subject::Needs;
 /// Makes an empty filesystem that holds so many bytes and inodes; 0 is no limit.
 pub type Make = Box<dyn Fn(u64, u64) -> FilesystemRef + Send>;
 
+/// Makes a filesystem of which all that another one holds is a lower.
+pub type Cover = Box<dyn Fn(FilesystemRef) -> FilesystemRef + Send>;
+
 /// Where in the namespace the tests' root is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -41,6 +44,7 @@ pub struct Vnode {
     name: String,
     make: Make,
     layout: Layout,
+    cover: Option<Cover>,
     ns: Arc<Namespace>,
     root: Place,
     cwd: Place,
@@ -99,6 +103,7 @@ impl Vnode {
             name: format!("{name}, {}", layout.words()),
             make,
             layout,
+            cover: None,
             ns,
             cwd: root.clone(),
             root,
@@ -122,6 +127,12 @@ impl Vnode {
     /// The same, over a filesystem whose timestamps the kernel gives.
     pub fn timed_by_the_kernel(mut self) -> Self {
         self.by_kernel = true;
+        self
+    }
+
+    /// The same, over a filesystem that is covered once the tree is filled.
+    pub fn covered(mut self, cover: Cover) -> Self {
+        self.cover = Some(cover);
         self
     }
 

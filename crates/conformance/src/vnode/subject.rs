@@ -58,6 +58,16 @@ impl Subject for Vnode {
         Ok(())
     }
 
+    fn sink(&mut self) -> Result<()> {
+        if let Some(cover) = &self.cover {
+            self.open.clear();
+            self.ns = Arc::new(Namespace::new(cover(self.root.mount().filesystem().clone())));
+            self.root = self.ns.root().clone();
+            self.cwd = self.root.clone();
+        }
+        Ok(())
+    }
+
     fn tick(&mut self) {
         if self.by_kernel {
             kernel::tick();
