@@ -271,6 +271,7 @@ const VERBS: &[(&str, Family)] = &[
     ("umount", Family::Process),
     ("tick", Family::Process),
     ("freeze", Family::Process),
+    ("sink", Family::Process),
 ];
 
 /// Every verb of the language.
@@ -703,11 +704,24 @@ fn process(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
             *env = Env::default();
             unit(subject.freeze())
         }
+        "sink" => sink(subject, env),
         _ => {
             subject.tick();
             Ok(Value::Done)
         }
     })
+}
+
+/// `sink`: closes everything, and is root at `/` again.
+fn sink(subject: &mut dyn Subject, env: &mut Env) -> Outcome {
+    for handle in std::mem::take(env).handles.into_values() {
+        subject.close(handle)?;
+    }
+    subject.become_user(&User::root())?;
+    subject.umask(0o022);
+    subject.chdir(b"/")?;
+    subject.sink()?;
+    Ok(Value::Done)
 }
 
 /// `user UID GID [GROUP,GROUP...]`.

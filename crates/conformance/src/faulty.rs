@@ -22,6 +22,7 @@ pub const LEFT_OUT: &[(&str, &str)] = &[
     ("user", "calls no filesystem"),
     ("tick", "calls no filesystem"),
     ("freeze", "makes another filesystem"),
+    ("sink", "makes another filesystem"),
     ("file", "several operations: open, write, close"),
     ("cat", "several operations: open, read, close"),
     ("ls", "several operations: open, readdir, close"),

@@ -1,7 +1,10 @@
 //! Every case on overlays: with the scene in the upper, and with the scene in a lower.
 
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "helpers of tests")]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
+use std::time::Duration;
+
+use vnode_conformance::differ::sequences;
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::overlay::{self, Scene};
 use vnode_conformance::subject::Subject;
@@ -70,4 +73,36 @@ fn at_a_sub_mount() {
 #[test]
 fn at_a_bind_mount() {
     check(Layout::Bind, Scene::Upper);
+}
+
+/// What is compared at random takes so long.
+const TIME: Duration = Duration::from_secs(4);
+
+/// In the environment: seconds of random sequences in place of those.
+const SECONDS: &str = "VNODE_OVERLAY_SECONDS";
+/// In the environment: the seed of random sequences.
+const SEED: &str = "VNODE_OVERLAY_SEED";
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn random_sequences_that_sink_into_lowers() {
+    let time = number(SECONDS).map_or(TIME, Duration::from_secs);
+    let seed = number(SEED).unwrap_or(1);
+    let run = |kernel: &mut Kernel| {
+        if !kernel.is_privileged() {
+            println!("skipped: the kernel gives no root of its own");
+            return;
+        }
+        let mut subject = overlay::subject(Layout::Root, Scene::LowerOverlay).expect("a subject");
+        let sequences = sequences::run_sunk(&mut subject, kernel, seed, time).expect("a run");
+        println!("{} sequences", sequences.clean);
+        if let Some(difference) = sequences.difference {
+            panic!("{difference}");
+        }
+        assert!(sequences.clean >= 5, "too little was compared");
+    };
+    Kernel::on_thread(run).expect("an oracle");
 }

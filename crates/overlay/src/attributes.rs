@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use vnode_core::fs::{Filesystem, Inode};
-use vnode_core::{Attr, Cx, Name, Result, SetAttr};
+use vnode_core::{Attr, Cx, Name, Result, SetAttr, SetTime};
 
 use crate::copy_up::Content;
 use crate::layers::{Own, UPPER};
@@ -93,8 +93,16 @@ impl Shared {
     /// # Errors
     /// Those of the layers.
     pub(crate) fn setattr(&self, cx: &Cx<'_>, node: &Arc<Node>, set: &SetAttr) -> Result<()> {
+        let mut set = *set;
+        if let (Some(size), None) = (set.size, node.upper()) {
+            let attr = self.attr(cx, node)?;
+            // The copy is made with the new size, so the upper won't see that it changes.
+            if size != attr.size || attr.blocks > 0 {
+                set.mtime = set.mtime.or(Some(SetTime::Now));
+            }
+        }
         let upper = self.copy_up(cx, node, set.size.map_or(Content::All, Content::UpTo))?;
-        self.layers.upper.fs.setattr(cx, upper, set)?;
+        self.layers.upper.fs.setattr(cx, upper, &set)?;
         node.changed();
         Ok(())
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use vnode_core::fs::{Caps, Filesystem, NewInode, NewKind, Remove, Rename, SetXattr};
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
-use crate::layers::{LayerNumber, Layers, Own, Piece, Real, RealAt, UPPER, Upper, at, shown_ino};
+use crate::layers::{LayerNumber, Layers, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::marks::{Marks, Opaque, is_private};
 use crate::node::{NewNode, Node, Place};
+use crate::numbers::Numbers;
 use crate::overlay::{Overlay, Shared};
 use crate::table::Table;
 
@@ -64,20 +65,26 @@ impl Builder {
         let work = directory(&own, &upper, b"work")?;
         let index = directory(&own, &upper, b"index")?;
         let top = self.lowers.first().ok_or(Errno::INVAL)?.clone();
-        let root = match upper.lookup(&own, At::of(&upper.root(), b"upper")?.get()) {
-            Ok(root) if root.kind().is_dir() => root,
+        let (root, ctime) = match upper.lookup(&own, At::of(&upper.root(), b"upper")?.get()) {
+            Ok(root) if root.kind().is_dir() => (root, None),
             Ok(_) => return Err(Errno::NOTDIR),
-            Err(Errno::NOENT) => first_root(&own, &upper, &work, &top)?,
+            Err(Errno::NOENT) => {
+                let root = first_root(&own, &upper, &work, &top)?;
+                let times = (upper.getattr(&own, &root)?.ctime, top.getattr(&own, &top.root())?.ctime);
+                (root, Some(times))
+            }
             Err(errno) => return Err(errno),
         };
         let layers = Layers {
             upper: Upper { fs: upper, root, work, index },
             lowers: self.lowers.into(),
             marks: self.marks,
+            numbers: Numbers::default(),
         };
         layers.clear_work(&own)?;
         let table = Arc::new(Table::default());
         let root = root_node(&own, &layers, &table)?;
+        root.state.lock().ctime = ctime;
         Ok(Overlay::new(Shared::new(layers, table), root))
     }
 }
@@ -155,9 +162,9 @@ fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<No
     let ino = match lowers.first() {
         Some(piece) => {
             let attr = layers.fs(piece.layer).getattr(own, &piece.inode)?;
-            shown_ino(piece.layer, attr.ino)
+            layers.shown_ino(piece.layer, attr.ino)
         }
-        None => shown_ino(UPPER, layers.upper_attr(own, &upper)?.ino),
+        None => layers.shown_ino(UPPER, layers.upper_attr(own, &upper)?.ino),
     };
     let new = NewNode {
         ino,

@@ -6,6 +6,7 @@ use vnode_core::fs::{At, Filesystem, Inode};
 use vnode_core::{Attr, Clock, Credentials, Cx, FileType, FilesystemRef, Name, Result, Timespec};
 
 use crate::marks::Marks;
+use crate::numbers::Numbers;
 
 /// An inode of a layer.
 pub(crate) type Real = Arc<dyn Inode>;
@@ -16,9 +17,6 @@ pub(crate) type RealAt<'a> = At<'a, dyn Inode>;
 pub(crate) type LayerNumber = u8;
 /// The upper.
 pub(crate) const UPPER: LayerNumber = 0;
-
-/// Bits of an inode number that are its layer's own; those above are the layer's number.
-const INO_BITS: u32 = 56;
 
 /// An inode in one of the lowers.
 #[derive(Clone)]
@@ -45,6 +43,7 @@ pub(crate) struct Layers {
     pub(crate) upper: Upper,
     pub(crate) lowers: Box<[FilesystemRef]>,
     pub(crate) marks: Marks,
+    pub(crate) numbers: Numbers,
 }
 
 impl Layers {
@@ -69,17 +68,15 @@ impl Layers {
         Ok(self.fs(layer).getattr(cx, inode)?.rdev == 0)
     }
 
+    /// The inode number that is shown for a layer's.
+    pub(crate) fn shown_ino(&self, layer: LayerNumber, ino: u64) -> u64 {
+        self.numbers.shown(self.lowers.len(), layer, ino)
+    }
+
     /// The attributes of an inode of the upper.
     pub(crate) fn upper_attr(&self, cx: &Cx<'_>, inode: &Real) -> Result<Attr> {
         self.upper.fs.getattr(cx, inode)
     }
-}
-
-/// The inode number that an overlay shows for one of a layer's.
-pub(crate) fn shown_ino(layer: LayerNumber, ino: u64) -> u64 {
-    // A number that takes more bits is folded; such are made up by a filesystem anyway.
-    let own = (ino ^ (ino >> INO_BITS)) & ((1 << INO_BITS) - 1);
-    u64::from(layer) << INO_BITS | own
 }
 
 /// A name in a directory of a layer.

@@ -22,7 +22,7 @@
 //! * `overlay` - [`Overlay`], the [`Filesystem`](vnode_core::fs::Filesystem); `builder` - how one is made.
 //! * `layers` - the filesystems; `marks` - the extended attributes by which the upper tells what it means; `work` - where
 //!   things are made before anybody sees them.
-//! * `node` - [`Node`], the inode; `table` - one for each inode of a layer.
+//! * `node` - [`Node`], the inode; `table` - one for each inode of a layer; `numbers` - `st_ino`.
 //! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's.
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
 //! * `copy_up` - bringing to the upper what is to be changed; `content` - a file's bytes.
@@ -94,6 +94,7 @@ mod lookup;
 mod marks;
 mod names;
 mod node;
+mod numbers;
 mod overlay;
 mod rename;
 mod table;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use vnode_core::fs::{DirEntry, DirStream, FIRST_COOKIE, Filesystem, Inode};
 use vnode_core::{Cx, Errno, FileType, Name, Result};
 
-use crate::layers::{Own, Piece, UPPER, at, shown_ino};
+use crate::layers::{Own, Piece, UPPER, at};
 use crate::node::{Names, Node};
 use crate::overlay::Shared;
 
@@ -116,7 +116,7 @@ impl Shared {
             let entries = self.entries(own, piece.layer, &piece.inode)?;
             for entry in &entries {
                 if !shown.contains_key(&entry.name) {
-                    let item = Item { ino: shown_ino(piece.layer, entry.ino), ..entry.clone() };
+                    let item = Item { ino: self.layers.shown_ino(piece.layer, entry.ino), ..entry.clone() };
                     let hidden = self.hides(own, piece, entry)?;
                     shown.insert(Arc::clone(&entry.name), (!hidden).then_some(item));
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vnode_core::fs::Filesystem;
 use vnode_core::{Cx, Errno, FileType, Name, Result};
 
-use crate::layers::{LayerNumber, Piece, Real, UPPER, at, shown_ino};
+use crate::layers::{LayerNumber, Piece, Real, UPPER, at};
 use crate::marks::{Opaque, Origin};
 use crate::node::{Names, NewNode, Node, Place};
 use crate::overlay::Shared;
@@ -240,12 +240,16 @@ impl Shared {
             }
         }
         let ino = match origin {
-            Some(origin) => origin.shown_ino(),
-            None => shown_ino(UPPER, self.layers.upper_attr(cx, &inode)?.ino),
+            Some(Origin { layer, ino }) => self.layers.shown_ino(layer, ino),
+            None => self.layers.shown_ino(UPPER, self.layers.upper_attr(cx, &inode)?.ino),
         };
         let place = Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() };
         let new = NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names };
-        Ok(self.table.get_or_add(UPPER, id, Arc::new(Node::new(new, &self.table))))
+        let node = self.table.get_or_add(UPPER, id, Arc::new(Node::new(new, &self.table)));
+        if let Some(ctime) = self.table.take_ctime(id) {
+            node.state.lock().ctime = Some(ctime);
+        }
+        Ok(node)
     }
 
     /// What shows through a directory of the upper, and its redirection.
@@ -284,7 +288,7 @@ impl Shared {
             return Ok(node);
         }
         let new = NewNode {
-            ino: shown_ino(layer, attr.ino),
+            ino: self.layers.shown_ino(layer, attr.ino),
             kind,
             upper: None,
             lowers: pieces,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vnode_core::fs::{Filesystem, SetXattr};
 use vnode_core::{Cx, Errno, FilesystemRef, Result};
 
-use crate::layers::{LayerNumber, Real, shown_ino};
+use crate::layers::{LayerNumber, Real};
 
 /// The namespace of the overlay's extended attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,11 +45,6 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The inode number that is shown for it.
-    pub(crate) fn shown_ino(self) -> u64 {
-        shown_ino(self.layer, self.ino)
-    }
-
     fn encode(self) -> [u8; ORIGIN_LEN] {
         let mut bytes = [0; ORIGIN_LEN];
         let head = [ORIGIN_VERSION, ORIGIN_MAGIC, ORIGIN_LEN as u8, ORIGIN_FLAGS, ORIGIN_TYPE];

@@ -10,7 +10,7 @@ use vnode_core::{Errno, FileType, Result, Timespec};
 
 use crate::layers::{Piece, Real, UPPER};
 use crate::listing::Index;
-use crate::table::Table;
+use crate::table::{ShownCtime, Table};
 
 /// Where an inode was found: a directory is there, a lower file without a copy too.
 pub(crate) struct Place {
@@ -45,8 +45,8 @@ pub(crate) struct State {
     pub(crate) gone: Option<Timespec>,
     /// How many names it has more than the upper counts, of an inode that has several in a lower.
     pub(crate) more_names: Option<i64>,
-    /// A `ctime` in the upper that only the overlay's own work gave, and the one to show for it.
-    pub(crate) ctime: Option<(Timespec, Timespec)>,
+    /// The `ctime` to show, as long as nothing but the overlay's own work changed it.
+    pub(crate) ctime: Option<ShownCtime>,
     /// Holders for long.
     pins: usize,
 }
@@ -190,6 +190,9 @@ impl Drop for Node {
     fn drop(&mut self) {
         if let Some(upper) = self.upper.get() {
             self.table.forget(UPPER, upper.id());
+            if let Some(ctime) = self.state.get_mut().ctime {
+                self.table.keep_ctime(upper.id(), ctime);
+            }
         }
         if let Some(piece) = self.lowers.first() {
             self.table.forget(piece.layer, piece.inode.id());

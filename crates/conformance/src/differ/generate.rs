@@ -101,7 +101,7 @@ impl<'a> Generator<'a> {
             b"rmdir" if success => self.cwd_gone = self.cwd.as_deref() == Some(word(1)),
             b"chdir" if success => self.cwd = word(1).starts_with(b"/").then(|| word(1).to_vec()),
             b"user" if success => self.root = word(1) == b"0",
-            b"freeze" => {
+            b"freeze" | b"sink" => {
                 self.handles = [Opened::Closed; 3];
                 (self.cwd, self.root) = (None, true);
             }

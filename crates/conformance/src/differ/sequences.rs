@@ -61,6 +61,8 @@ enum Course {
     Open,
     /// It is made read-only in the middle.
     Frozen,
+    /// Now and then all that it holds is a lower from there on.
+    Sunk,
 }
 
 /// Compares random sequences for `time`, or until the first difference, which is shrunk.
@@ -87,6 +89,19 @@ pub fn run_frozen(
     time: Duration,
 ) -> Result<SequenceReport, String> {
     run_course(subject, kernel, seed, time, Course::Frozen)
+}
+
+/// The same, with all that the filesystem holds in a lower from some calls of each sequence on ([`Subject::sink`]).
+///
+/// # Errors
+/// As [`run`].
+pub fn run_sunk(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    seed: u64,
+    time: Duration,
+) -> Result<SequenceReport, String> {
+    run_course(subject, kernel, seed, time, Course::Sunk)
 }
 
 fn run_course(
@@ -135,8 +150,8 @@ fn sequence(
     let mut random = Random::new(seed);
     let theme = match course {
         Course::Open => random.of([Theme::Plain, Theme::Plain, Theme::Users, Theme::Mounts]),
-        // What is mounted can't be frozen.
-        Course::Frozen => random.of([Theme::Plain, Theme::Users]),
+        // What is mounted can be neither.
+        Course::Frozen | Course::Sunk => random.of([Theme::Plain, Theme::Users]),
     };
     let calls = 8 + random.below(32);
     let freeze_at = if course == Course::Frozen { Some(random.below(calls / 2)) } else { None };
@@ -152,11 +167,17 @@ fn sequence(
             return Ok(Some(lines));
         }
     }
+    let mut sinks = Random::new(!seed);
     let mut generator = Generator::new(&mut random, theme);
     let mut known = pair.known()?;
     for call in 0..calls {
-        let freezes = Some(call) == freeze_at;
-        let line = if freezes { vec![b"freeze".to_vec()] } else { generator.next(&known) };
+        let line = if Some(call) == freeze_at {
+            vec![b"freeze".to_vec()]
+        } else if course == Course::Sunk && (call == 0 || sinks.percent(8)) {
+            vec![b"sink".to_vec()]
+        } else {
+            generator.next(&known)
+        };
         if pair.lacks_for(&line) {
             continue;
         }
