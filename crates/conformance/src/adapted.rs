@@ -22,6 +22,8 @@ pub enum Layer {
     Faults,
     /// [`Crash`], with power.
     Crash,
+    /// An overlay, of which it is the upper.
+    Overlay,
 }
 
 /// The clock of calls that set no time.
@@ -213,6 +215,13 @@ fn layered(
                 books.or_unmade(crash, fs, |crash| books.with(|kept| kept.crashes.push(crash.clone())))
             }
             Layer::Events => FilesystemRef::new::<Events<FilesystemRef>>(Events::new(fs)),
+            Layer::Overlay => match crate::overlay::over(vec![crate::overlay::memory(0, 0)], fs.clone()) {
+                Ok(overlay) => overlay,
+                Err(_) => {
+                    books.with(|kept| kept.unmade += 1);
+                    fs
+                }
+            },
             Layer::Faults => {
                 let faults = Faults::controlled_by(fs, &books.control());
                 FilesystemRef::new::<Faults<FilesystemRef>>(faults)

@@ -1,9 +1,11 @@
 //! Overlays of memory filesystems as subjects.
 
+use vnode_adapt::Faults;
 use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Result, Timespec};
 use vnode_memory::Memory;
 use vnode_overlay::Overlay;
 
+use crate::adapted::{self, Books, Layer};
 use crate::vnode::{Layout, Make, Vnode};
 
 /// Where what a case is about stands.
@@ -35,12 +37,16 @@ const FORMAT: u64 = 3;
 /// Those of [`Vnode::new`].
 pub fn subject(layout: Layout, scene: Scene) -> Result<Vnode> {
     let name = format!("overlay of memory, the scene in {scene:?}");
-    let cover = |lower: FilesystemRef| over(vec![lower], 0, 0);
+    let cover = |lower: FilesystemRef| limited(vec![lower], 0, 0);
     match scene {
         Scene::Upper => Vnode::new(&name, layout, maker()),
         Scene::Lower => {
             let memory: Make = Box::new(|size, inodes| {
-                if (size, inodes) == (0, 0) { memory(0, 0) } else { over(vec![memory(0, 0)], size, inodes) }
+                if (size, inodes) == (0, 0) {
+                    memory(0, 0)
+                } else {
+                    limited(vec![memory(0, 0)], size, inodes)
+                }
             });
             Ok(Vnode::new(&name, layout, memory)?.covered(Box::new(cover)))
         }
@@ -48,22 +54,49 @@ pub fn subject(layout: Layout, scene: Scene) -> Result<Vnode> {
     }
 }
 
-fn maker() -> Make {
-    Box::new(|size, inodes| over(vec![memory(0, 0)], size, inodes))
+/// A process on overlays whose upper, and whose lower once the tree is filled, suffer the same faults.
+///
+/// # Errors
+/// Those of [`Vnode::new`].
+pub fn suffering() -> Result<(Vnode, Books)> {
+    let (subject, books) = adapted::subject(Layout::Root, &[Layer::Faults, Layer::Overlay])?;
+    let control = books.control();
+    let cover = move |lower: FilesystemRef| {
+        let upper = Faults::controlled_by(memory(0, 0), &control);
+        made(over(vec![lower], FilesystemRef::new::<Faults<FilesystemRef>>(upper)))
+    };
+    Ok((subject.covered(Box::new(cover)), books))
 }
 
-fn memory(size: u64, inodes: u64) -> FilesystemRef {
+fn maker() -> Make {
+    Box::new(|size, inodes| limited(vec![memory(0, 0)], size, inodes))
+}
+
+/// A memory filesystem with limits; 0 is none.
+pub(crate) fn memory(size: u64, inodes: u64) -> FilesystemRef {
     let builder = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0);
     FilesystemRef::new::<Memory>(builder.max_bytes(size).max_inodes(inodes).build())
 }
 
-fn over(lowers: Vec<FilesystemRef>, size: u64, inodes: u64) -> FilesystemRef {
-    let who = Credentials::root();
-    let cx = Cx::new(&who, &Epoch);
+fn limited(lowers: Vec<FilesystemRef>, size: u64, inodes: u64) -> FilesystemRef {
     let inodes = if inodes == 0 { 0 } else { inodes + FORMAT };
-    let builder = lowers.into_iter().fold(Overlay::builder(), |builder, lower| builder.lower(lower));
-    match builder.build(&cx, memory(size, inodes)) {
-        Ok(overlay) => FilesystemRef::new::<Overlay>(overlay),
+    made(over(lowers, memory(size, inodes)))
+}
+
+fn made(overlay: Result<FilesystemRef>) -> FilesystemRef {
+    match overlay {
+        Ok(overlay) => overlay,
         Err(errno) => unreachable!("an overlay of memory can be made: {errno}"),
     }
+}
+
+/// An overlay over these.
+///
+/// # Errors
+/// Those of making it.
+pub(crate) fn over(lowers: Vec<FilesystemRef>, upper: FilesystemRef) -> Result<FilesystemRef> {
+    let who = Credentials::root();
+    let builder = lowers.into_iter().fold(Overlay::builder(), |builder, lower| builder.lower(lower));
+    let overlay = builder.build(&Cx::new(&who, &Epoch), upper)?;
+    Ok(FilesystemRef::new::<Overlay>(overlay))
 }

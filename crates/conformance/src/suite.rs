@@ -171,7 +171,7 @@ pub fn run_case(subject: &mut dyn Subject, case: &Case) -> Result<Tree, String> 
 }
 
 /// Whether a step only fills the tree: nothing is expected of it, and it leaves nothing open.
-fn fills(step: &script::Step) -> bool {
+pub(crate) fn fills(step: &script::Step) -> bool {
     const MAKE: [&[u8]; 12] = [
         b"chmod",
         b"chown",

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use vnode_conformance::differ::sequences;
+use vnode_conformance::faulty;
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::overlay::{self, Scene};
 use vnode_conformance::subject::Subject;
@@ -105,4 +106,13 @@ fn random_sequences_that_sink_into_lowers() {
         assert!(sequences.clean >= 5, "too little was compared");
     };
     Kernel::on_thread(run).expect("an oracle");
+}
+
+#[test]
+fn what_fails_in_a_layer_changes_nothing() {
+    let (mut subject, books) = overlay::suffering().expect("a subject");
+    let report = faulty::run_tidying(&mut subject, &books, &faulty::cases().expect("case file"));
+    let (operations, faults, unheard) = (report.operations, report.faults, report.unheard);
+    println!("{operations} operations, {faults} calls failed, {unheard} of them unheard");
+    assert!(report.findings.is_empty(), "{}", report.findings.join("\n"));
 }

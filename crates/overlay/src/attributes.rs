@@ -7,8 +7,8 @@ use std::sync::Arc;
 use vnode_core::fs::{Filesystem, Inode};
 use vnode_core::{Attr, Cx, Name, Result, SetAttr, SetTime};
 
-use crate::copy_up::Content;
-use crate::layers::{Own, UPPER};
+use crate::copy_up::Truncation;
+use crate::layers::{Own, Real, UPPER};
 use crate::node::{Names, Node};
 use crate::overlay::Shared;
 
@@ -27,11 +27,20 @@ impl Shared {
     }
 
     /// The attributes, but for a merged directory's number of links.
-    pub(crate) fn attr(&self, cx: &Cx<'_>, node: &Arc<Node>) -> Result<Attr> {
+    pub(crate) fn attr(&self, cx: &Cx<'_>, node: &Node) -> Result<Attr> {
         let (layer, inode) = node.shown()?;
         let mut attr = self.layers.fs(layer).getattr(cx, inode)?;
         attr.dev = 0;
         attr.ino = node.ino();
+        attr.btime = node.btime.or(attr.btime);
+        if layer == UPPER
+            && node.kind().is_dir()
+            && let Some(piece) = node.origin()
+        {
+            // What a directory takes is not what is in it: it is as below, copied up or not.
+            let below = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
+            (attr.size, attr.blocks) = (below.size, below.blocks);
+        }
         let state = node.state.lock();
         if let Some((own, shown)) = state.ctime
             && layer == UPPER
@@ -93,16 +102,24 @@ impl Shared {
     /// # Errors
     /// Those of the layers.
     pub(crate) fn setattr(&self, cx: &Cx<'_>, node: &Arc<Node>, set: &SetAttr) -> Result<()> {
-        let mut set = *set;
+        let fs = &self.layers.upper.fs;
         if let (Some(size), None) = (set.size, node.upper()) {
             let attr = self.attr(cx, node)?;
+            let resized = size != attr.size || attr.blocks > 0;
+            if !resized && *set == (SetAttr { size: Some(size), ..SetAttr::default() }) {
+                return Ok(());
+            }
+            let mut set = *set;
             // The copy is made with the new size, so the upper won't see that it changes.
-            if size != attr.size || attr.blocks > 0 {
+            if resized {
                 set.mtime = set.mtime.or(Some(SetTime::Now));
             }
+            let change = |copy: &Real| fs.setattr(cx, copy, &set);
+            if self.copy_truncated(cx, node, &Truncation { size, change: &change })? {
+                return Ok(());
+            }
         }
-        let upper = self.copy_up(cx, node, set.size.map_or(Content::All, Content::UpTo))?;
-        self.layers.upper.fs.setattr(cx, upper, &set)?;
+        fs.setattr(cx, self.copy_up(cx, node)?, set)?;
         node.changed();
         Ok(())
     }

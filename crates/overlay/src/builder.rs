@@ -159,21 +159,19 @@ fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<No
         }
     }
     let upper = Arc::clone(&layers.upper.root);
-    let ino = match lowers.first() {
-        Some(piece) => {
-            let attr = layers.fs(piece.layer).getattr(own, &piece.inode)?;
-            layers.shown_ino(piece.layer, attr.ino)
-        }
-        None => layers.shown_ino(UPPER, layers.upper_attr(own, &upper)?.ino),
+    let (layer, attr) = match lowers.first() {
+        Some(piece) => (piece.layer, layers.fs(piece.layer).getattr(own, &piece.inode)?),
+        None => (UPPER, layers.upper_attr(own, &upper)?),
     };
     let new = NewNode {
-        ino,
+        ino: layers.shown_ino(layer, attr.ino),
         kind: FileType::Directory,
         upper: Some(upper),
         lowers,
         place: Place { parent: None, name: Box::default() },
         redirect: None,
         more_names: None,
+        btime: attr.btime,
     };
     Ok(Arc::new(Node::new(new, table)))
 }

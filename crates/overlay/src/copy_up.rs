@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vnode_core::fs::{Access, Filesystem, Inode, LinkTarget, NewInode, NewKind, SetXattr};
-use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime};
+use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime, Timespec};
 
 use crate::content;
 use crate::layers::{Own, Piece, Real, at};
@@ -12,16 +12,17 @@ use crate::node::Node;
 use crate::overlay::Shared;
 use crate::work::Temporary;
 
-/// How much of a file's content is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    All,
-    /// Only so many bytes: it is to be truncated.
-    UpTo(u64),
+/// How a file is truncated that is not in the upper yet: no byte is copied that is dropped, and the copy gets its place
+/// when it is truncated.
+pub(crate) struct Truncation<'a> {
+    /// The bytes that stay.
+    pub(crate) size: u64,
+    /// Makes the change to the copy.
+    pub(crate) change: &'a dyn Fn(&Real) -> Result<()>,
 }
 
 /// A directory of the upper whose times are to stay, while the overlay changes its names.
-struct Kept {
+pub(crate) struct Kept {
     atime: SetTime,
     mtime: SetTime,
     shown: Attr,
@@ -32,42 +33,79 @@ impl Shared {
     ///
     /// # Errors
     /// Those of the layers: `ENOSPC`, `EDQUOT`, `EIO`. Nothing was changed then that anybody sees.
-    pub(crate) fn copy_up<'n>(&self, cx: &Cx<'_>, node: &'n Arc<Node>, content: Content) -> Result<&'n Real> {
-        if let Some(upper) = node.upper() {
-            return Ok(upper);
-        }
-        let own = Own::during(cx);
-        let own = own.cx();
-        let mut chain = vec![Arc::clone(node)];
-        while let Some(parent) = parent_to_copy(chain.last()) {
-            chain.push(parent);
-        }
-        while let Some(next) = chain.pop() {
-            self.copy_one(cx, &own, &next, content)?;
+    pub(crate) fn copy_up<'n>(&self, cx: &Cx<'_>, node: &'n Arc<Node>) -> Result<&'n Real> {
+        if node.upper().is_none() {
+            self.copy_with_ancestors(cx, node, None)?;
         }
         node.upper().ok_or(Errno::IO)
     }
 
-    /// Copies up one inode whose parent is in the upper.
-    fn copy_one(&self, cx: &Cx<'_>, own: &Cx<'_>, node: &Arc<Node>, content: Content) -> Result<()> {
+    /// Truncates a file while it is copied up. Tells whether it did: the file may be in the upper already.
+    ///
+    /// # Errors
+    /// As [`Shared::copy_up`], and those of the change.
+    pub(crate) fn copy_truncated(
+        &self,
+        cx: &Cx<'_>,
+        node: &Arc<Node>,
+        truncation: &Truncation<'_>,
+    ) -> Result<bool> {
+        if node.upper().is_some() {
+            return Ok(false);
+        }
+        self.copy_with_ancestors(cx, node, Some(truncation))
+    }
+
+    fn copy_with_ancestors(
+        &self,
+        cx: &Cx<'_>,
+        node: &Arc<Node>,
+        truncation: Option<&Truncation<'_>>,
+    ) -> Result<bool> {
+        let own = Own::during(cx);
+        let own = own.cx();
+        let mut above = Vec::new();
+        while let Some(parent) = parent_to_copy(above.last().unwrap_or(node)) {
+            above.push(parent);
+        }
+        while let Some(parent) = above.pop() {
+            self.copy_one(cx, &own, &parent, None)?;
+        }
+        self.copy_one(cx, &own, node, truncation)
+    }
+
+    /// Copies up one inode whose parent is in the upper; tells whether it wasn't there before.
+    fn copy_one(
+        &self,
+        cx: &Cx<'_>,
+        own: &Cx<'_>,
+        node: &Arc<Node>,
+        truncation: Option<&Truncation<'_>>,
+    ) -> Result<bool> {
         let _copying = node.copying.lock();
         if node.upper().is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let piece = node.origin().ok_or(Errno::IO)?;
         let attr = self.layers.fs(piece.layer).getattr(own, &piece.inode)?;
-        let origin = Origin { layer: piece.layer, ino: attr.ino };
+        let origin = Origin::of(piece.layer, &attr);
         let (made, upper) = self.layers.prepare(own, |at| self.make_like(own, at, piece, &attr))?;
-        self.fill(cx, own, piece, &upper, &attr, content)?;
-        let marked = node.kind().is_dir()
-            || self.layers.marks.set_origin(own, &self.layers.upper.fs, &upper, origin)?;
+        let size = truncation.map_or(attr.size, |truncation| truncation.size.min(attr.size));
+        self.fill(cx, own, piece, &upper, &attr, size)?;
+        let fs = &self.layers.upper.fs;
+        let marked = node.kind().is_dir() || self.layers.marks.set_origin(own, fs, &upper, origin)?;
+        if let Some(truncation) = truncation {
+            (truncation.change)(&upper)?;
+        }
         if node.is_indexed() {
             self.put_in_index(own, node, made, upper, origin, attr.nlink)?;
         } else {
             self.put_in_place(own, node, made, upper)?;
         }
-        let raw = node.upper().map(|upper| self.layers.upper_attr(own, upper)).transpose()?;
-        if let Some(raw) = raw {
+        // Nothing may fail from here on: it is seen.
+        if truncation.is_none()
+            && let Some(Ok(raw)) = node.upper().map(|upper| fs.getattr(own, upper))
+        {
             let mut state = node.state.lock();
             state.ctime = Some((raw.ctime, state.gone.unwrap_or(attr.ctime)));
         }
@@ -75,7 +113,7 @@ impl Shared {
             // Its number can't be kept in the upper.
             self.kept.lock().push(Arc::clone(node));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a copy where its origin is, unless that was removed.
@@ -100,19 +138,26 @@ impl Shared {
     }
 
     /// What is to be shown of a directory after the overlay put something into it that was there before.
-    fn keep_times(&self, own: &Cx<'_>, dir: &Arc<Node>) -> Result<Kept> {
+    pub(crate) fn keep_times(&self, own: &Cx<'_>, dir: &Arc<Node>) -> Result<Kept> {
         let shown = self.attr(own, dir)?;
         Ok(Kept { atime: SetTime::To(shown.atime), mtime: SetTime::To(shown.mtime), shown })
     }
 
     /// Gives a directory its times back. It is no failure of the caller's if that can't be.
-    fn restore_times(&self, own: &Cx<'_>, dir: &Arc<Node>, upper: &Real, kept: &Kept) {
+    pub(crate) fn restore_times(&self, own: &Cx<'_>, dir: &Arc<Node>, upper: &Real, kept: &Kept) {
         let set = SetAttr { atime: Some(kept.atime), mtime: Some(kept.mtime), ..SetAttr::default() };
         let fs = &self.layers.upper.fs;
         if fs.setattr(own, upper, &set).is_ok()
             && let Ok(raw) = fs.getattr(own, upper)
         {
             dir.state.lock().ctime = Some((raw.ctime, kept.shown.ctime));
+        }
+    }
+
+    /// Shows a `ctime` from before, after what changed an inode was undone.
+    pub(crate) fn restore_ctime(&self, own: &Cx<'_>, node: &Node, shown: Timespec) {
+        if let Some(Ok(raw)) = node.upper().map(|upper| self.layers.upper_attr(own, upper)) {
+            node.state.lock().ctime = Some((raw.ctime, shown));
         }
     }
 
@@ -152,14 +197,10 @@ impl Shared {
         piece: &Piece,
         upper: &Real,
         attr: &Attr,
-        content: Content,
+        size: u64,
     ) -> Result<()> {
         let (from, to) = (self.layers.fs(piece.layer), &self.layers.upper.fs);
         if attr.kind == FileType::Regular {
-            let size = match content {
-                Content::All => attr.size,
-                Content::UpTo(size) => attr.size.min(size),
-            };
             let (source, target) =
                 (from.open(own, &piece.inode, Access::READ)?, to.open(own, upper, Access::WRITE)?);
             content::copy(cx, own, &*source, &*target, size)?;
@@ -188,8 +229,7 @@ impl Shared {
 }
 
 /// The directory above a node, if it must be copied up first.
-fn parent_to_copy(node: Option<&Arc<Node>>) -> Option<Arc<Node>> {
-    let node = node?;
+fn parent_to_copy(node: &Arc<Node>) -> Option<Arc<Node>> {
     if node.state.lock().gone.is_some() {
         return None;
     }

@@ -7,8 +7,8 @@ use vnode_core::fs::{Access, Allocate, File, Filesystem, SeekFor};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Cx, Result};
 
-use crate::copy_up::Content;
-use crate::layers::UPPER;
+use crate::copy_up::Truncation;
+use crate::layers::{self, UPPER};
 use crate::node::Node;
 use crate::overlay::Shared;
 
@@ -66,13 +66,8 @@ impl OverlayFile {
     }
 
     /// Changes the file, which is copied up if it wasn't.
-    fn change<T>(
-        &self,
-        cx: &Cx<'_>,
-        content: Content,
-        change: impl FnOnce(&dyn File) -> Result<T>,
-    ) -> Result<T> {
-        self.shared.copy_up(cx, &self.node, content)?;
+    fn change<T>(&self, cx: &Cx<'_>, change: impl FnOnce(&dyn File) -> Result<T>) -> Result<T> {
+        self.shared.copy_up(cx, &self.node)?;
         let changed = change(&*self.current(cx)?)?;
         self.node.changed();
         Ok(changed)
@@ -94,22 +89,27 @@ impl File for OverlayFile {
         if from.remaining() == 0 {
             return Ok(0);
         }
-        self.change(cx, Content::All, |file| file.write_at(cx, offset, from))
+        self.change(cx, |file| file.write_at(cx, offset, from))
     }
 
     fn append(&self, cx: &Cx<'_>, from: &mut Source<'_>) -> Result<(usize, u64)> {
         if from.remaining() == 0 && self.node.upper().is_none() {
             return Ok((0, self.shared.attr(cx, &self.node)?.size));
         }
-        self.change(cx, Content::All, |file| file.append(cx, from))
+        self.change(cx, |file| file.append(cx, from))
     }
 
     fn set_len(&self, cx: &Cx<'_>, len: u64) -> Result<()> {
-        self.change(cx, Content::UpTo(len), |file| file.set_len(cx, len))
+        let upper = &self.shared.layers.upper.fs;
+        let change = |copy: &layers::Real| upper.open(cx, copy, self.access)?.set_len(cx, len);
+        if self.shared.copy_truncated(cx, &self.node, &Truncation { size: len, change: &change })? {
+            return Ok(());
+        }
+        self.change(cx, |file| file.set_len(cx, len))
     }
 
     fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()> {
-        self.change(cx, Content::All, |file| file.allocate(cx, how, offset, len))
+        self.change(cx, |file| file.allocate(cx, how, offset, len))
     }
 
     fn seek_data_or_hole(&self, cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {

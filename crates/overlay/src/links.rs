@@ -95,8 +95,8 @@ impl Shared {
     fn origin_of(&self, cx: &Cx<'_>, node: &Node, copy: &Real) -> Result<Option<Origin>> {
         match node.origin() {
             Some(piece) => {
-                let ino = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?.ino;
-                Ok(Some(Origin { layer: piece.layer, ino }))
+                let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
+                Ok(Some(Origin::of(piece.layer, &attr)))
             }
             None => self.layers.marks.origin(cx, &self.layers.upper.fs, copy),
         }

@@ -230,7 +230,7 @@ impl Shared {
             Below { lowers, redirect } = self.below_upper(cx, dir, name, &inode)?;
             if let Some(piece) = lowers.first() {
                 let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
-                origin = Some(Origin { layer: piece.layer, ino: attr.ino });
+                origin = Some(Origin::of(piece.layer, &attr));
             }
         } else {
             let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
@@ -240,11 +240,12 @@ impl Shared {
             }
         }
         let ino = match origin {
-            Some(Origin { layer, ino }) => self.layers.shown_ino(layer, ino),
+            Some(Origin { layer, ino, .. }) => self.layers.shown_ino(layer, ino),
             None => self.layers.shown_ino(UPPER, self.layers.upper_attr(cx, &inode)?.ino),
         };
         let place = Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() };
-        let new = NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names };
+        let btime = origin.and_then(|origin| origin.btime);
+        let new = NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names, btime };
         let node = self.table.get_or_add(UPPER, id, Arc::new(Node::new(new, &self.table)));
         if let Some(ctime) = self.table.take_ctime(id) {
             node.state.lock().ctime = Some(ctime);
@@ -284,7 +285,7 @@ impl Shared {
         }
         let attr = self.layers.fs(layer).getattr(cx, &top.inode)?;
         let several = !kind.is_dir() && attr.nlink > 1;
-        if several && let Some(node) = self.indexed(cx, dir, name, Origin { layer, ino: attr.ino })? {
+        if several && let Some(node) = self.indexed(cx, dir, name, Origin::of(layer, &attr))? {
             return Ok(node);
         }
         let new = NewNode {
@@ -295,6 +296,7 @@ impl Shared {
             place: Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() },
             redirect: None,
             more_names: several.then_some(0),
+            btime: attr.btime,
         };
         Ok(self.table.get_or_add(layer, id, Arc::new(Node::new(new, &self.table))))
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vnode_core::fs::{Filesystem, SetXattr};
-use vnode_core::{Cx, Errno, FilesystemRef, Result};
+use vnode_core::{Attr, Cx, Errno, FilesystemRef, Result, Timespec};
 
 use crate::layers::{LayerNumber, Real};
 
@@ -26,8 +26,10 @@ pub(crate) fn is_private(name: &[u8]) -> bool {
 }
 
 /// The origin's mark as Linux lays a file handle out (`struct ovl_fh`): version, magic, length, flags, type, uuid, and
-/// what the type says.
-const ORIGIN_LEN: usize = 30;
+/// what the type says: here the layer and the number of the inode, and when it was made.
+const ORIGIN_HEAD: usize = 21;
+const ORIGIN_ID: usize = ORIGIN_HEAD + 9;
+const ORIGIN_LEN: usize = ORIGIN_ID + 12;
 const ORIGIN_VERSION: u8 = 0;
 const ORIGIN_MAGIC: u8 = 0xfb;
 /// `OVL_FH_FLAG_ANY_ENDIAN`.
@@ -36,35 +38,53 @@ const ORIGIN_FLAGS: u8 = 1 << 1;
 const ORIGIN_TYPE: u8 = 0xfe;
 /// Told apart from Linux's own by this "uuid of the filesystem", which is none's: Linux then knows of no origin.
 const ORIGIN_UUID: [u8; 16] = *b"vnode overlay id";
+/// The nanoseconds of no time.
+const NO_TIME: u32 = u32::MAX;
 
 /// Where an inode of the upper was copied from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) layer: LayerNumber,
     pub(crate) ino: u64,
+    /// When it was made, where that is known.
+    pub(crate) btime: Option<Timespec>,
 }
 
 impl Origin {
-    fn encode(self) -> [u8; ORIGIN_LEN] {
-        let mut bytes = [0; ORIGIN_LEN];
+    /// An inode of a lower.
+    pub(crate) fn of(layer: LayerNumber, attr: &Attr) -> Self {
+        Origin { layer, ino: attr.ino, btime: attr.btime }
+    }
+
+    fn encode(self) -> Vec<u8> {
         let head = [ORIGIN_VERSION, ORIGIN_MAGIC, ORIGIN_LEN as u8, ORIGIN_FLAGS, ORIGIN_TYPE];
-        bytes[..5].copy_from_slice(&head);
-        bytes[5..21].copy_from_slice(&ORIGIN_UUID);
-        bytes[21] = self.layer;
-        bytes[22..].copy_from_slice(&self.ino.to_be_bytes());
-        bytes
+        let btime = self.btime.unwrap_or(Timespec { sec: 0, nsec: NO_TIME });
+        [
+            &head[..],
+            &ORIGIN_UUID,
+            &[self.layer],
+            &self.ino.to_be_bytes(),
+            &btime.sec.to_be_bytes(),
+            &btime.nsec.to_be_bytes(),
+        ]
+        .concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; ORIGIN_LEN] = bytes.try_into().ok()?;
-        let ino = u64::from_be_bytes(bytes.last_chunk().copied()?);
-        let origin = Origin { layer: bytes[21], ino };
-        (origin.encode() == *bytes && origin.layer > 0).then_some(origin)
+        let (layer, rest) = bytes.get(ORIGIN_HEAD..)?.split_first()?;
+        let (ino, rest) = rest.split_first_chunk()?;
+        let (sec, nsec) = rest.split_first_chunk()?;
+        let nsec = u32::from_be_bytes(nsec.try_into().ok()?);
+        let btime = Timespec { sec: i64::from_be_bytes(*sec), nsec };
+        let btime = (nsec < 1_000_000_000).then_some(btime);
+        let origin = Origin { layer: *layer, ino: u64::from_be_bytes(*ino), btime };
+        (origin.encode() == bytes && origin.layer > 0).then_some(origin)
     }
 
-    /// The name that its copy has in the index: the mark's bytes in hexadecimal, as Linux names them.
+    /// The name that its copy has in the index: the mark's bytes up to the number in hexadecimal, as Linux names them.
     pub(crate) fn index_name(self) -> Vec<u8> {
-        self.encode().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+        let bytes = self.encode();
+        bytes.iter().take(ORIGIN_ID).flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
     }
 }
 
@@ -180,13 +200,18 @@ mod tests {
 
     #[test]
     fn an_origin_is_read_as_it_was_written() {
-        let origin = Origin { layer: 2, ino: 0x1234_5678_9abc };
-        assert_eq!(Origin::decode(&origin.encode()), Some(origin));
-        assert_eq!(origin.index_name().len(), 2 * ORIGIN_LEN);
-        assert_eq!(Origin::decode(&origin.encode()[1..]), None);
-        let mut of_linux = origin.encode();
-        of_linux[4] = 1;
-        assert_eq!(Origin::decode(&of_linux), None);
+        let btime = Some(Timespec { sec: -3, nsec: 999_999_999 });
+        for btime in [None, btime] {
+            let origin = Origin { layer: 2, ino: 0x1234_5678_9abc, btime };
+            assert_eq!(Origin::decode(&origin.encode()), Some(origin));
+            assert_eq!(origin.index_name().len(), 2 * ORIGIN_ID);
+            for len in 0..ORIGIN_LEN {
+                assert_eq!(Origin::decode(&origin.encode()[..len]), None);
+            }
+            let mut of_linux = origin.encode();
+            of_linux[4] = 1;
+            assert_eq!(Origin::decode(&of_linux), None);
+        }
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use vnode_core::fs::{Access, At, File, Filesystem, Inode, NewInode, NewKind, Remove};
 use vnode_core::{Cx, Errno, Name, Result};
 
-use crate::copy_up::Content;
 use crate::layers::{Own, Real, RealAt, at};
 use crate::lookup::InUpper;
 use crate::node::{Names, Node};
@@ -40,7 +39,7 @@ impl Shared {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::After(nodes) => {
                     for node in nodes {
-                        self.copy_up(cx, &node, Content::All)?;
+                        self.copy_up(cx, &node)?;
                     }
                 }
             }
@@ -73,6 +72,8 @@ impl Shared {
         let whiteout = self.free_name(cx, place, &names)?;
         let Some(upper) = place.dir.upper() else { return Ok(Attempt::After(vec![Arc::clone(place.dir)])) };
         let to = at(upper, place.name);
+        let own = Own::during(cx);
+        let kept = self.keep_times(&own.cx(), place.dir)?;
         let (inode, file) = if whiteout {
             self.make_over_whiteout(cx, to, new, access)?
         } else {
@@ -82,8 +83,8 @@ impl Shared {
             Ok(node) => node,
             Err(errno) => {
                 // What was made is not handed out: it is as if it never was.
-                let what = if new.kind.file_type().is_dir() { Remove::Directory } else { Remove::File };
-                let _ = self.layers.upper.fs.remove(cx, to, what);
+                let _ = self.unmake(&own.cx(), to, whiteout);
+                self.restore_times(&own.cx(), place.dir, upper, &kept);
                 return Err(errno);
             }
         };
@@ -103,6 +104,11 @@ impl Shared {
             InUpper::Nothing if self.shows_through(cx, place.dir, place.name)? => Err(Errno::EXIST),
             InUpper::Nothing => Ok(false),
         }
+    }
+
+    /// Takes away what was made.
+    fn unmake(&self, own: &Cx<'_>, to: RealAt<'_>, whiteout: bool) -> Result<()> {
+        if whiteout { self.layers.whiteout(own)?.exchange(to) } else { self.layers.temporary(own).take(to) }
     }
 
     fn make(
@@ -245,9 +251,11 @@ impl Shared {
 
     /// Hides what shows through under a name.
     fn hide(&self, cx: &Cx<'_>, own: &Cx<'_>, from: RealAt<'_>, victim: &Node) -> Result<()> {
+        let ctime = self.attr(own, victim)?.ctime;
         self.lost_lower_name(own, victim)?;
         if let Err(errno) = self.layers.upper.fs.create(cx, from, WHITEOUT) {
             let _ = self.regained_lower_name(own, victim);
+            self.restore_ctime(own, victim, ctime);
             return Err(errno);
         }
         if victim.upper().is_none() {

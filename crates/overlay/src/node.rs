@@ -56,6 +56,8 @@ pub struct Node {
     id: u64,
     ino: u64,
     kind: FileType,
+    /// When its origin was made.
+    pub(crate) btime: Option<Timespec>,
     /// What is in the upper: once it is there it stays the same.
     upper: OnceLock<Real>,
     /// What is below: of a directory everything that shows through, of others at most what was or is to be copied up.
@@ -103,6 +105,7 @@ pub(crate) struct NewNode {
     pub(crate) place: Place,
     pub(crate) redirect: Option<Arc<[u8]>>,
     pub(crate) more_names: Option<i64>,
+    pub(crate) btime: Option<Timespec>,
 }
 
 impl Node {
@@ -121,6 +124,7 @@ impl Node {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             ino: new.ino,
             kind: new.kind,
+            btime: new.btime,
             upper,
             lowers: new.lowers.into(),
             copying: Mutex::new(()),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use parking_lot::RwLockWriteGuard;
 use vnode_core::fs::{Filesystem, Inode, Remove, Rename};
-use vnode_core::{Cx, Errno, Result};
+use vnode_core::{Cx, Errno, Result, Timespec};
 
+use crate::copy_up::Kept;
 use crate::layers::{Own, RealAt, at};
 use crate::lookup::InUpper;
 use crate::names::{Attempt, NodeAt};
@@ -68,6 +69,12 @@ struct Move<'a> {
     /// Both places in the upper.
     upper_from: RealAt<'a>,
     upper_to: RealAt<'a>,
+}
+
+/// Times before a rename.
+struct Before {
+    ctimes: Vec<(Arc<Node>, Timespec)>,
+    dirs: [Option<Kept>; 2],
 }
 
 impl Shared {
@@ -156,11 +163,17 @@ impl Shared {
         let (upper_from, upper_to) = (at(upper_from, from.name), at(upper_to, to.name));
         let rename = Move { from, to, old, new, upper_from, upper_to };
         let own = Own::during(cx);
+        let own = own.cx();
+        let before = self.before(&own, &rename);
+        let renamed =
+            if exchange { self.exchange(cx, &own, &rename) } else { self.replace(cx, &own, &rename) };
+        if renamed.is_err() {
+            self.undone(&own, &rename, before);
+            return renamed.map(Attempt::Done);
+        }
         if exchange {
-            self.exchange(cx, &own.cx(), &rename)?;
             rename.exchanged(dirs);
         } else {
-            self.replace(cx, &own.cx(), &rename)?;
             if let Some(names) = &mut below {
                 names.removed = true;
             }
@@ -171,6 +184,29 @@ impl Shared {
             self.settle_names(cx, new);
         }
         Ok(Attempt::Done(()))
+    }
+
+    /// The times of all that a rename changes.
+    fn before(&self, own: &Cx<'_>, rename: &Move<'_>) -> Before {
+        let inodes = [Some(&rename.old), rename.new.as_ref()];
+        let ctime = |node: &Arc<Node>| Some((Arc::clone(node), self.attr(own, node).ok()?.ctime));
+        Before {
+            ctimes: inodes.into_iter().flatten().filter_map(ctime).collect(),
+            dirs: [rename.from.dir, rename.to.dir].map(|dir| self.keep_times(own, dir).ok()),
+        }
+    }
+
+    /// What was done on the way to a failure was undone: everything shows the times that it had.
+    fn undone(&self, own: &Cx<'_>, rename: &Move<'_>, before: Before) {
+        let dirs = [(rename.from, rename.upper_from), (rename.to, rename.upper_to)];
+        for ((place, upper), kept) in dirs.into_iter().zip(before.dirs) {
+            if let Some(kept) = kept {
+                self.restore_times(own, place.dir, upper.dir, &kept);
+            }
+        }
+        for (node, ctime) in before.ctimes {
+            self.restore_ctime(own, &node, ctime);
+        }
     }
 
     fn exchange(&self, cx: &Cx<'_>, own: &Cx<'_>, rename: &Move<'_>) -> Result<()> {
@@ -188,8 +224,10 @@ impl Shared {
         if !matches!(self.in_upper(own, place.dir, place.name)?, InUpper::Nothing) {
             return Ok(());
         }
-        self.layers.upper.fs.link(own, upper, copy)?;
-        self.lost_lower_name(own, node)
+        self.lost_lower_name(own, node)?;
+        self.layers.upper.fs.link(own, upper, copy).inspect_err(|_| {
+            let _ = self.regained_lower_name(own, node);
+        })
     }
 
     /// Has a directory show the same wherever it is: what is below it by a redirection, or nothing.

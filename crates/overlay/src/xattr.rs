@@ -5,7 +5,6 @@ use std::sync::Arc;
 use vnode_core::fs::{Filesystem, SetXattr};
 use vnode_core::{Cx, Errno, Result};
 
-use crate::copy_up::Content;
 use crate::marks::is_private;
 use crate::node::Node;
 use crate::overlay::Shared;
@@ -42,7 +41,7 @@ impl Shared {
                 (Err(errno), _) => return Err(errno),
             }
         }
-        let upper = self.copy_up(cx, node, Content::All)?;
+        let upper = self.copy_up(cx, node)?;
         self.layers.upper.fs.set_xattr(cx, upper, name, value, how)?;
         node.changed();
         Ok(())
@@ -64,7 +63,7 @@ impl Shared {
 
     pub(crate) fn remove_xattr(&self, cx: &Cx<'_>, node: &Arc<Node>, name: &[u8]) -> Result<()> {
         self.get_xattr(cx, node, name)?;
-        let upper = self.copy_up(cx, node, Content::All)?;
+        let upper = self.copy_up(cx, node)?;
         self.layers.upper.fs.remove_xattr(cx, upper, name)?;
         node.changed();
         Ok(())
