@@ -90,7 +90,7 @@ fn name(within: &Path, calls: Calls) -> String {
     format!("host directory in {}{calls}", within.display())
 }
 
-fn maker(within: &Path, calls: Calls) -> Result<Make> {
+pub(crate) fn maker(within: &Path, calls: Calls) -> Result<Make> {
     let scratch = Scratch::new(within)?;
     let single = calls == Calls::Single;
     let builder = Host::builder().stepwise(single).set_id(true).devices(true).owners(true);

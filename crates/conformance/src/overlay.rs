@@ -1,4 +1,7 @@
-//! Overlays of memory filesystems as subjects.
+//! Overlays as subjects.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vnode_adapt::Faults;
 use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Result, Timespec};
@@ -6,6 +9,8 @@ use vnode_memory::Memory;
 use vnode_overlay::Overlay;
 
 use crate::adapted::{self, Books, Layer};
+use crate::host::{self, Calls};
+use crate::subject::Needs;
 use crate::vnode::{Layout, Make, Vnode};
 
 /// Where what a case is about stands.
@@ -66,6 +71,34 @@ pub fn suffering() -> Result<(Vnode, Books)> {
         made(over(vec![lower], FilesystemRef::new::<Faults<FilesystemRef>>(upper)))
     };
     Ok((subject.covered(Box::new(cover)), books))
+}
+
+/// A process on overlays of directories of the host, each made empty in `within`, with the scene in a lower.
+///
+/// # Errors
+/// Those of [`Vnode::new`]; `EIO`: no directory could be made in `within`.
+pub fn of_host(within: &Path, layout: Layout, scene: Scene) -> Result<Vnode> {
+    let directories = Arc::new(Mutex::new(host::maker(within, Calls::Runs)?));
+    let name = format!("overlay of host directories in {}, the scene in {scene:?}", within.display());
+    let make = {
+        let directories = Arc::clone(&directories);
+        move |size, inodes| directories.lock().unwrap_or_else(PoisonError::into_inner)(size, inodes)
+    };
+    let uppers = make.clone();
+    let cover = move |lower: FilesystemRef| made(over(vec![lower], uppers(0, 0)));
+    let subject = match scene {
+        Scene::Lower => Vnode::new(&name, layout, Box::new(make))?.covered(Box::new(cover)),
+        Scene::Upper | Scene::LowerOverlay => {
+            let overlays: Make = Box::new(move |size, inodes| match (size, inodes) {
+                (0, 0) => made(over(vec![make(0, 0)], make(0, 0))),
+                // A directory has no limit of its own.
+                limits => limited(vec![memory(0, 0)], limits.0, limits.1),
+            });
+            let subject = Vnode::new(&name, layout, overlays)?;
+            if scene == Scene::Upper { subject } else { subject.covered(Box::new(cover)) }
+        }
+    };
+    Ok(subject.lacking(Needs::NEWEST_FIRST).timed_by_the_kernel())
 }
 
 fn maker() -> Make {

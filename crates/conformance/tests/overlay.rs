@@ -2,14 +2,15 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
+use std::path::Path;
 use std::time::Duration;
 
 use vnode_conformance::differ::sequences;
 use vnode_conformance::faulty;
-use vnode_conformance::kernel::Kernel;
+use vnode_conformance::kernel::{Kernel, Remote};
 use vnode_conformance::overlay::{self, Scene};
 use vnode_conformance::subject::Subject;
-use vnode_conformance::suite;
+use vnode_conformance::suite::{self, Report};
 use vnode_conformance::vnode::Layout;
 
 /// Cases that come out otherwise by intention, by their names, and why.
@@ -29,6 +30,20 @@ const OF_LOWERS: [(&str, &str); 2] = [
     ("readdir: a name made again is newest", "a name that a lower has is listed in the lower's order"),
 ];
 
+/// Whether exactly those cases come out otherwise that are meant to.
+fn settle(report: &Report, different: &[&str]) {
+    println!("{report}");
+    let named = |failure: &str, name: &str| failure.starts_with(&format!("FAILED {name}\n"));
+    let known = |failure: &&String| different.iter().any(|name| named(failure, name));
+    let unknown = report.failed.iter().filter(|failure| !known(failure)).count();
+    assert_eq!(unknown, 0, "cases failed that are not known to come out otherwise");
+    assert_eq!(report.failed.len(), different.len(), "a case that was to come out otherwise didn't");
+}
+
+fn names(list: &[(&'static str, &str)]) -> Vec<&'static str> {
+    list.iter().map(|(name, _)| *name).collect()
+}
+
 fn check(layout: Layout, scene: Scene) {
     let mut cases = suite::cases().expect("case files");
     cases.extend(suite::own_cases().expect("case file"));
@@ -38,16 +53,11 @@ fn check(layout: Layout, scene: Scene) {
         suite::run(&mut subject, beside.then_some(kernel as &mut dyn Subject), &cases)
     };
     let report = Kernel::on_thread(run).expect("an oracle");
-    println!("{report}");
-    let mut different: Vec<_> = DIFFERENCES.iter().map(|(name, _)| *name).collect();
+    let mut different = names(&DIFFERENCES);
     if scene != Scene::Upper {
-        different.extend(OF_LOWERS.map(|(name, _)| name));
+        different.extend(names(&OF_LOWERS));
     }
-    let named = |failure: &str, name: &str| failure.starts_with(&format!("FAILED {name}\n"));
-    let known = |failure: &&String| different.iter().any(|name| named(failure, name));
-    let unknown = report.failed.iter().filter(|failure| !known(failure)).count();
-    assert_eq!(unknown, 0, "cases failed that are not known to come out otherwise");
-    assert_eq!(report.failed.len(), different.len(), "a case that was to come out otherwise didn't");
+    settle(&report, &different);
     assert!(report.skipped.len() <= 1, "{} cases skipped", report.skipped.len());
 }
 
@@ -115,4 +125,31 @@ fn what_fails_in_a_layer_changes_nothing() {
     let (operations, faults, unheard) = (report.operations, report.faults, report.unheard);
     println!("{operations} operations, {faults} calls failed, {unheard} of them unheard");
     assert!(report.findings.is_empty(), "{}", report.findings.join("\n"));
+}
+
+fn check_host(scene: Scene) {
+    let cases = suite::cases().expect("case files");
+    let run = |kernel: &mut Remote| {
+        if !kernel.is_privileged() {
+            println!("skipped: nobody but root makes whiteouts and keeps owners");
+            return None;
+        }
+        let mut subject = overlay::of_host(Path::new("/dev/shm"), Layout::Root, scene).expect("a subject");
+        Some(suite::run(&mut subject, Some(kernel as &mut dyn Subject), &cases))
+    };
+    let Some(report) = Kernel::beside(run).expect("an oracle") else { return };
+    // Of directories of the host, only an overlay takes limits.
+    let limited = scene == Scene::Upper;
+    let different: Vec<_> = DIFFERENCES.into_iter().filter(|(_, why)| limited || *why != COUNTS).collect();
+    settle(&report, &names(&different));
+}
+
+#[test]
+fn over_directories_of_the_host() {
+    check_host(Scene::Upper);
+}
+
+#[test]
+fn over_directories_of_the_host_with_the_scene_in_the_lower() {
+    check_host(Scene::Lower);
 }

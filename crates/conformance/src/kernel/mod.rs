@@ -11,6 +11,7 @@
 //! A user other than 0 keeps a saved uid of 0, to come back, and has no effective capability, so it is treated as
 //! any user is.
 
+pub mod overlayfs;
 mod remote;
 mod resolve;
 mod syscalls;

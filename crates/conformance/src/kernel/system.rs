@@ -101,6 +101,10 @@ pub(super) fn mount_tmpfs(point: &Path, options: &str) -> Result<()> {
     mount(c"tmpfs", &c_path(point)?, Some(c"tmpfs"), 0, Some(&c_text(options.as_bytes())?))
 }
 
+pub(super) fn mount_overlay(point: &Path, options: &str) -> Result<()> {
+    mount(c"overlay", &c_path(point)?, Some(c"overlay"), 0, Some(&c_text(options.as_bytes())?))
+}
+
 /// Mounts a directory, made anew, at `point`.
 pub(super) fn mount_emptied(path: &Path, point: &Path) -> Result<()> {
     let made = std::fs::remove_dir_all(path).and_then(|()| std::fs::create_dir(path));

@@ -1,0 +1,246 @@
+//! The format of an overlay's upper: what vnode writes the kernel's overlayfs shows the same, and the other way round.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use vnode_conformance::call::{self, Env};
+use vnode_conformance::kernel::overlayfs::Mounts;
+use vnode_conformance::tree::{Times, Tree};
+use vnode_conformance::value::describe;
+use vnode_conformance::vnode::{Layout, Vnode};
+use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Timespec};
+use vnode_host::Host;
+use vnode_overlay::{Marks, Overlay};
+
+/// What the lower has.
+const LOWER: &str = "
+mkdir a
+file a/x one
+file a/y two
+mkdir a/sub
+file a/sub/deep three
+mkdir a/sub/empty
+file f1 first
+file f2 second
+file f3 third
+setxattr f3 user.tag value
+file big <b*70000>
+chmod big 600
+symlink a/x link
+mkdir full
+file full/1 1
+file full/2 2
+mkdir none
+mkdir opaque
+file opaque/hidden h
+mkdir moved
+file moved/in in
+mkdir moved/deeper
+file moved/deeper/still still
+";
+
+/// What is done in the overlay.
+const CHANGES: &str = "
+file f1 changed
+unlink f2
+rename f3 g3
+unlink a/x
+file a/new new
+rename a/y a/z
+chmod big 640
+unlink full/1
+unlink full/2
+rmdir full
+mkdir full
+file full/3 3
+rename link link2
+unlink opaque/hidden
+rmdir opaque
+mkdir opaque 700
+file opaque/shown s
+symlink nowhere s2
+link g3 g4
+mknod fifo fifo
+rename g4 f1
+file none/x x
+unlink none/x
+rmdir none
+truncate big 10
+utimens a/new 1 2
+setxattr a/new user.mine v
+";
+
+/// What only works with redirections.
+const MOVES: &str = "
+rename moved away
+file away/deeper/more more
+rename away/deeper deeper
+rename deeper/still deeper/moved
+mkdir moved
+file moved/other o
+rename a b
+rename b/sub sub
+rename sub/deep b/deep
+mkdir a
+rename b/new a/new
+rename full b exchange
+";
+
+struct Epoch;
+
+impl Clock for Epoch {
+    fn now(&self) -> Timespec {
+        Timespec::EPOCH
+    }
+}
+
+/// A directory that goes with the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/dev/shm/vnode-overlay-{}-{number}", std::process::id()));
+        for name in ["lower", "top/upper", "top/work", "mounted"] {
+            std::fs::create_dir_all(path.join(name)).expect("a directory");
+        }
+        Scratch(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn options(&self, more: &str) -> String {
+        let of = |name: &str| self.path(name).display().to_string();
+        format!("lowerdir={},upperdir={},workdir={},{more}", of("lower"), of("top/upper"), of("top/work"))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn host(path: &Path) -> FilesystemRef {
+    let builder = Host::builder().set_id(true).devices(true).owners(true);
+    FilesystemRef::new::<Host>(builder.open(path).expect("a directory of the host"))
+}
+
+fn overlay(scratch: &Scratch, marks: Marks) -> FilesystemRef {
+    let who = Credentials::root();
+    let builder = Overlay::builder().lower(host(&scratch.path("lower"))).marks(marks);
+    let overlay = builder.build(&Cx::new(&who, &Epoch), host(&scratch.path("top")));
+    FilesystemRef::new::<Overlay>(overlay.expect("an overlay"))
+}
+
+fn subject(fs: FilesystemRef) -> Vnode {
+    Vnode::new("layers", Layout::Root, Box::new(move |_, _| fs.clone())).expect("a subject")
+}
+
+fn carry_out(fs: &FilesystemRef, script: &str) {
+    let (mut subject, mut env) = (subject(fs.clone()), Env::default());
+    for line in script.lines().filter(|line| !line.is_empty()) {
+        let outcome = call::run_text(&mut subject, &mut env, line).expect("a line");
+        assert!(outcome.is_ok(), "{line}: {}", describe(&outcome));
+    }
+}
+
+fn tree(fs: &FilesystemRef) -> Tree {
+    Tree::of(&mut subject(fs.clone()), &Env::default(), Times::Left).expect("a tree")
+}
+
+/// Whether a difference is only in a directory's number of links, which is 1 in the kernel's overlays.
+fn is_of_links(line: &str) -> bool {
+    let Some((_, rest)) = line.split_once(": ") else { return false };
+    let Some((here, there)) = rest.trim_end_matches("; ").split_once(" <> ") else { return false };
+    let words = |text: &str| -> Vec<String> {
+        text.split(' ').filter(|word| !word.starts_with("nlink=")).map(Into::into).collect()
+    };
+    here.starts_with("dir ") && words(here) == words(there)
+}
+
+fn same(vnode: &Tree, kernel: &Tree) {
+    let lines = vnode.differences(kernel);
+    let lines: Vec<_> = lines.into_iter().filter(|line| !is_of_links(line)).collect();
+    assert!(lines.is_empty(), "vnode <> the kernel:\n{}", lines.join("\n"));
+    assert!(vnode.len() > 10, "too little was compared");
+}
+
+/// Who changes the tree; the other one then shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Vnode,
+    Kernel,
+}
+
+fn check(writer: Writer, marks: Marks, options: &str, scripts: &[&str]) {
+    let tried = Mounts::on_thread(|mounts| {
+        let scratch = Scratch::new();
+        carry_out(&host(&scratch.path("lower")), LOWER);
+        let below = tree(&host(&scratch.path("lower")));
+        let by_vnode = || {
+            let fs = overlay(&scratch, marks);
+            if writer == Writer::Vnode {
+                scripts.iter().for_each(|script| carry_out(&fs, script));
+            }
+            tree(&fs)
+        };
+        let by_kernel = || {
+            let point = scratch.path("mounted");
+            mounts.overlay(&point, &scratch.options(options)).expect("an overlay of the kernel's");
+            let fs = host(&point);
+            if writer == Writer::Kernel {
+                scripts.iter().for_each(|script| carry_out(&fs, script));
+            }
+            let tree = tree(&fs);
+            drop(fs);
+            mounts.unmount(&point).expect("it is mounted");
+            tree
+        };
+        match writer {
+            Writer::Vnode => {
+                let vnode = by_vnode();
+                same(&vnode, &by_kernel());
+                same(&by_vnode_again(&scratch, marks), &vnode);
+            }
+            Writer::Kernel => {
+                let kernel = by_kernel();
+                same(&by_vnode(), &kernel);
+            }
+        }
+        assert!(below.differences(&tree(&host(&scratch.path("lower")))).is_empty(), "the lower was changed");
+    });
+    if tried.is_none() {
+        println!("skipped: nothing can be mounted here");
+    }
+}
+
+/// What another overlay of vnode's shows.
+fn by_vnode_again(scratch: &Scratch, marks: Marks) -> Tree {
+    tree(&overlay(scratch, marks))
+}
+
+#[test]
+fn the_kernel_shows_what_vnode_wrote() {
+    check(Writer::Vnode, Marks::Trusted, "redirect_dir=on", &[CHANGES, MOVES]);
+}
+
+#[test]
+fn vnode_shows_what_the_kernel_wrote() {
+    check(Writer::Kernel, Marks::Trusted, "redirect_dir=on", &[CHANGES, MOVES]);
+}
+
+#[test]
+fn the_kernel_shows_what_vnode_wrote_for_users() {
+    check(Writer::Vnode, Marks::User, "userxattr", &[CHANGES]);
+}
+
+#[test]
+fn vnode_shows_what_the_kernel_wrote_for_users() {
+    check(Writer::Kernel, Marks::User, "userxattr", &[CHANGES]);
+}
