@@ -3,10 +3,10 @@
 use core::fmt;
 use std::sync::Arc;
 
-use vnode_core::fs::{Caps, Filesystem, NewInode, NewKind, Remove, Rename, SetXattr};
+use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename, SetXattr};
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
-use crate::layers::{LayerNumber, Layers, Own, Piece, Real, RealAt, UPPER, Upper, at};
+use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::marks::{Marks, Opaque, is_private};
 use crate::node::{NewNode, Node, Place};
 use crate::numbers::Numbers;
@@ -23,7 +23,7 @@ const MOST_LOWERS: usize = LayerNumber::MAX as usize;
 /// The choices for a new [`Overlay`].
 #[derive(Clone, Default)]
 pub struct Builder {
-    lowers: Vec<FilesystemRef>,
+    lowers: Vec<Lower>,
     marks: Marks,
 }
 
@@ -35,8 +35,14 @@ impl fmt::Debug for Builder {
 
 impl Builder {
     /// Adds a lower under those that were added before. It is never changed.
-    pub fn lower(mut self, lower: FilesystemRef) -> Self {
-        self.lowers.push(lower);
+    pub fn lower(self, lower: FilesystemRef) -> Self {
+        let root = lower.root();
+        self.lower_from(lower, root)
+    }
+
+    /// Adds a directory of a filesystem and all below it as a lower: what another overlay keeps in `upper/`, say.
+    pub fn lower_from(mut self, lower: FilesystemRef, root: Arc<dyn Inode>) -> Self {
+        self.lowers.push(Lower { fs: lower, root });
         self
     }
 
@@ -70,7 +76,7 @@ impl Builder {
             Ok(_) => return Err(Errno::NOTDIR),
             Err(Errno::NOENT) => {
                 let root = first_root(&own, &upper, &work, &top)?;
-                let times = (upper.getattr(&own, &root)?.ctime, top.getattr(&own, &top.root())?.ctime);
+                let times = (upper.getattr(&own, &root)?.ctime, top.fs.getattr(&own, &top.root)?.ctime);
                 (root, Some(times))
             }
             Err(errno) => return Err(errno),
@@ -121,9 +127,9 @@ fn directory(own: &Cx<'_>, fs: &FilesystemRef, name: &[u8]) -> Result<Real> {
 }
 
 /// Makes the root of what is seen, like the topmost lower's.
-fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &FilesystemRef) -> Result<Real> {
-    let from = lower.root();
-    let attr = lower.getattr(own, &from)?;
+fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> Result<Real> {
+    let Lower { fs: lower, root: from } = lower;
+    let attr = lower.getattr(own, from)?;
     let root = fs.root();
     let place = At::of(work, b"upper")?;
     if fs.lookup(own, place.get()).is_ok() {
@@ -132,12 +138,12 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &FilesystemR
     let new = NewInode { kind: NewKind::Directory, mode: attr.mode, uid: attr.uid, gid: attr.gid };
     let made = fs.create(own, place.get(), new)?;
     let mut names: Vec<Box<[u8]>> = Vec::new();
-    match lower.list_xattr(own, &from, &mut |name| names.push(name.into())) {
+    match lower.list_xattr(own, from, &mut |name| names.push(name.into())) {
         Err(Errno::OPNOTSUPP) => {}
         listed => listed?,
     }
     for name in names.iter().filter(|name| !is_private(name)) {
-        let value = lower.get_xattr(own, &from, name)?;
+        let value = lower.get_xattr(own, from, name)?;
         fs.set_xattr(own, &made, name, &value, SetXattr::Any)?;
     }
     let (atime, mtime) = (Some(SetTime::To(attr.atime)), Some(SetTime::To(attr.mtime)));
@@ -149,8 +155,8 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &FilesystemR
 fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<Node>> {
     let mut lowers = Vec::new();
     let opaque = layers.marks.opaque(own, &layers.upper.fs, &layers.upper.root)?;
-    for (layer, fs) in layers.lowers().take_while(|_| opaque != Opaque::Yes) {
-        let inode = fs.root();
+    for (layer, lower) in layers.lowers().take_while(|_| opaque != Opaque::Yes) {
+        let (fs, inode) = (&lower.fs, Arc::clone(&lower.root));
         let opaque = layers.marks.opaque(own, fs, &inode)?;
         let has_xattr_whiteouts = opaque == Opaque::XattrWhiteouts;
         lowers.push(Piece { layer, inode, has_xattr_whiteouts });

@@ -38,10 +38,17 @@ pub(crate) struct Upper {
     pub(crate) index: Real,
 }
 
+/// A filesystem that is only read, from one of its directories down.
+#[derive(Clone)]
+pub(crate) struct Lower {
+    pub(crate) fs: FilesystemRef,
+    pub(crate) root: Real,
+}
+
 /// All the filesystems.
 pub(crate) struct Layers {
     pub(crate) upper: Upper,
-    pub(crate) lowers: Box<[FilesystemRef]>,
+    pub(crate) lowers: Box<[Lower]>,
     pub(crate) marks: Marks,
     pub(crate) numbers: Numbers,
 }
@@ -50,13 +57,13 @@ impl Layers {
     /// The filesystem of a layer.
     pub(crate) fn fs(&self, layer: LayerNumber) -> &FilesystemRef {
         match usize::from(layer).checked_sub(1).and_then(|lower| self.lowers.get(lower)) {
-            Some(lower) => lower,
+            Some(lower) => &lower.fs,
             None => &self.upper.fs,
         }
     }
 
     /// The lowers with their numbers, the topmost first.
-    pub(crate) fn lowers(&self) -> impl Iterator<Item = (LayerNumber, &FilesystemRef)> {
+    pub(crate) fn lowers(&self) -> impl Iterator<Item = (LayerNumber, &Lower)> {
         (1..=LayerNumber::MAX).zip(self.lowers.iter())
     }
 

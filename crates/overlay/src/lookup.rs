@@ -87,13 +87,13 @@ impl Shared {
     fn gather(&self, cx: &Cx<'_>, dir: &Node, way: Way) -> Result<Vec<Piece>> {
         let mut way = way;
         let mut found: Vec<Piece> = Vec::new();
-        for (layer, fs) in self.layers.lowers() {
+        for (layer, lower) in self.layers.lowers() {
             let step = match &way {
                 Way::Name(name) => {
                     let Some(piece) = dir.lowers.iter().find(|piece| piece.layer == layer) else { continue };
                     self.one_name(cx, piece, Name::new(name)?)?
                 }
-                Way::Path(path) => self.by_path(cx, layer, &fs.root(), path)?,
+                Way::Path(path) => self.by_path(cx, layer, &lower.root, path)?,
             };
             let step = match step {
                 Sought::Nothing => continue,

@@ -66,7 +66,7 @@ impl Filesystem for Overlay {
     fn caps(&self) -> Caps {
         let layers = &self.shared.layers;
         let upper = layers.upper.fs.caps();
-        let blocking = layers.lowers.iter().any(|lower| lower.caps().contains(Caps::BLOCKING));
+        let blocking = layers.lowers.iter().any(|lower| lower.fs.caps().contains(Caps::BLOCKING));
         let mut caps = upper
             & (Caps::SYMLINKS
                 | Caps::HARDLINKS
