@@ -25,6 +25,7 @@ const MOST_LOWERS: usize = LayerNumber::MAX as usize;
 pub struct Builder {
     lowers: Vec<Lower>,
     marks: Marks,
+    volatile: bool,
 }
 
 impl fmt::Debug for Builder {
@@ -49,6 +50,13 @@ impl Builder {
     /// Chooses the namespace of the extended attributes in which the overlay keeps what it must know.
     pub fn marks(mut self, marks: Marks) -> Self {
         self.marks = marks;
+        self
+    }
+
+    /// Leaves out what makes the upper survive a loss of power, as Linux's mount option `volatile` does: a copy is not
+    /// written to the medium before it gets its name.
+    pub fn volatile(mut self, volatile: bool) -> Self {
+        self.volatile = volatile;
         self
     }
 
@@ -82,7 +90,7 @@ impl Builder {
             Err(errno) => return Err(errno),
         };
         let layers = Layers {
-            upper: Upper { fs: upper, root, work, index },
+            upper: Upper { fs: upper, root, work, index, volatile: self.volatile },
             lowers: self.lowers.into(),
             marks: self.marks,
             numbers: Numbers::default(),

@@ -100,6 +100,7 @@ impl Shared {
         if node.is_indexed() {
             self.put_in_index(own, node, made, upper, origin, attr.nlink)?;
         } else {
+            self.to_medium(own, &upper)?;
             self.put_in_place(own, node, made, upper)?;
         }
         // Nothing may fail from here on: it is seen.
@@ -135,6 +136,15 @@ impl Shared {
         node.set_upper(upper);
         self.restore_times(own, &parent, above, &kept);
         Ok(())
+    }
+
+    /// Brings an inode of the upper to the medium: before it gets a name, or before its name gets another meaning.
+    pub(crate) fn to_medium(&self, own: &Cx<'_>, upper: &Real) -> Result<()> {
+        let opens = matches!(upper.kind(), FileType::Regular | FileType::Directory);
+        if self.layers.upper.volatile || !opens {
+            return Ok(());
+        }
+        self.layers.upper.fs.sync(own, upper, false)
     }
 
     /// What is to be shown of a directory after the overlay put something into it that was there before.

@@ -36,6 +36,8 @@ pub(crate) struct Upper {
     pub(crate) work: Real,
     /// A name for each inode with several names in a lower that was copied up.
     pub(crate) index: Real,
+    /// Whether nobody will look at it after a loss of power.
+    pub(crate) volatile: bool,
 }
 
 /// A filesystem that is only read, from one of its directories down.

@@ -42,6 +42,8 @@
 //! * A lower is never changed, not even its access times.
 //! * A copy is made in `work/` and put in its place at once, its ancestors before it. A failure before that leaves
 //!   nothing that anybody sees.
+//! * A file's copy is on the medium before its name is ([`Builder::volatile`] leaves that out). What a loss of power leaves
+//!   of an operation is the state before it, the state after it, or, of a rename that leaves a whiteout, both names.
 //! * An operation that fails for what the names are copies nothing up.
 //! * An inode keeps `st_ino`, its `ctime` and its place in listings when it is copied up, and its directory all times.
 //!   The number is the origin's, with the layer in the top 8 bits; it is kept in the upper, or where an inode can't

@@ -43,6 +43,7 @@ impl Shared {
         let mut state = node.state.lock();
         let more = i64::from(names) - 1 + state.more_names.unwrap_or(0);
         self.layers.marks.set_more_names(own, &upper.fs, &copy, more)?;
+        self.to_medium(own, &copy)?;
         made.put(at(&upper.index, Name::new(&origin.index_name())?))?;
         state.more_names = Some(more);
         drop(state);
@@ -51,23 +52,14 @@ impl Shared {
     }
 
     /// One of the names that an inode has in a lower shows through no more, or the upper has it now. The inode's copy is
-    /// in the index.
-    pub(crate) fn lost_lower_name(&self, cx: &Cx<'_>, node: &Node) -> Result<()> {
-        self.count_lower_names(cx, node, -1)
-    }
-
-    /// It shows through again: what was to hide it failed.
-    pub(crate) fn regained_lower_name(&self, cx: &Cx<'_>, node: &Node) -> Result<()> {
-        self.count_lower_names(cx, node, 1)
-    }
-
-    fn count_lower_names(&self, cx: &Cx<'_>, node: &Node, change: i64) -> Result<()> {
-        let Some(copy) = node.upper() else { return Ok(()) };
+    /// in the index. If that can't be noted, or is lost, the next run takes it for one name more than it has: its copy
+    /// stays in the index, and nothing is lost.
+    pub(crate) fn lost_lower_name(&self, own: &Cx<'_>, node: &Node) {
         let mut state = node.state.lock();
-        let Some(more) = state.more_names else { return Ok(()) };
-        self.layers.marks.set_more_names(cx, &self.layers.upper.fs, copy, more + change)?;
-        state.more_names = Some(more + change);
-        Ok(())
+        if let (Some(copy), Some(more)) = (node.upper(), state.more_names) {
+            state.more_names = Some(more - 1);
+            let _ = self.layers.marks.set_more_names(own, &self.layers.upper.fs, copy, more - 1);
+        }
     }
 
     /// After names were changed: an inode that has lost its last one is nobody's but those who have it open. What stays

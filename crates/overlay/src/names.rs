@@ -141,6 +141,7 @@ impl Shared {
         let (temporary, made) = self.layers.prepare(&own, |at| self.make(cx, at, new, access))?;
         if new.kind.file_type().is_dir() {
             self.layers.marks.set_opaque(&own, &self.layers.upper.fs, &made.0)?;
+            self.to_medium(&own, &made.0)?;
             temporary.exchange(to)?;
         } else {
             temporary.put(to)?;
@@ -251,13 +252,8 @@ impl Shared {
 
     /// Hides what shows through under a name.
     fn hide(&self, cx: &Cx<'_>, own: &Cx<'_>, from: RealAt<'_>, victim: &Node) -> Result<()> {
-        let ctime = self.attr(own, victim)?.ctime;
-        self.lost_lower_name(own, victim)?;
-        if let Err(errno) = self.layers.upper.fs.create(cx, from, WHITEOUT) {
-            let _ = self.regained_lower_name(own, victim);
-            self.restore_ctime(own, victim, ctime);
-            return Err(errno);
-        }
+        self.layers.upper.fs.create(cx, from, WHITEOUT)?;
+        self.lost_lower_name(own, victim);
         if victim.upper().is_none() {
             victim.state.lock().gone = Some(cx.now());
         }

@@ -224,10 +224,9 @@ impl Shared {
         if !matches!(self.in_upper(own, place.dir, place.name)?, InUpper::Nothing) {
             return Ok(());
         }
-        self.lost_lower_name(own, node)?;
-        self.layers.upper.fs.link(own, upper, copy).inspect_err(|_| {
-            let _ = self.regained_lower_name(own, node);
-        })
+        self.layers.upper.fs.link(own, upper, copy)?;
+        self.lost_lower_name(own, node);
+        Ok(())
     }
 
     /// Has a directory show the same wherever it is: what is below it by a redirection, or nothing.
@@ -236,7 +235,11 @@ impl Shared {
         let upper = node.upper().ok_or(Errno::IO)?;
         let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
         if node.lowers.is_empty() {
-            return if to.lowers.is_empty() { Ok(()) } else { marks.set_opaque(own, fs, upper) };
+            if !to.lowers.is_empty() {
+                marks.set_opaque(own, fs, upper)?;
+                self.to_medium(own, upper)?;
+            }
+            return Ok(());
         }
         let mut redirect = directory.redirect.lock();
         if redirect.as_ref().is_some_and(|path| path.starts_with(b"/")) {
@@ -245,7 +248,7 @@ impl Shared {
         let path = path_below(node, redirect.as_deref());
         marks.set_redirect(own, fs, upper, &path)?;
         *redirect = Some(path.into());
-        Ok(())
+        self.to_medium(own, upper)
     }
 
     /// Moves the old name to the new one.
@@ -257,10 +260,7 @@ impl Shared {
         self.mark_moved(own, old, to.dir)?;
         // A file that shows through at the new name loses that one.
         let hidden = new.as_ref().filter(|_| matches!(at_target, InUpper::Nothing));
-        if let Some(hidden) = hidden {
-            self.lost_lower_name(own, hidden)?;
-        }
-        let moved = match (shows, at_target) {
+        match (shows, at_target) {
             (false, at_target) => self.move_away(cx, own, rename, &at_target),
             // The whiteout is exchanged for what it is to hide.
             (true, InUpper::Whiteout) => {
@@ -271,12 +271,9 @@ impl Shared {
                 self.move_directory(cx, own, rename, &InUpper::Nothing)
             }
             (true, at_target) => self.move_over(cx, own, rename, &at_target),
-        };
-        if moved.is_err() {
-            if let Some(hidden) = hidden {
-                let _ = self.regained_lower_name(own, hidden);
-            }
-            return moved;
+        }?;
+        if let Some(hidden) = hidden {
+            self.lost_lower_name(own, hidden);
         }
         if let Some(new) = new
             && new.upper().is_none()

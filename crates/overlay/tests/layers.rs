@@ -1,5 +1,7 @@
 //! What shows through, what is hidden, and what stays the same when it is copied up.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 mod support;
 
 use support::{Tree, as_root, content};

@@ -1,6 +1,7 @@
 //! Overlays of memory filesystems, and calls on them by names.
 
 #![allow(dead_code, reason = "each test uses some of it")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -56,10 +57,10 @@ impl Tree {
     }
 
     pub(crate) fn node(&self, path: &str) -> Result<Node> {
-        let names = path.split('/').filter(|name| !name.is_empty());
-        names.fold(Ok(self.0.root()), |dir, name| {
+        let mut names = path.split('/').filter(|name| !name.is_empty());
+        names.try_fold(self.0.root(), |dir, name| {
             let name = Name::new(name.as_bytes())?;
-            as_root(|cx| self.0.lookup(cx, At { dir: &dir?, name }))
+            as_root(|cx| self.0.lookup(cx, At { dir: &dir, name }))
         })
     }
 
