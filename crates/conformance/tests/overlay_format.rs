@@ -4,9 +4,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use vnode_conformance::call::{self, Env};
 use vnode_conformance::kernel::overlayfs::Mounts;
+use vnode_conformance::random::Random;
 use vnode_conformance::tree::{Times, Tree};
 use vnode_conformance::value::describe;
 use vnode_conformance::vnode::{Layout, Vnode};
@@ -144,10 +146,90 @@ fn subject(fs: FilesystemRef) -> Vnode {
 
 fn carry_out(fs: &FilesystemRef, script: &str) {
     let (mut subject, mut env) = (subject(fs.clone()), Env::default());
+    let (may_fail, script) = match script.strip_prefix(MAY_FAIL) {
+        Some(script) => (true, script),
+        None => (false, script),
+    };
     for line in script.lines().filter(|line| !line.is_empty()) {
         let outcome = call::run_text(&mut subject, &mut env, line).expect("a line");
-        assert!(outcome.is_ok(), "{line}: {}", describe(&outcome));
+        assert!(may_fail || outcome.is_ok(), "{line}: {}", describe(&outcome));
     }
+}
+
+/// How a script starts whose lines may fail.
+const MAY_FAIL: &str = "# may fail\n";
+
+/// Calls at random, on names that the lower has and on few others.
+fn random_script(random: &mut Random) -> String {
+    const PATHS: [&str; 16] = [
+        "a",
+        "a/x",
+        "a/sub",
+        "a/sub/deep",
+        "a/sub/empty",
+        "moved",
+        "moved/in",
+        "moved/deeper",
+        "full",
+        "full/1",
+        "f1",
+        "none",
+        "new",
+        "new/x",
+        "a/new",
+        "moved/deeper/still",
+    ];
+    let mut script = MAY_FAIL.to_owned();
+    for _ in 0..30 {
+        let (one, two) = (random.of(PATHS), random.of(PATHS));
+        let line = match random.below(12) {
+            0 | 1 => format!("mkdir {one}"),
+            2 => format!("file {one} {}", two.len()),
+            3 | 4 => format!("unlink {one}"),
+            5 | 6 => format!("rmdir {one}"),
+            7 | 8 => format!("rename {one} {two}"),
+            9 => format!("rename {one} {two} exchange"),
+            10 => format!("chmod {one} 751"),
+            _ => format!("symlink {two} {one}"),
+        };
+        script.push_str(&line);
+        script.push('\n');
+    }
+    script
+}
+
+/// How long random calls are tried, each way; seconds in the environment.
+const SECONDS: &str = "VNODE_OVERLAY_SECONDS";
+
+fn check_random(writer: Writer) {
+    let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let (start, mut tried) = (Instant::now(), 0u64);
+    while start.elapsed() < Duration::from_secs(seconds) {
+        let script = random_script(&mut Random::new(tried));
+        let checked = Mounts::on_thread(|mounts| {
+            let check = || try_on(mounts, writer, Marks::Trusted, "redirect_dir=on", &[&script]);
+            if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {
+                println!("{script}");
+                std::panic::resume_unwind(panic);
+            }
+        });
+        if checked.is_none() {
+            println!("skipped: nothing can be mounted here");
+            return;
+        }
+        tried += 1;
+    }
+    println!("{tried} scripts, written by {writer:?}");
+}
+
+#[test]
+fn the_kernel_shows_what_vnode_wrote_at_random() {
+    check_random(Writer::Vnode);
+}
+
+#[test]
+fn vnode_shows_what_the_kernel_wrote_at_random() {
+    check_random(Writer::Kernel);
 }
 
 fn tree(fs: &FilesystemRef) -> Tree {
@@ -179,45 +261,47 @@ enum Writer {
 }
 
 fn check(writer: Writer, marks: Marks, options: &str, scripts: &[&str]) {
-    let tried = Mounts::on_thread(|mounts| {
-        let scratch = Scratch::new();
-        carry_out(&host(&scratch.path("lower")), LOWER);
-        let below = tree(&host(&scratch.path("lower")));
-        let by_vnode = || {
-            let fs = overlay(&scratch, marks);
-            if writer == Writer::Vnode {
-                scripts.iter().for_each(|script| carry_out(&fs, script));
-            }
-            tree(&fs)
-        };
-        let by_kernel = || {
-            let point = scratch.path("mounted");
-            mounts.overlay(&point, &scratch.options(options)).expect("an overlay of the kernel's");
-            let fs = host(&point);
-            if writer == Writer::Kernel {
-                scripts.iter().for_each(|script| carry_out(&fs, script));
-            }
-            let tree = tree(&fs);
-            drop(fs);
-            mounts.unmount(&point).expect("it is mounted");
-            tree
-        };
-        match writer {
-            Writer::Vnode => {
-                let vnode = by_vnode();
-                same(&vnode, &by_kernel());
-                same(&by_vnode_again(&scratch, marks), &vnode);
-            }
-            Writer::Kernel => {
-                let kernel = by_kernel();
-                same(&by_vnode(), &kernel);
-            }
-        }
-        assert!(below.differences(&tree(&host(&scratch.path("lower")))).is_empty(), "the lower was changed");
-    });
+    let tried = Mounts::on_thread(|mounts| try_on(mounts, writer, marks, options, scripts));
     if tried.is_none() {
         println!("skipped: nothing can be mounted here");
     }
+}
+
+fn try_on(mounts: &Mounts, writer: Writer, marks: Marks, options: &str, scripts: &[&str]) {
+    let scratch = Scratch::new();
+    carry_out(&host(&scratch.path("lower")), LOWER);
+    let below = tree(&host(&scratch.path("lower")));
+    let by_vnode = || {
+        let fs = overlay(&scratch, marks);
+        if writer == Writer::Vnode {
+            scripts.iter().for_each(|script| carry_out(&fs, script));
+        }
+        tree(&fs)
+    };
+    let by_kernel = || {
+        let point = scratch.path("mounted");
+        mounts.overlay(&point, &scratch.options(options)).expect("an overlay of the kernel's");
+        let fs = host(&point);
+        if writer == Writer::Kernel {
+            scripts.iter().for_each(|script| carry_out(&fs, script));
+        }
+        let tree = tree(&fs);
+        drop(fs);
+        mounts.unmount(&point).expect("it is mounted");
+        tree
+    };
+    match writer {
+        Writer::Vnode => {
+            let vnode = by_vnode();
+            same(&vnode, &by_kernel());
+            same(&by_vnode_again(&scratch, marks), &vnode);
+        }
+        Writer::Kernel => {
+            let kernel = by_kernel();
+            same(&by_vnode(), &kernel);
+        }
+    }
+    assert!(below.differences(&tree(&host(&scratch.path("lower")))).is_empty(), "the lower was changed");
 }
 
 /// What another overlay of vnode's shows.
