@@ -201,25 +201,74 @@ fn random_script(random: &mut Random) -> String {
 /// How long random calls are tried, each way; seconds in the environment.
 const SECONDS: &str = "VNODE_OVERLAY_SECONDS";
 
-fn check_random(writer: Writer) {
+/// A script, and what is to be found with it.
+type Check<'a> = (String, Box<dyn FnOnce() + 'a>);
+
+/// Makes checks of random scripts as long as there is time; a script that fails is printed.
+fn for_some_time(make: impl for<'a> Fn(&'a Mounts, &mut Random) -> Check<'a> + Sync) {
     let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).unwrap_or(3);
-    let (start, mut tried) = (Instant::now(), 0u64);
-    while start.elapsed() < Duration::from_secs(seconds) {
-        let script = random_script(&mut Random::new(tried));
-        let checked = Mounts::on_thread(|mounts| {
-            let check = || try_on(mounts, writer, Marks::Trusted, "redirect_dir=on", &[&script]);
+    let start = Instant::now();
+    let tried = Mounts::on_thread(|mounts| {
+        let mut tried = 0u64;
+        while start.elapsed() < Duration::from_secs(seconds) {
+            let (script, check) = make(mounts, &mut Random::new(tried));
             if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {
                 println!("{script}");
                 std::panic::resume_unwind(panic);
             }
-        });
-        if checked.is_none() {
-            println!("skipped: nothing can be mounted here");
-            return;
+            tried += 1;
         }
-        tried += 1;
+        tried
+    });
+    match tried {
+        Some(tried) => println!("{tried} scripts"),
+        None => println!("skipped: nothing can be mounted here"),
     }
-    println!("{tried} scripts, written by {writer:?}");
+}
+
+fn check_random(writer: Writer) {
+    for_some_time(|mounts, random| {
+        let script = random_script(random);
+        let check = {
+            let script = script.clone();
+            move || try_on(mounts, writer, Marks::Trusted, "redirect_dir=on", &[&script])
+        };
+        (script, Box::new(check))
+    });
+}
+
+/// Has vnode and the kernel make the same calls on overlays of their own, and compares what each answers.
+fn beside(mounts: &Mounts, script: &str) {
+    let (ours, theirs) = (Scratch::new(), Scratch::new());
+    for scratch in [&ours, &theirs] {
+        carry_out(&host(&scratch.path("lower")), LOWER);
+    }
+    let point = theirs.path("mounted");
+    mounts.overlay(&point, &theirs.options("redirect_dir=on,index=on")).expect("an overlay of the kernel's");
+    let (here, there) = (overlay(&ours, Marks::Trusted), host(&point));
+    let (mut vnode, mut kernel) = (subject(here.clone()), subject(there.clone()));
+    let (mut env, mut kernel_env) = (Env::default(), Env::default());
+    for line in script.lines().skip(1) {
+        let got = describe(&call::run_text(&mut vnode, &mut env, line).expect("a line"));
+        let right = describe(&call::run_text(&mut kernel, &mut kernel_env, line).expect("a line"));
+        assert_eq!(got, right, "{line}");
+    }
+    same(&tree(&here), &tree(&there));
+    drop((vnode, kernel, there));
+    mounts.unmount(&point).expect("it is mounted");
+}
+
+#[test]
+fn vnode_answers_as_the_kernel_s_overlays_do() {
+    let looks = ["cat a/x", "ls a", "readlink link", "truncate big 5", "setxattr f1 user.x y", "ls moved"];
+    for_some_time(|mounts, random| {
+        let mut script = random_script(random);
+        for look in looks {
+            let end = script.match_indices('\n').map(|(at, _)| at + 1).nth(1 + random.below(28));
+            script.insert_str(end.unwrap_or(script.len()), &format!("{look}\n"));
+        }
+        (script.clone(), Box::new(move || beside(mounts, &script)))
+    });
 }
 
 #[test]
