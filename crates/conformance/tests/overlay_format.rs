@@ -377,3 +377,21 @@ fn the_kernel_shows_what_vnode_wrote_for_users() {
 fn vnode_shows_what_the_kernel_wrote_for_users() {
     check(Writer::Kernel, Marks::User, "userxattr", &[CHANGES]);
 }
+
+#[test]
+fn what_the_kernel_copied_without_content_is_refused() {
+    let tried = Mounts::on_thread(|mounts| {
+        let scratch = Scratch::new();
+        carry_out(&host(&scratch.path("lower")), LOWER);
+        let point = scratch.path("mounted");
+        mounts.overlay(&point, &scratch.options("metacopy=on,redirect_dir=on")).expect("an overlay");
+        carry_out(&host(&point), "chmod f1 600\nfile f2 changed");
+        mounts.unmount(&point).expect("it is mounted");
+        let (mut vnode, mut env) = (subject(overlay(&scratch, Marks::Trusted)), Env::default());
+        let mut does = |line: &str| describe(&call::run_text(&mut vnode, &mut env, line).expect("a line"));
+        assert_eq!((does("cat f1"), does("cat f2")), ("EIO".to_owned(), "\"changed\"".to_owned()));
+    });
+    if tried.is_none() {
+        println!("skipped: nothing can be mounted here");
+    }
+}

@@ -59,9 +59,12 @@
 //! * Renaming what is in a lower works whatever it is (there `EXDEV` without `redirect_dir=on`); the redirections are
 //!   Linux's.
 //! * Hard links of a lower stay linked (there with `index=on`).
-//! * An open file shows what is written to it later by others (there it goes on showing the lower's).
+//! * Opening for writing copies nothing up yet.
 //! * A merged directory's links are counted; there they are 1.
-//! * `overlay.*` attributes are refused with `EOPNOTSUPP`; there they are renamed, since 6.7.
+//! * `overlay.*` attributes are refused with `EOPNOTSUPP`; there they are kept under other names.
+//! * A file that Linux's copied up without its content (`metacopy=on`) is refused with `EIO`.
+//!
+//! The README has the whole list, each with its test.
 //!
 //! # Changes underneath
 //!

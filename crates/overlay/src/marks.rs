@@ -146,9 +146,18 @@ impl Marks {
         self.write(cx, fs, dir, "redirect", path)
     }
 
-    /// Where an inode was copied from.
+    /// Where an inode was copied from, if an overlay of vnode's did it.
+    ///
+    /// # Errors
+    /// `EIO`: Linux's overlayfs copied a file up without its content (`metacopy=on`), of which only a file handle of the
+    /// kernel's tells where it is.
     pub(crate) fn origin(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<Option<Origin>> {
-        Ok(self.read(cx, fs, inode, "origin")?.and_then(|bytes| Origin::decode(&bytes)))
+        let Some(bytes) = self.read(cx, fs, inode, "origin")? else { return Ok(None) };
+        let origin = Origin::decode(&bytes);
+        if origin.is_none() && self.read(cx, fs, inode, "metacopy")?.is_some() {
+            return Err(Errno::IO);
+        }
+        Ok(origin)
     }
 
     /// Says where an inode was copied from; tells whether it can carry that.

@@ -9,7 +9,7 @@ use crate::marks::is_private;
 use crate::node::Node;
 use crate::overlay::Shared;
 
-/// Refuses the overlay's own, as Linux did until it gave nested overlays theirs.
+/// Refuses the overlay's own.
 ///
 /// # Errors
 /// `EOPNOTSUPP`.
