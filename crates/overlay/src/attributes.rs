@@ -73,6 +73,10 @@ impl Shared {
         }
         let own = Own::during(cx);
         let own = own.cx();
+        if let Some(count) = self.subdirs_by_links(&own, node)? {
+            names.subdirs = Some(count);
+            return Ok(count);
+        }
         let upper = node.upper().map(|upper| (UPPER, upper));
         let mut found: HashSet<Box<[u8]>> = HashSet::new();
         for (layer, dir) in
@@ -95,6 +99,25 @@ impl Shared {
         }
         names.subdirs = Some(count);
         Ok(count)
+    }
+
+    /// How many directories are in a merged one, if the layers' own numbers of links tell: if none but the topmost layer
+    /// has any.
+    fn subdirs_by_links(&self, own: &Cx<'_>, node: &Node) -> Result<Option<u32>> {
+        let upper = node.upper().map(|upper| (UPPER, upper));
+        let lowers = node.lowers.iter().map(|piece| (piece.layer, &piece.inode));
+        let mut top = None;
+        for (layer, dir) in upper.into_iter().chain(lowers) {
+            // Some filesystems don't count, and say 1.
+            let Some(count) = self.layers.fs(layer).getattr(own, dir)?.nlink.checked_sub(2) else {
+                return Ok(None);
+            };
+            if count > 0 && top.is_some() {
+                return Ok(None);
+            }
+            top = top.or(Some(count));
+        }
+        Ok(top)
     }
 
     /// Changes attributes; of a file to be truncated no more is copied up than stays.

@@ -1,7 +1,7 @@
 //! Listing a directory: one index of its names for all who list it, kept up to date by the overlay's own changes.
 
 use core::ops::ControlFlow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -131,7 +131,7 @@ impl Shared {
         Ok(listed)
     }
 
-    /// Whether an entry of a lower is a whiteout.
+    /// Whether an entry of a layer is a whiteout.
     fn hides(&self, own: &Cx<'_>, dir: &Piece, entry: &Item) -> Result<bool> {
         let may_be = match entry.kind {
             FileType::CharDevice => true,
@@ -155,10 +155,43 @@ impl Shared {
         Ok(items)
     }
 
-    /// Whether a directory has no names.
-    pub(crate) fn is_empty(&self, cx: &Cx<'_>, dir: &Arc<Node>, names: &Names) -> Result<bool> {
+    /// Whether a directory has no names. Looks at no more of them than it takes to know.
+    pub(crate) fn is_empty(&self, cx: &Cx<'_>, dir: &Arc<Node>) -> Result<bool> {
         let own = Own::during(cx);
-        Ok(self.merged(&own.cx(), dir, names)?.is_empty())
+        let own = own.cx();
+        let mut whiteouts: HashSet<Box<[u8]>> = HashSet::new();
+        let upper = dir.upper().map(|inode| Piece {
+            layer: UPPER,
+            inode: Arc::clone(inode),
+            has_xattr_whiteouts: false,
+        });
+        for piece in upper.iter().chain(&dir.lowers) {
+            if self.has_names(&own, piece, &mut whiteouts)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a layer's directory has names that are no whiteouts, nor hidden by those above, which are added to.
+    fn has_names(&self, own: &Cx<'_>, dir: &Piece, whiteouts: &mut HashSet<Box<[u8]>>) -> Result<bool> {
+        let (mut found, mut failed) = (false, Ok(()));
+        self.layers.fs(dir.layer).open_dir(own, &dir.inode)?.list(own, 0, &mut |entry| {
+            if whiteouts.contains(entry.name) {
+                return ControlFlow::Continue(());
+            }
+            let item = Item { name: entry.name.into(), ino: entry.ino, kind: entry.kind };
+            match self.hides(own, dir, &item) {
+                Ok(true) => {
+                    whiteouts.insert(entry.name.into());
+                    return ControlFlow::Continue(());
+                }
+                Ok(false) => found = true,
+                Err(errno) => failed = Err(errno),
+            }
+            ControlFlow::Break(())
+        })?;
+        failed.map(|()| found)
     }
 
     /// Counts a listing as a read of the directory.

@@ -196,9 +196,7 @@ impl Shared {
             _ => {}
         }
         let below = victim.directory().ok().map(|directory| directory.names.write());
-        if let Some(below) = &below
-            && !self.is_empty(cx, &victim, below)?
-        {
+        if below.is_some() && !self.is_empty(cx, &victim)? {
             return Err(Errno::NOTEMPTY);
         }
         let shows = self.shows_through(cx, place.dir, place.name)?;

@@ -142,7 +142,7 @@ impl Shared {
                 (false, true) => return Err(Errno::ISDIR),
                 (true, true) => {
                     let names = new.directory()?.names.write();
-                    if !self.is_empty(cx, new, &names)? {
+                    if !self.is_empty(cx, new)? {
                         return Err(Errno::NOTEMPTY);
                     }
                     below = Some(names);
