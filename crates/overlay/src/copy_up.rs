@@ -71,7 +71,12 @@ impl Shared {
         while let Some(parent) = above.pop() {
             self.copy_one(cx, &own, &parent, None)?;
         }
-        self.copy_one(cx, &own, node, truncation)
+        let copied = self.copy_one(cx, &own, node, truncation)?;
+        if copied && node.is_indexed() {
+            // What can't be is no failure: the copy is found all the same.
+            let _ = self.name_copy(cx, &own, node);
+        }
+        Ok(copied)
     }
 
     /// Copies up one inode whose parent is in the upper; tells whether it wasn't there before.

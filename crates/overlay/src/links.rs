@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vnode_core::fs::{Filesystem, Remove};
+use vnode_core::fs::{At, Filesystem, Remove};
 use vnode_core::{Cx, Errno, Name, Result};
 
 use crate::layers::{Own, Real, at};
@@ -49,6 +49,26 @@ impl Shared {
         drop(state);
         node.set_upper(copy);
         Ok(())
+    }
+
+    /// Gives a copy that only the index has the name that it was found by, if that still is its: for those who look at the
+    /// upper without the index, Linux's overlayfs say. Nobody sees that here.
+    pub(crate) fn name_copy(&self, cx: &Cx<'_>, own: &Cx<'_>, node: &Arc<Node>) -> Result<()> {
+        let (dir, name) = {
+            let place = node.place.read();
+            (place.parent.clone().ok_or(Errno::IO)?, place.name.clone())
+        };
+        let above = self.copy_up(cx, &dir)?;
+        let place = At { dir: &dir, name: Name::new(&name)? };
+        let names = dir.directory()?.names.write();
+        if !Arc::ptr_eq(&self.find(own, &dir, &names, place.name)?, node) {
+            return Ok(());
+        }
+        let (kept, ctime) = (self.keep_times(own, &dir)?, self.attr(own, node)?.ctime);
+        let linked = self.link_up(own, place, at(above, place.name), node);
+        self.restore_times(own, &dir, above, &kept);
+        self.restore_ctime(own, node, ctime);
+        linked
     }
 
     /// One of the names that an inode has in a lower shows through no more, or the upper has it now. The inode's copy is

@@ -219,7 +219,13 @@ impl Shared {
     }
 
     /// Gives an inode that only the index has in the upper the name that it has in a lower.
-    fn link_up(&self, own: &Cx<'_>, place: NodeAt<'_>, upper: RealAt<'_>, node: &Arc<Node>) -> Result<()> {
+    pub(crate) fn link_up(
+        &self,
+        own: &Cx<'_>,
+        place: NodeAt<'_>,
+        upper: RealAt<'_>,
+        node: &Arc<Node>,
+    ) -> Result<()> {
         let Some(copy) = node.upper().filter(|_| node.is_indexed()) else { return Ok(()) };
         if !matches!(self.in_upper(own, place.dir, place.name)?, InUpper::Nothing) {
             return Ok(());

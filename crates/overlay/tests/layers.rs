@@ -161,6 +161,10 @@ fn links_of_a_lower_stay_one_inode() {
     tree.write("f", "both").unwrap();
     assert_eq!(tree.read("g").unwrap(), "both");
     assert_eq!(tree.attr("f").unwrap(), tree.attr("g").unwrap());
+    assert_eq!(
+        (upper.list("upper").unwrap(), upper.read("upper/f").unwrap().as_str()),
+        (vec!["f".to_owned()], "both")
+    );
     tree.rename("g", "d/h", Rename::Replace).unwrap();
     tree.link("f", "i").unwrap();
     let again = Tree::over(&[&bottom], &upper);
