@@ -1,5 +1,6 @@
 //! How an overlay is made.
 
+use core::any::Any;
 use core::fmt;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr
 
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::marks::{Marks, Opaque, is_private};
+use crate::meta::Meta;
 use crate::node::{NewNode, Node, Place};
 use crate::numbers::Numbers;
 use crate::overlay::{Overlay, Shared};
@@ -24,8 +26,9 @@ const MOST_LOWERS: usize = LayerNumber::MAX as usize;
 #[derive(Clone, Default)]
 pub struct Builder {
     lowers: Vec<Lower>,
-    marks: Marks,
+    marks: Option<Marks>,
     volatile: bool,
+    held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl fmt::Debug for Builder {
@@ -47,9 +50,16 @@ impl Builder {
         self
     }
 
-    /// Chooses the namespace of the extended attributes in which the overlay keeps what it must know.
+    /// Chooses the namespace of the extended attributes in which the overlay keeps what it must know. Without this they are
+    /// those that the upper has from before, else `trusted.*` where the upper can carry them, else `user.*`.
     pub fn marks(mut self, marks: Marks) -> Self {
-        self.marks = marks;
+        self.marks = Some(marks);
+        self
+    }
+
+    /// Keeps something for as long as anything of the overlay is left: the lock of the upper's directory, say.
+    pub fn holding(mut self, held: impl Any + Send + Sync) -> Self {
+        self.held = Some(Arc::new(held));
         self
     }
 
@@ -63,8 +73,9 @@ impl Builder {
     /// Makes the overlay: what `upper` has of an overlay is gone on with, what it hasn't is made in it.
     ///
     /// # Errors
-    /// * `EINVAL`: no lower, or more than 255.
-    /// * `EOPNOTSUPP`: the upper lacks what an overlay needs: links, exchanging, extended attributes, devices.
+    /// * `EINVAL`: no lower, or more than 255; the upper's `meta` is of another version or of other marks.
+    /// * `EOPNOTSUPP`: the upper lacks what an overlay needs: links, exchanging, extended attributes of either kind,
+    ///   devices.
     /// * `EEXIST`, `ENOTDIR`: the upper has something else than an overlay's directories in their places.
     /// * Those of the filesystems.
     pub fn build(self, cx: &Cx<'_>, upper: FilesystemRef) -> Result<Overlay> {
@@ -89,17 +100,22 @@ impl Builder {
             }
             Err(errno) => return Err(errno),
         };
+        let marks = match self.marks {
+            Some(marks) => marks,
+            None => Marks::find(&own, &upper, &root, &work)?,
+        };
+        let meta = Meta::open(&own, &upper, marks)?;
         let layers = Layers {
-            upper: Upper { fs: upper, root, work, index, volatile: self.volatile },
+            upper: Upper { fs: upper, root, work, index, meta, volatile: self.volatile },
             lowers: self.lowers.into(),
-            marks: self.marks,
+            marks,
             numbers: Numbers::default(),
         };
         layers.clear_work(&own)?;
         let table = Arc::new(Table::default());
         let root = root_node(&own, &layers, &table)?;
         root.state.lock().ctime = ctime;
-        Ok(Overlay::new(Shared::new(layers, table), root))
+        Ok(Overlay::new(Shared::new(layers, table, self.held), root))
     }
 }
 

@@ -103,6 +103,8 @@ impl Shared {
             (truncation.change)(&upper)?;
         }
         if node.is_indexed() {
+            let (parent, name) = node.place()?;
+            self.touch(own, &parent, Name::new(&name)?)?;
             self.put_in_index(own, node, made, upper, origin, attr.nlink)?;
         } else {
             self.to_medium(own, &upper)?;
@@ -124,10 +126,7 @@ impl Shared {
 
     /// Puts a copy where its origin is, unless that was removed.
     fn put_in_place(&self, own: &Cx<'_>, node: &Arc<Node>, made: Temporary<'_>, upper: Real) -> Result<()> {
-        let (parent, name) = {
-            let place = node.place.read();
-            (place.parent.clone().ok_or(Errno::IO)?, place.name.clone())
-        };
+        let (parent, name) = node.place()?;
         let _names = parent.directory()?.names.write();
         if node.state.lock().gone.is_some() {
             // Only those who have it open see it; nothing holds it but they.
@@ -137,6 +136,7 @@ impl Shared {
         }
         let above = parent.upper().ok_or(Errno::IO)?;
         let kept = self.keep_times(own, &parent)?;
+        self.touch(own, &parent, Name::new(&name)?)?;
         made.put(at(above, Name::new(&name)?))?;
         node.set_upper(upper);
         self.restore_times(own, &parent, above, &kept);

@@ -6,6 +6,7 @@ use vnode_core::fs::{At, Filesystem, Inode};
 use vnode_core::{Attr, Clock, Credentials, Cx, FileType, FilesystemRef, Name, Result, Timespec};
 
 use crate::marks::Marks;
+use crate::meta::Meta;
 use crate::numbers::Numbers;
 
 /// An inode of a layer.
@@ -36,6 +37,8 @@ pub(crate) struct Upper {
     pub(crate) work: Real,
     /// A name for each inode with several names in a lower that was copied up.
     pub(crate) index: Real,
+    /// What the lowers had under the names that were touched.
+    pub(crate) meta: Meta,
     /// Whether nobody will look at it after a loss of power.
     pub(crate) volatile: bool,
 }

@@ -21,7 +21,7 @@
 //!
 //! * `overlay` - [`Overlay`], the [`Filesystem`](vnode_core::fs::Filesystem); `builder` - how one is made.
 //! * `layers` - the filesystems; `marks` - the extended attributes by which the upper tells what it means; `work` - where
-//!   things are made before anybody sees them.
+//!   things are made before anybody sees them; `meta` - what the lowers had under a name that was touched.
 //! * `node` - [`Node`], the inode; `table` - one for each inode of a layer; `numbers` - `st_ino`.
 //! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's.
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
@@ -31,7 +31,8 @@
 //! # The format
 //!
 //! The upper's root has `upper/`, what the guest sees; `work/`, emptied when an overlay is made; `index/`, a name for
-//! each inode with several names in a lower that was copied up. In `upper/` a character device 0:0 is a whiteout: what
+//! each inode with several names in a lower that was copied up; `meta`, what the lowers had under each name when the upper
+//! first had something there ([`touched`]). In `upper/` a character device 0:0 is a whiteout: what
 //! lowers have under its name is hidden. Extended attributes, of `trusted.overlay` or `user.overlay` ([`Marks`]):
 //! `opaque` (`y`: nothing below shows through a directory), `redirect` (what is below stands at this path),
 //! `origin` (what an inode was copied from), `nlink` (its names in lowers). In lowers all that is understood too, and
@@ -81,7 +82,7 @@
 //!    renames, in any order, and a directory to be replaced after both;
 //! 4. a directory's redirection, ancestors later;
 //! 5. an inode's state: one at a time;
-//! 6. the locks of the layers;
+//! 6. the end of `meta`, then the locks of the layers;
 //! 7. leaves: places, the table of nodes, under which none is dropped, an index of names, an open file.
 //!
 //! Nothing is copied up with a directory's names locked: an operation looks first, lets go, has copied up what it needs,
@@ -97,6 +98,7 @@ mod links;
 mod listing;
 mod lookup;
 mod marks;
+mod meta;
 mod names;
 mod node;
 mod numbers;
@@ -108,5 +110,6 @@ mod xattr;
 
 pub use builder::Builder;
 pub use marks::Marks;
+pub use meta::{Touched, touched};
 pub use node::Node;
 pub use overlay::Overlay;

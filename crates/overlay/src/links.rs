@@ -54,10 +54,7 @@ impl Shared {
     /// Gives a copy that only the index has the name that it was found by, if that still is its: for those who look at the
     /// upper without the index, Linux's overlayfs say. Nobody sees that here.
     pub(crate) fn name_copy(&self, cx: &Cx<'_>, own: &Cx<'_>, node: &Arc<Node>) -> Result<()> {
-        let (dir, name) = {
-            let place = node.place.read();
-            (place.parent.clone().ok_or(Errno::IO)?, place.name.clone())
-        };
+        let (dir, name) = node.place()?;
         let above = self.copy_up(cx, &dir)?;
         let place = At { dir: &dir, name: Name::new(&name)? };
         let names = dir.directory()?.names.write();

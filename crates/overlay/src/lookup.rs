@@ -7,8 +7,10 @@ use vnode_core::{Cx, Errno, FileType, Name, Result};
 
 use crate::layers::{LayerNumber, Piece, Real, UPPER, at};
 use crate::marks::{Opaque, Origin};
+use crate::meta::Touched;
 use crate::node::{Names, NewNode, Node, Place};
 use crate::overlay::Shared;
+use crate::rename::path_below;
 
 /// What a directory of the upper has under a name.
 pub(crate) enum InUpper {
@@ -73,6 +75,23 @@ impl Shared {
     /// Whether something would show through if the upper had nothing under a name.
     pub(crate) fn shows_through(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>) -> Result<bool> {
         Ok(!self.below(cx, dir, name)?.is_empty())
+    }
+
+    /// Notes what the lowers have under a name, before the upper has something there for the first time.
+    ///
+    /// # Errors
+    /// Those of the layers; nothing was changed then.
+    pub(crate) fn touch(&self, own: &Cx<'_>, dir: &Arc<Node>, name: Name<'_>) -> Result<()> {
+        let below = self.below(own, dir, name)?;
+        let Some(Piece { layer, inode, .. }) = below.first() else { return Ok(()) };
+        let attr = self.layers.fs(*layer).getattr(own, inode)?;
+        let mut path = {
+            let redirect = dir.directory()?.redirect.lock();
+            path_below(dir, redirect.as_deref())
+        };
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+        self.layers.upper.meta.touch(own, &Touched::new(*layer, path, &attr))
     }
 
     /// What the lowers have under a name, where the upper has nothing.

@@ -6,16 +6,19 @@ use vnode_core::fs::{Filesystem, SetXattr};
 use vnode_core::{Attr, Cx, Errno, FilesystemRef, Result, Timespec};
 
 use crate::layers::{LayerNumber, Real};
+use crate::meta;
 
 /// The namespace of the overlay's extended attributes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marks {
     /// `trusted.overlay.*`, which on Linux only root can set.
-    #[default]
     Trusted,
     /// `user.overlay.*`, as with Linux's mount option `userxattr`. Symbolic links and special files can't carry them.
     User,
 }
+
+/// In the order in which they are tried.
+const BOTH: [Marks; 2] = [Marks::Trusted, Marks::User];
 
 /// The namespaces' names, either of which is hidden whichever is used.
 const PREFIXES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
@@ -101,12 +104,54 @@ pub(crate) enum Opaque {
 }
 
 impl Marks {
-    fn name(self, mark: &str) -> Vec<u8> {
-        let prefix = match self {
+    /// The marks that an upper has already, else the first that it can carry.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`: it can carry none. `EINVAL` and others of the upper.
+    pub(crate) fn find(cx: &Cx<'_>, fs: &FilesystemRef, root: &Real, work: &Real) -> Result<Self> {
+        if let Some(marks) = meta::marks(cx, fs)? {
+            return Ok(marks);
+        }
+        let mut found = None;
+        // One that Linux's overlayfs made tells by what its root carries.
+        fs.list_xattr(cx, root, &mut |name| {
+            found = found.or(BOTH.into_iter().find(|marks| name.starts_with(marks.prefix())));
+        })?;
+        match found {
+            Some(marks) => Ok(marks),
+            None => {
+                let carried = BOTH.into_iter().find(|marks| marks.can_be_carried(cx, fs, work));
+                carried.ok_or(Errno::OPNOTSUPP)
+            }
+        }
+    }
+
+    fn can_be_carried(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> bool {
+        self.write(cx, fs, dir, "probe", b"y").is_ok()
+            && fs.remove_xattr(cx, dir, &self.name("probe")).is_ok()
+    }
+
+    /// The word for it in `meta`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Marks::Trusted => "trusted",
+            Marks::User => "user",
+        }
+    }
+
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        BOTH.into_iter().find(|marks| marks.word() == word)
+    }
+
+    fn prefix(self) -> &'static [u8] {
+        match self {
             Marks::Trusted => PREFIXES[0],
             Marks::User => PREFIXES[1],
-        };
-        [prefix, mark.as_bytes()].concat()
+        }
+    }
+
+    fn name(self, mark: &str) -> Vec<u8> {
+        [self.prefix(), mark.as_bytes()].concat()
     }
 
     fn read(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str) -> Result<Option<Arc<[u8]>>> {

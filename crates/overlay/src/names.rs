@@ -243,7 +243,10 @@ impl Shared {
                 removed => removed,
             },
             InUpper::There(_) => fs.remove(cx, from, Remove::File),
-            InUpper::Nothing => self.hide(cx, &own, from, victim),
+            InUpper::Nothing => {
+                self.touch(&own, place.dir, place.name)?;
+                self.hide(cx, &own, from, victim)
+            }
             InUpper::Whiteout => Err(Errno::NOENT),
         }
     }

@@ -179,6 +179,15 @@ impl Node {
         }
     }
 
+    /// The directory that it is in, or was last, and its name there.
+    ///
+    /// # Errors
+    /// `EIO`: it is the root.
+    pub(crate) fn place(&self) -> Result<(Arc<Node>, Box<[u8]>)> {
+        let place = self.place.read();
+        Ok((place.parent.clone().ok_or(Errno::IO)?, place.name.clone()))
+    }
+
     /// Whether an inode's names in a lower are several, so that its copy is kept in the index.
     pub(crate) fn is_indexed(&self) -> bool {
         self.state.lock().more_names.is_some()

@@ -1,5 +1,6 @@
 //! The filesystem.
 
+use core::any::Any;
 use core::fmt;
 use std::sync::Arc;
 
@@ -28,11 +29,17 @@ pub(crate) struct Shared {
     pub(crate) renames: Mutex<()>,
     /// Inodes whose numbers the upper can't keep.
     pub(crate) kept: Mutex<Vec<Arc<Node>>>,
+    /// What is let go with the overlay.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Shared {
-    pub(crate) fn new(layers: Layers, table: Arc<Table>) -> Arc<Self> {
-        Arc::new(Shared { layers, table, renames: Mutex::new(()), kept: Mutex::default() })
+    pub(crate) fn new(
+        layers: Layers,
+        table: Arc<Table>,
+        held: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Arc<Self> {
+        Arc::new(Shared { layers, table, renames: Mutex::new(()), kept: Mutex::default(), _held: held })
     }
 }
 

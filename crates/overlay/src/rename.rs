@@ -230,6 +230,7 @@ impl Shared {
         if !matches!(self.in_upper(own, place.dir, place.name)?, InUpper::Nothing) {
             return Ok(());
         }
+        self.touch(own, place.dir, place.name)?;
         self.layers.upper.fs.link(own, upper, copy)?;
         self.lost_lower_name(own, node);
         Ok(())
@@ -266,6 +267,9 @@ impl Shared {
         self.mark_moved(own, old, to.dir)?;
         // A file that shows through at the new name loses that one.
         let hidden = new.as_ref().filter(|_| matches!(at_target, InUpper::Nothing));
+        if hidden.is_some() {
+            self.touch(own, to.dir, to.name)?;
+        }
         match (shows, at_target) {
             (false, at_target) => self.move_away(cx, own, rename, &at_target),
             // The whiteout is exchanged for what it is to hide.
@@ -353,23 +357,15 @@ impl Shared {
     }
 }
 
-/// The path by which a directory's part below is reached from the lowers' roots.
-fn path_below(node: &Arc<Node>, redirect: Option<&[u8]>) -> Vec<u8> {
+/// The path by which a directory's part below is reached from the lowers' roots, if `redirect` is its own redirection.
+pub(crate) fn path_below(node: &Arc<Node>, redirect: Option<&[u8]>) -> Vec<u8> {
     let mut parts: Vec<Box<[u8]>> = Vec::new();
-    let mut here = Arc::clone(node);
-    let mut redirect: Option<Arc<[u8]>> = redirect.map(Arc::from);
-    loop {
-        let parent = {
-            let place = here.place.read();
-            let Some(parent) = place.parent.clone() else { break };
-            parts.push(redirect.as_deref().unwrap_or(&place.name).into());
-            parent
-        };
-        if parts.last().is_some_and(|part| part.starts_with(b"/")) {
-            break;
-        }
-        redirect = parent.directory().ok().and_then(|directory| directory.redirect.lock().clone());
-        here = parent;
+    let mut above = step_below(node, redirect, &mut parts);
+    while let Some(here) = above {
+        let Ok(directory) = here.directory() else { break };
+        // Locked: whoever renames it gives it a redirection before another name.
+        let redirect = directory.redirect.lock();
+        above = step_below(&here, redirect.as_deref(), &mut parts);
     }
     let mut path = Vec::new();
     for part in parts.iter().rev() {
@@ -379,6 +375,15 @@ fn path_below(node: &Arc<Node>, redirect: Option<&[u8]>) -> Vec<u8> {
         path.extend_from_slice(part);
     }
     path
+}
+
+/// Takes one directory's part of the path; answers the directory whose part comes before, if any does.
+fn step_below(node: &Node, redirect: Option<&[u8]>, parts: &mut Vec<Box<[u8]>>) -> Option<Arc<Node>> {
+    let place = node.place.read();
+    let parent = place.parent.clone()?;
+    let part = redirect.unwrap_or(&place.name);
+    parts.push(part.into());
+    (!part.starts_with(b"/")).then_some(parent)
 }
 
 impl Move<'_> {

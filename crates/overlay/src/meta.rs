@@ -1,0 +1,323 @@
+//! What the lowers had under a name when it was first touched: kept in the upper's `meta`, for those who bring changes to
+//! where the lowers came from and must know whether they are the same still.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use vnode_core::fs::{Access, File, Filesystem, NewInode, NewKind};
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, Timespec};
+
+use crate::layers::{LayerNumber, Real, at};
+use crate::marks::Marks;
+
+const NAME: &[u8] = b"meta";
+/// The first line's beginning: what the file is, and its version.
+const HEAD: &str = "vnode-overlay-meta 1 ";
+/// The most bytes that are read; a lower would have more names than it can have.
+const LARGEST: u64 = 1 << 32;
+/// Bytes read at once.
+const PIECE: usize = 1 << 16;
+
+/// What was under a name of the lowers when the upper first had something in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Touched {
+    /// Which lower, counted from 1, the topmost.
+    pub layer: u8,
+    /// From the lowers' roots, starting with `/`; that of the root is empty.
+    pub path: Vec<u8>,
+    /// Its type.
+    pub kind: FileType,
+    /// Its device (`st_dev`), 0 if that is its filesystem's own.
+    pub dev: u64,
+    /// Its number there (`st_ino`).
+    pub ino: u64,
+    /// Bytes of content.
+    pub size: u64,
+    /// Last change of the content.
+    pub mtime: Timespec,
+    /// Last change of the attributes or the content.
+    pub ctime: Timespec,
+}
+
+/// The file, to which a line is added for each name that is touched.
+pub(crate) struct Meta {
+    file: Arc<dyn File>,
+    /// Where the next line goes.
+    end: Mutex<u64>,
+}
+
+impl Touched {
+    pub(crate) fn new(layer: LayerNumber, path: Vec<u8>, attr: &Attr) -> Self {
+        let Attr { kind, dev, ino, size, mtime, ctime, .. } = *attr;
+        Touched { layer, path, kind, dev, ino, size, mtime, ctime }
+    }
+
+    /// A line: numbers, times as `SECONDS.NANOSECONDS`, and the path, in which what is no plain character is `%XX`.
+    fn line(&self) -> String {
+        use core::fmt::Write as _;
+        let Touched { layer, kind, dev, ino, size, mtime, ctime, .. } = self;
+        let time = |time: &Timespec| format!("{}.{:09}", time.sec, time.nsec);
+        let mut line =
+            format!("{layer} {} {dev} {ino} {size} {} {} /", letter(*kind), time(mtime), time(ctime));
+        for &byte in self.path.strip_prefix(b"/").unwrap_or(&self.path) {
+            // Writing to a string can't fail.
+            let _ = match byte {
+                b'%' | ..=b' ' | 0x7f.. => write!(line, "%{byte:02X}"),
+                _ => write!(line, "{}", char::from(byte)),
+            };
+        }
+        line.push('\n');
+        line
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let mut word = || words.next();
+        let touched = Touched {
+            layer: word()?.parse().ok()?,
+            kind: kind(word()?)?,
+            dev: word()?.parse().ok()?,
+            ino: word()?.parse().ok()?,
+            size: word()?.parse().ok()?,
+            mtime: parse_time(word()?)?,
+            ctime: parse_time(word()?)?,
+            path: parse_path(word()?)?,
+        };
+        word().is_none().then_some(touched)
+    }
+}
+
+/// Types as `ls -l` and `find -type` write them.
+const LETTERS: [(FileType, &str); 7] = [
+    (FileType::Regular, "f"),
+    (FileType::Directory, "d"),
+    (FileType::Symlink, "l"),
+    (FileType::Fifo, "p"),
+    (FileType::Socket, "s"),
+    (FileType::CharDevice, "c"),
+    (FileType::BlockDevice, "b"),
+];
+
+fn letter(kind: FileType) -> &'static str {
+    LETTERS.iter().find(|row| row.0 == kind).map_or("?", |row| row.1)
+}
+
+fn kind(letter: &str) -> Option<FileType> {
+    LETTERS.iter().find(|row| row.1 == letter).map(|row| row.0)
+}
+
+fn parse_time(text: &str) -> Option<Timespec> {
+    let (sec, nsec) = text.split_once('.')?;
+    let nsec = nsec.parse().ok().filter(|&nsec| nsec < 1_000_000_000)?;
+    Some(Timespec { sec: sec.parse().ok()?, nsec })
+}
+
+fn parse_path(text: &str) -> Option<Vec<u8>> {
+    let mut path = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        path.push(match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(core::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            byte => byte,
+        });
+    }
+    if path == b"/" {
+        path.clear();
+    }
+    Some(path)
+}
+
+impl Meta {
+    /// Opens what `upper` has, or makes it. What the run before wrote of a line when it ended is taken away.
+    ///
+    /// # Errors
+    /// `EINVAL`: it is of another version, or of other marks. `EISDIR` and others of the upper.
+    pub(crate) fn open(own: &Cx<'_>, upper: &FilesystemRef, marks: Marks) -> Result<Self> {
+        let root = upper.root();
+        let place = at(&root, Name::new(NAME)?);
+        let inode = match upper.lookup(own, place) {
+            Ok(inode) => inode,
+            Err(Errno::NOENT) => {
+                let mode = Mode::from_raw(0o600);
+                upper.create(own, place, NewInode { kind: NewKind::Regular, mode, uid: 0, gid: 0 })?
+            }
+            Err(errno) => return Err(errno),
+        };
+        let size = size(own, upper, &inode)?;
+        let file = upper.open(own, &inode, Access::READ | Access::WRITE)?;
+        let end = end_of_lines(own, &*file, size)?;
+        if end < size {
+            file.set_len(own, end)?;
+        }
+        let meta = Meta { file, end: Mutex::new(end) };
+        if end == 0 {
+            meta.add(own, &format!("{HEAD}{}\n", marks.word()))?;
+        } else if first_line(own, &*meta.file)? != Some(marks) {
+            return Err(Errno::INVAL);
+        }
+        Ok(meta)
+    }
+
+    /// Adds a line for what is touched now.
+    ///
+    /// # Errors
+    /// Those of writing to the upper; nothing was added then.
+    pub(crate) fn touch(&self, own: &Cx<'_>, touched: &Touched) -> Result<()> {
+        self.add(own, &touched.line())
+    }
+
+    fn add(&self, own: &Cx<'_>, line: &str) -> Result<()> {
+        let mut end = self.end.lock();
+        let mut rest = line.as_bytes();
+        let mut offset = *end;
+        while !rest.is_empty() {
+            let written = match self.file.write_at(own, offset, &mut Source::from_slice(rest)) {
+                Ok(0) => Err(Errno::IO),
+                written => written,
+            };
+            let written = written.inspect_err(|_| {
+                // What can't be taken away is overwritten by the next line.
+                let _ = self.file.set_len(own, *end);
+            })?;
+            rest = rest.get(written..).unwrap_or_default();
+            offset = offset.saturating_add(written as u64);
+        }
+        *end = offset;
+        Ok(())
+    }
+}
+
+/// The marks that an upper was made with, if it was made by this crate.
+///
+/// # Errors
+/// `EINVAL`: it is of another version. `EISDIR` and others of the upper.
+pub(crate) fn marks(own: &Cx<'_>, upper: &FilesystemRef) -> Result<Option<Marks>> {
+    let Some((file, _)) = find(own, upper)? else { return Ok(None) };
+    first_line(own, &*file)
+}
+
+/// What of the lowers was touched by the overlays that were made with an upper, in the order of time; of a path that is
+/// there more than once, the last counts.
+///
+/// # Errors
+/// `EINVAL`: it is not as overlays write it. `EFBIG`: too long to be. Others of the upper.
+pub fn touched(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Vec<Touched>> {
+    let Some((file, size)) = find(cx, upper)? else { return Ok(Vec::new()) };
+    if size > LARGEST {
+        return Err(Errno::FBIG);
+    }
+    let mut bytes = vec![0; usize::try_from(size).map_err(|_| Errno::FBIG)?];
+    let read = read(cx, &*file, 0, &mut bytes)?;
+    let text = core::str::from_utf8(bytes.get(..read).unwrap_or_default()).map_err(|_| Errno::INVAL)?;
+    // A line without an end is of one who was interrupted before anything was changed.
+    let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+    whole.split('\n').skip(1).map(|line| Touched::parse(line).ok_or(Errno::INVAL)).collect()
+}
+
+fn find(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Option<(Arc<dyn File>, u64)>> {
+    match upper.lookup(cx, at(&upper.root(), Name::new(NAME)?)) {
+        Ok(inode) => Ok(Some((upper.open(cx, &inode, Access::READ)?, size(cx, upper, &inode)?))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn size(cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<u64> {
+    match inode.kind() {
+        FileType::Regular => Ok(fs.getattr(cx, inode)?.size),
+        FileType::Directory => Err(Errno::ISDIR),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// What the first line says, if it is whole.
+fn first_line(cx: &Cx<'_>, file: &dyn File) -> Result<Option<Marks>> {
+    let mut bytes = [0; 64];
+    let read = read(cx, file, 0, &mut bytes)?;
+    let bytes = bytes.get(..read).unwrap_or_default();
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+        return if read < bytes.len().max(64) { Ok(None) } else { Err(Errno::INVAL) };
+    };
+    let line = bytes.get(..end).and_then(|line| core::str::from_utf8(line).ok());
+    let word = line.and_then(|line| line.strip_prefix(HEAD)).ok_or(Errno::INVAL)?;
+    Marks::of_word(word).map(Some).ok_or(Errno::INVAL)
+}
+
+/// Where the last whole line ends.
+fn end_of_lines(own: &Cx<'_>, file: &dyn File, size: u64) -> Result<u64> {
+    let mut end = size;
+    let mut buffer = vec![0; PIECE];
+    while end > 0 {
+        let start = end.saturating_sub(PIECE as u64);
+        let len = usize::try_from(end - start).unwrap_or(PIECE);
+        let piece = buffer.get_mut(..len).ok_or(Errno::IO)?;
+        let read = read(own, file, start, piece)?;
+        let piece = piece.get(..read).unwrap_or_default();
+        if let Some(at) = piece.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read(cx: &Cx<'_>, file: &dyn File, from: u64, into: &mut [u8]) -> Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(cx, from.saturating_add(done as u64), &mut Sink::from_slice(rest))? {
+            0 => break,
+            more => done += more,
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(path: &[u8]) -> Touched {
+        let time = |sec, nsec| Timespec { sec, nsec };
+        Touched {
+            layer: 2,
+            path: path.to_vec(),
+            kind: FileType::Symlink,
+            dev: 7,
+            ino: u64::MAX,
+            size: 3,
+            mtime: time(-5, 1),
+            ctime: time(1 << 40, 999_999_999),
+        }
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let every: Vec<u8> = b"/".iter().copied().chain(1..=255).collect();
+        for path in [&b""[..], b"/a", b"/a/b c\n%", &every] {
+            let line = some(path).line();
+            let text = line.strip_suffix('\n').unwrap();
+            assert!(text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '), "{text}");
+            assert_eq!(Touched::parse(text), Some(some(path)));
+        }
+        assert_eq!(
+            some(b"/a b%").line(),
+            "2 l 7 18446744073709551615 3 -5.000000001 1099511627776.999999999 /a%20b%25\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_line_is_none() {
+        for bad in ["", "1", "1 f 0 1 2 3.000000000 4.000000000", "1 x 0 1 2 3.0 4.0 /", "1 f 0 1 2 3.0 4 /"]
+        {
+            assert_eq!(Touched::parse(bad), None, "{bad}");
+        }
+        for path in ["/%", "/%4", "/%zz", "/ x"] {
+            assert_eq!(Touched::parse(&format!("1 f 0 1 2 3.0 4.0 {path}")), None, "{path}");
+        }
+    }
+}
