@@ -147,6 +147,13 @@ pub(crate) struct Run {
     #[arg(long, value_name = "COUNT", value_parser = quantity::count, default_value = "1M", help_heading = LIMITS)]
     pub(crate) max_fs_inodes: u64,
 
+    /// Most bytes of changes to each overlay that has no size= of its own; 0 is no limit
+    ///
+    /// Without this, changes in memory have --max-fs-bytes, and those in a directory (upper=) have no limit. What was
+    /// kept there by runs before counts.
+    #[arg(long, value_name = "SIZE", value_parser = quantity::bytes, help_heading = LIMITS)]
+    pub(crate) quota: Option<u64>,
+
     /// Write a line for each call of the guest with its paths, result and time, to stderr or FILE
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = REPORTS)]
     #[allow(clippy::option_option, reason = "not given, given, given with a file")]
@@ -260,11 +267,6 @@ fn with_suggestion(mut error: clap::Error) -> clap::Error {
 
 /// Options that are decided on and not served yet, with what to do instead.
 const TO_COME: &[(&str, &str, &str)] = &[
-    (
-        "overlay",
-        "HOST::GUEST",
-        "overlays aren't there yet; --copy HOST::GUEST gives the guest a copy that it may change",
-    ),
     ("image", "HOST::GUEST", "images aren't there yet; --copy TAR::GUEST reads a tar archive into memory"),
     ("bind", "GUEST::GUEST", "bind mounts aren't there yet"),
 ];
@@ -296,7 +298,7 @@ fn short_form(row: &'static ShortRow) -> Arg {
         .long_help(mounts::short_form_help(row))
         .value_hint(match row.form {
             Form::HostGuest => clap::ValueHint::AnyPath,
-            Form::HostOrBoth | Form::Volume => clap::ValueHint::DirPath,
+            Form::HostOrBoth | Form::Layers | Form::Volume => clap::ValueHint::DirPath,
             Form::Guest | Form::Mapped => clap::ValueHint::Other,
         })
 }
@@ -416,6 +418,7 @@ const AFTER_HELP: &str = "\
 Examples:
   vnode run program.wasm                        an empty filesystem in memory at /
   vnode run --dir . program.wasm                this directory of the host, as the guest's /
+  vnode run --overlay . program.wasm            the same, and nothing of it is changed
   vnode run --copy .::/work program.wasm /work  a copy of this directory at /work
   vnode run --help                              every option, examples, exit codes";
 
@@ -434,6 +437,10 @@ Examples:
       guest.
   vnode run --copy src::/src tidy.wasm /src
       A copy of src, which the guest may change.
+  vnode run --overlay .::/ build.wasm
+      This directory, which the guest may change and which stays as it is.
+  vnode run --overlay src::/src,upper=changes --quota 1G cc.wasm /src/main.c
+      What the guest changes of src is kept in changes, 1 GiB at most; the next run goes on with it.
   vnode run --copy image.tar::/ --cwd /home --user 1000 sh.wasm
       A tree from a tar archive; the guest is user 1000 in it.
   vnode run --timeout 10s --stats --trace=calls.txt job.wasm < in > out

@@ -8,6 +8,7 @@ use std::time::Instant;
 use vnode_core::{Errno, FilesystemRef, Mode, MountFlags, Namespace};
 use vnode_host::{Host, HostError};
 use vnode_memory::{Builder, Memory};
+use vnode_sandbox::{Marks, View, ViewError};
 
 use crate::cache;
 use crate::commands;
@@ -49,26 +50,20 @@ impl Tree {
     }
 }
 
-/// A filesystem to mount, of which the figures are asked for later.
-enum Served {
-    Memory(Arc<Memory>),
-    Host(FilesystemRef),
+/// A filesystem to mount.
+struct Served {
+    filesystem: FilesystemRef,
+    /// Of which the figures are asked for later.
+    memory: Option<Arc<Memory>>,
 }
 
 impl Served {
-    fn filesystem(&self) -> FilesystemRef {
-        match self {
-            Served::Memory(memory) => FilesystemRef::new::<Memory>(Arc::clone(memory)),
-            Served::Host(host) => host.clone(),
-        }
+    fn in_memory(memory: Arc<Memory>) -> Self {
+        Served { filesystem: FilesystemRef::new::<Memory>(Arc::clone(&memory)), memory: Some(memory) }
     }
 
     fn mounted(self, at: String, kind: Kind) -> Mounted {
-        let memory = match self {
-            Served::Memory(memory) => Some(memory),
-            Served::Host(_) => None,
-        };
-        Mounted { at, kind, memory }
+        Mounted { at, kind, memory: self.memory }
     }
 }
 
@@ -100,8 +95,8 @@ pub(crate) fn build(
     // What is nearer to the root first: a later mount would hide what is below it.
     filesystems.sort_by_key(|(mount, _)| mount.guest.absolute().iter().filter(|&&byte| byte == b'/').count());
     let (root, root_flags, root_kind) = take_root(&mut filesystems)
-        .unwrap_or_else(|| (Served::Memory(own_root(options, mounts)), MountFlags::empty(), Kind::Tmpfs));
-    let namespace = Arc::new(Namespace::with_flags(root.filesystem(), root_flags));
+        .unwrap_or_else(|| (Served::in_memory(own_root(options, mounts)), MountFlags::empty(), Kind::Tmpfs));
+    let namespace = Arc::new(Namespace::with_flags(root.filesystem.clone(), root_flags));
     let mut mounted = vec![root.mounted("/".to_owned(), root_kind)];
     commands::mount(&namespace, mounts, options)?;
     if let Some(system) = system {
@@ -109,12 +104,12 @@ pub(crate) fn build(
         // Before what is mounted below it, for which a directory would be made up there.
         let tmp = Arc::new(tmpfs(options, (0, 0)).build());
         if system::mount_tmp(&namespace, mounts, &tmp)? {
-            mounted.push(Served::Memory(tmp).mounted("/tmp".to_owned(), Kind::Tmpfs));
+            mounted.push(Served::in_memory(tmp).mounted("/tmp".to_owned(), Kind::Tmpfs));
         }
     }
     for (mount, served) in filesystems {
         namespace
-            .mount_at(mount.guest.absolute(), &served.filesystem(), flags(mount))
+            .mount_at(mount.guest.absolute(), &served.filesystem, flags(mount))
             .map_err(|errno| about(mount, format_args!("can't mount on {}: {errno}", mount.guest)))?;
         mounted.push(served.mounted(mount.guest.to_string(), mount.kind));
     }
@@ -161,7 +156,8 @@ fn tmpfs(options: &Run, (uid, gid): (u32, u32)) -> Builder {
 fn serve(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
     match mount.kind {
         Kind::Host => host(mount),
-        Kind::Tmpfs | Kind::Copy => Ok(Some(Served::Memory(Arc::new(memory(options, mount)?)))),
+        Kind::Tmpfs | Kind::Copy => Ok(Some(Served::in_memory(Arc::new(memory(options, mount)?)))),
+        Kind::Overlay => overlay(options, mount).map(Some),
     }
 }
 
@@ -172,16 +168,51 @@ fn host(mount: &Mount) -> Result<Option<Served>, Failure> {
         Err(error) if error.errno == Errno::NOENT && mount.optional => return Ok(None),
         Err(error) => return Err(unserved(mount, &error)),
     };
-    if !mount.is_read_only() && cache::meets(path) {
-        return Err(about(
-            mount,
-            format_args!(
-                "vnode's cache of compiled modules is there, and what a guest writes into it would run as vnode; \
-                 give another directory, or add ro, or keep the cache elsewhere (XDG_CACHE_HOME)"
-            ),
-        ));
+    if !mount.is_read_only() {
+        check_cache(mount, path)?;
     }
-    Ok(Some(Served::Host(FilesystemRef::new::<Host>(host))))
+    Ok(Some(Served { filesystem: FilesystemRef::new::<Host>(host), memory: None }))
+}
+
+/// Refuses a directory for the guest to write to in which the cache of compiled modules is.
+fn check_cache(mount: &Mount, path: &Path) -> Result<(), Failure> {
+    if !cache::meets(path) {
+        return Ok(());
+    }
+    Err(about(
+        mount,
+        format_args!(
+            "vnode's cache of compiled modules is there, and what a guest writes into it would run as vnode; \
+             give another directory, or add ro, or keep the cache elsewhere (XDG_CACHE_HOME)"
+        ),
+    ))
+}
+
+/// A view of the host's directories with the changes elsewhere.
+fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
+    let in_memory = mount.upper.is_none();
+    let default = |in_memory_default: u64| if in_memory { in_memory_default } else { 0 };
+    let bytes = mount.size.or(options.quota).unwrap_or(default(options.max_fs_bytes));
+    let inodes = mount.inodes.unwrap_or(default(options.max_fs_inodes));
+    let mut view = View::of(mount.source.clone().unwrap_or_default())
+        .one_mount(mount.one_mount)
+        .max_bytes(bytes)
+        .max_inodes(inodes);
+    for lower in &mount.lowers {
+        view = view.over(lower);
+    }
+    if mount.user_xattr {
+        view = view.marks(Marks::User);
+    }
+    if let Some(upper) = &mount.upper {
+        check_cache(mount, upper)?;
+        view = view.changes_in(upper);
+    }
+    match view.open() {
+        Ok(View { filesystem, memory }) => Ok(Served { filesystem, memory }),
+        Err(ViewError::Lower(error)) => Err(unserved(mount, &error)),
+        Err(error) => Err(about(mount, format_args!("{error}"))),
+    }
 }
 
 /// Why a directory of the host can't be served.
@@ -190,6 +221,9 @@ fn unserved(mount: &Mount, error: &HostError) -> Failure {
     match error.errno {
         Errno::NOENT if let Some(spelled) = mount.with_double_colons() => {
             about(mount, format_args!("the host has no directory {path}; if that was meant, write {spelled}"))
+        }
+        Errno::NOENT if mount.kind == Kind::Overlay => {
+            about(mount, format_args!("the host has no directory {path}"))
         }
         Errno::NOENT => about(
             mount,

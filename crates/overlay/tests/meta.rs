@@ -6,7 +6,7 @@ mod support;
 
 use support::{Tree, as_root, content};
 use vnode_core::Errno;
-use vnode_core::fs::{Access, Filesystem as _, NewKind, Rename};
+use vnode_core::fs::{Access, NewKind, Rename};
 use vnode_core::io::Source;
 use vnode_overlay::{Overlay, Touched, touched};
 

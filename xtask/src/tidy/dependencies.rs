@@ -14,7 +14,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("vnode-kernel", &["core"]),
     ("vnode-wasi", &["core", "kernel"]),
     ("vnode-wasmtime", &["core", "kernel", "wasi"]),
-    ("vnode-sandbox", &["core", "overlay", "host", "archive", "memory"]),
+    ("vnode-sandbox", &["core", "overlay", "host", "archive", "adapt", "memory"]),
     ("vnode-fuse", &["core"]),
     (
         "vnode-cli",

@@ -24,6 +24,11 @@ pub(crate) struct Mount {
     pub(crate) option: String,
     /// The host's path; only a tmpfs has none.
     pub(crate) source: Option<PathBuf>,
+    /// More of the host's directories, each under those before it.
+    pub(crate) lowers: Vec<PathBuf>,
+    /// Where changes are kept, if not in memory.
+    pub(crate) upper: Option<PathBuf>,
+    pub(crate) user_xattr: bool,
     pub(crate) guest: GuestPath,
     /// Bytes; 0 is no limit.
     pub(crate) size: Option<u64>,
@@ -54,6 +59,9 @@ impl Mount {
             kind,
             option: format!("--{option} {}", shown(value)),
             source: None,
+            lowers: Vec::new(),
+            upper: None,
+            user_xattr: false,
             guest,
             size: None,
             inodes: None,
@@ -100,13 +108,14 @@ impl Mount {
     /// the guest's directory.
     pub(crate) fn with_double_colons(&self) -> Option<String> {
         let value = self.source.as_deref()?.as_os_str();
-        if !self.option.starts_with("--dir ") || value != self.guest.spelled() {
+        let option = ["--dir", "--overlay"].into_iter().find(|option| self.option.starts_with(option))?;
+        if value != self.guest.spelled() {
             return None;
         }
         let parts = Parts::cut_volume(value.as_bytes()).ok()?;
         let spelled = [parts.source?, b"::", parts.guest].concat();
         let how = if parts.keys.is_empty() { Vec::new() } else { [b"::", parts.keys].concat() };
-        Some(format!("--dir {}", shown(OsStr::from_bytes(&[spelled, how].concat()))))
+        Some(format!("{option} {}", shown(OsStr::from_bytes(&[spelled, how].concat()))))
     }
 
     /// Parses the full form, `type=KIND,KEY=VALUE,...`.
@@ -127,7 +136,7 @@ impl Mount {
             return Err("dst= is missing: where the guest sees it".to_owned());
         }
         match kind.row().and_then(|row| row.source) {
-            Some(what) if mount.source.is_none() => Err(format!("src= is missing: {what}")),
+            Some(what) if mount.source.is_none() => Err(format!("{}= is missing: {what}", kind.source_key())),
             _ => Ok(mount),
         }
     }
@@ -148,6 +157,19 @@ impl Mount {
         match row.id {
             KeyId::Type => {}
             KeyId::Source => self.source = Some(PathBuf::from(OsStr::from_bytes(value))),
+            KeyId::Lower => {
+                let lower = PathBuf::from(OsStr::from_bytes(value));
+                match self.source {
+                    Some(_) => self.lowers.push(lower),
+                    None => self.source = Some(lower),
+                }
+            }
+            KeyId::Upper => {
+                if self.upper.replace(PathBuf::from(OsStr::from_bytes(value))).is_some() {
+                    return Err(format!("{key}= is there twice; changes are kept in one place"));
+                }
+            }
+            KeyId::UserXattr => self.user_xattr = true,
             KeyId::Target => self.guest = GuestPath::new(OsStr::from_bytes(value))?,
             KeyId::Size => self.size = Some(quantity::bytes(text()?)?),
             KeyId::Inodes => self.inodes = Some(quantity::count(text()?)?),
@@ -185,6 +207,7 @@ impl<'a> Parts<'a> {
                 Ok(Parts { source: None, guest, keys: keys.unwrap_or_default() })
             }
             Form::HostGuest | Form::HostOrBoth => Parts::cut_at_double_colons(form, value),
+            Form::Layers => Parts::cut_layers(value),
             Form::Volume => Parts::cut_volume(value),
             Form::Mapped => match split_once(value, b":") {
                 (guest, Some(source)) if !source.starts_with(b":") => {
@@ -207,6 +230,26 @@ impl<'a> Parts<'a> {
                 "\"{0}\" doesn't say where the guest sees it; write HOST::GUEST ({0}::/data)",
                 OsStr::from_bytes(value).display()
             )),
+        }
+    }
+
+    /// Keys may follow a comma here: none is needed to tell a host's path from the guest's.
+    fn cut_layers(value: &'a [u8]) -> Result<Self, String> {
+        let parts = Parts::cut_at_double_colons(Form::HostOrBoth, value)?;
+        if parts.source == Some(parts.guest) {
+            let (source, keys) = split_once(value, b",");
+            return match keys.map(|keys| split_once(keys, b"=")) {
+                Some((key, Some(_))) if table::KEYS.iter().any(|row| row.is_named(key)) => Err(format!(
+                    "where the guest sees it comes before keys; write {}::GUEST,{}",
+                    OsStr::from_bytes(source).display(),
+                    OsStr::from_bytes(keys.unwrap_or_default()).display()
+                )),
+                _ => Ok(parts),
+            };
+        }
+        match split_once(parts.guest, b",") {
+            (guest, Some(keys)) if parts.keys.is_empty() => Ok(Parts { guest, keys, ..parts }),
+            _ => Ok(parts),
         }
     }
 
@@ -240,7 +283,7 @@ fn find_kind(name: &[u8]) -> Result<Kind, String> {
 
 /// The row of a key; the error lists those that are `fitting`.
 fn find_key(name: &[u8], fitting: &[&str]) -> Result<&'static KeyRow, String> {
-    table::KEYS.iter().find(|row| row.names.iter().any(|known| known.as_bytes() == name)).ok_or_else(|| {
+    table::KEYS.iter().find(|row| row.is_named(name)).ok_or_else(|| {
         format!("unknown key \"{}\"; the keys are {}", String::from_utf8_lossy(name), fitting.join(", "))
     })
 }
@@ -304,6 +347,26 @@ mod tests {
         let mount = full("type=host,src=a,dst=b,ro,optional,xdev=deny").unwrap();
         assert!(mount.is_read_only() && mount.optional && mount.one_mount);
         assert!(!short("dir", "a::b::rw").unwrap().is_read_only());
+    }
+
+    #[test]
+    fn an_overlay_has_layers() {
+        same(short("overlay", "a"), "type=overlay,lower=a,dst=a");
+        same(short("overlay", "a::/b"), "type=overlay,lower=a,dst=/b");
+        same(short("overlay", "a::/b,upper=u"), "type=overlay,lower=a,upper=u,dst=/b");
+        same(short("overlay", "a::/b::upper=u,ro"), "type=overlay,lowerdir=a,upperdir=u,dst=/b,ro");
+        same(
+            short("overlay", "a::/b,lower=c,lower=d,size=1M,inodes=9,xdev=deny,noatime,userxattr"),
+            "type=overlay,lower=a,lower=c,lower=d,size=1M,inodes=9,xdev=deny,noatime,userxattr,dst=/b",
+        );
+        let mount = short("overlay", "a::/b,lower=c,lower=d").unwrap();
+        assert_eq!((mount.source, mount.lowers), (Some("a".into()), vec!["c".into(), "d".into()]));
+        // A comma in a name of the host's.
+        assert_eq!(short("overlay", "a,b").unwrap().source, Some("a,b".into()));
+        assert_eq!(
+            short("overlay", "a:/b").unwrap().with_double_colons().as_deref(),
+            Some("--overlay a::/b")
+        );
     }
 
     #[test]
@@ -372,7 +435,12 @@ mod tests {
             (full("type=tmpfs,src=/a,dst=/b"), "src is not for tmpfs"),
             (full("type=copy,dst=/b"), "src= is missing"),
             (full("type=host,dst=/b"), "src= is missing: the host's directory"),
-            (full("type=bind,src=/a,dst=/b"), "not there yet; there are host, tmpfs and copy"),
+            (full("type=bind,src=/a,dst=/b"), "not there yet; there are host, tmpfs, copy and overlay"),
+            (full("type=overlay,upper=/a,dst=/b"), "lower= is missing: the host's directory that stays"),
+            (full("type=overlay,lower=a,upper=b,upper=c,dst=/b"), "upper= is there twice"),
+            (full("type=overlay,src=a,dst=/b"), "src is not for overlay"),
+            (short("overlay", "a,upper=u"), "comes before keys; write a::GUEST,upper=u"),
+            (short("dir", "a::/b::upper=u"), "upper is not for host"),
             (full("type=nfs,dst=/b"), "unknown"),
         ] {
             let error = result.unwrap_err();

@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Tmpfs,
     /// A host tree or a tar archive, read into memory.
     Copy,
+    /// Directories of the host, the changes kept elsewhere.
+    Overlay,
 }
 
 /// A kind of mount: its name in `type=`, and what it does.
@@ -46,10 +48,17 @@ pub(crate) static KINDS: &[KindRow] = &[
         start: "type=copy,src=",
         about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back",
     },
+    KindRow {
+        kind: Kind::Overlay,
+        name: "overlay",
+        source: Some("the host's directory that stays as it is"),
+        start: "type=overlay,lower=",
+        about: "The host's directory HOST at GUEST; what the guest changes is kept elsewhere, and HOST stays",
+    },
 ];
 
 /// Kinds that are decided on and not served yet: an error says so.
-pub(super) const KINDS_TO_COME: &[&str] = &["overlay", "image", "bind"];
+pub(super) const KINDS_TO_COME: &[&str] = &["image", "bind"];
 
 /// How the value of a short option is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +69,8 @@ pub(crate) enum Form {
     HostGuest,
     /// `HOST[::GUEST[::KEY,...]]`
     HostOrBoth,
+    /// `HOST[::GUEST[,KEY,...]]`
+    Layers,
     /// `HOST:GUEST[:ro|rw]`
     Volume,
     /// `GUEST:HOST`
@@ -83,6 +94,16 @@ it leads where it leads in the guest's tree, an absolute one from the guest's /.
 listed and can't be opened. What the guest makes belongs to vnode's own user, and the host's checks hold on top of \
 the guest's. Nobody can set set-user-id on it. Names are compared as the host's filesystem does it, also where that \
 takes a for A. /proc is nothing to give to a guest.";
+
+const OVERLAY_NOTES: &str = "\
+GUEST is HOST as spelled, if it is not given; . is the guest's /. Changes are kept in memory and gone when the guest ends; \
+with upper=DIR they are kept in the host's directory DIR, and the next run with the same DIR goes on with them. DIR is made if \
+it is not there; one run has it at a time. Each lower=HOST is one more directory, which shows through where those before it \
+have nothing.
+
+DIR gets upper, work, index, meta and lock, in the format of Linux's overlayfs, and has to be on a filesystem with extended \
+attributes (ext4, xfs, btrfs, tmpfs). Root's can be mounted: \
+mount -t overlay -o redirect_dir=on,lowerdir=HOST,upperdir=DIR/upper,workdir=DIR/work overlay PLACE";
 
 /// Every such option.
 pub(crate) static SHORTS: &[ShortRow] = &[
@@ -126,12 +147,23 @@ pub(crate) static SHORTS: &[ShortRow] = &[
         about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back",
         notes: "",
     },
+    ShortRow {
+        option: "overlay",
+        kind: Kind::Overlay,
+        form: Form::Layers,
+        syntax: "HOST[::GUEST[,KEY=VALUE,...]]",
+        about: "The host's directory HOST at GUEST; what the guest changes is kept elsewhere, and HOST stays",
+        notes: OVERLAY_NOTES,
+    },
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyId {
     Type,
     Source,
+    Lower,
+    Upper,
+    UserXattr,
     Target,
     Size,
     Inodes,
@@ -157,8 +189,9 @@ pub(crate) struct KeyRow {
     pub(crate) about: &'static str,
 }
 
-const ALL: &[Kind] = &[Kind::Host, Kind::Tmpfs, Kind::Copy];
+const ALL: &[Kind] = &[Kind::Host, Kind::Tmpfs, Kind::Copy, Kind::Overlay];
 const IN_MEMORY: &[Kind] = &[Kind::Tmpfs, Kind::Copy];
+const LIMITED: &[Kind] = &[Kind::Tmpfs, Kind::Copy, Kind::Overlay];
 
 /// Every key.
 pub(crate) static KEYS: &[KeyRow] = &[
@@ -175,6 +208,20 @@ pub(crate) static KEYS: &[KeyRow] = &[
         value: Some("HOST"),
         kinds: &[Kind::Host, Kind::Copy],
         about: "the host's directory, or tar archive to copy",
+    },
+    KeyRow {
+        id: KeyId::Lower,
+        names: &["lower", "lowerdir"],
+        value: Some("HOST"),
+        kinds: &[Kind::Overlay],
+        about: "a directory of the host that stays as it is; under those before it",
+    },
+    KeyRow {
+        id: KeyId::Upper,
+        names: &["upper", "upperdir"],
+        value: Some("DIR"),
+        kinds: &[Kind::Overlay],
+        about: "the host's directory that keeps the changes (memory)",
     },
     KeyRow {
         id: KeyId::Target,
@@ -215,22 +262,22 @@ pub(crate) static KEYS: &[KeyRow] = &[
         id: KeyId::OtherMounts,
         names: &["xdev"],
         value: Some("deny|allow"),
-        kinds: &[Kind::Host],
+        kinds: &[Kind::Host, Kind::Overlay],
         about: "what is mounted below the directory on the host (allow)",
     },
     KeyRow {
         id: KeyId::Size,
         names: &["size"],
         value: Some("SIZE"),
-        kinds: IN_MEMORY,
-        about: "most bytes it may hold (64M, 50%; 0: no limit)",
+        kinds: LIMITED,
+        about: "most bytes it may hold, an overlay of changes (64M, 50%; 0: no limit)",
     },
     KeyRow {
         id: KeyId::Inodes,
         names: &["inodes", "nr_inodes"],
         value: Some("COUNT"),
-        kinds: IN_MEMORY,
-        about: "most files and directories it may hold (0: no limit)",
+        kinds: LIMITED,
+        about: "most files and directories it may hold, an overlay of changed ones (0: no limit)",
     },
     KeyRow {
         id: KeyId::Mode,
@@ -253,7 +300,20 @@ pub(crate) static KEYS: &[KeyRow] = &[
         kinds: IN_MEMORY,
         about: "the group of everything in it at first",
     },
+    KeyRow {
+        id: KeyId::UserXattr,
+        names: &["userxattr"],
+        value: None,
+        kinds: &[Kind::Overlay],
+        about: "what the overlay must know goes into user.* attributes of upper=, also as root",
+    },
 ];
+
+impl KeyRow {
+    pub(super) fn is_named(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|known| known.as_bytes() == name)
+    }
+}
 
 impl Kind {
     /// The kind's row.
@@ -263,6 +323,11 @@ impl Kind {
 
     pub(crate) fn name(self) -> &'static str {
         self.row().map_or("", |row| row.name)
+    }
+
+    /// The key that says what of the host it is given.
+    pub(super) fn source_key(self) -> &'static str {
+        if self == Kind::Overlay { "lower" } else { "src" }
     }
 }
 
@@ -275,7 +340,7 @@ impl KeyId {
 
 impl Form {
     fn takes_keys(self) -> bool {
-        matches!(self, Form::Guest | Form::HostGuest | Form::HostOrBoth)
+        matches!(self, Form::Guest | Form::HostGuest | Form::HostOrBoth | Form::Layers)
     }
 }
 

@@ -1,0 +1,34 @@
+//! Copy-on-write views of the host's directories: what a guest changes stays in memory, or in a directory of its own, and the
+//! host's directories stay as they are.
+//!
+//! ```
+//! # let host = tempfile::tempdir()?;
+//! # std::fs::write(host.path().join("file"), "the host's")?;
+//! use vnode_sandbox::View;
+//!
+//! let view = View::of(host.path()).max_bytes(64 << 20).open()?;
+//! let filesystem = view.filesystem; // Mount it, as any other.
+//! # drop(filesystem);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Map
+//!
+//! * `view` - [`View`], the choices and what comes of them; `upper` - the directory that keeps changes: whether it can be
+//!   one, and its lock; `error` - why there is no view.
+//!
+//! # Invariants
+//!
+//! * The directories that are looked at are never written to.
+//! * A directory that keeps changes is an overlay's, or empty, before anything is written to it, and not inside what is
+//!   looked at, nor around it. One view has it at a time, until nothing of that view is left.
+//! * What it keeps can be used by nobody with a mode that the guest chose: where others may enter it, no set-user-id can
+//!   be set in it.
+
+mod error;
+mod upper;
+mod view;
+
+pub use error::ViewError;
+pub use view::{Builder, View};
+pub use vnode_overlay::Marks;

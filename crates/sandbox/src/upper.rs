@@ -1,0 +1,169 @@
+//! The directory that keeps changes: whether it can be one, and its lock.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Dir, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, openat};
+use vnode_core::Errno;
+
+use crate::error::ViewError;
+
+/// What an overlay has in its upper's root.
+const PARTS: [&str; 5] = ["upper", "work", "index", "meta", "lock"];
+/// What the kernel's overlayfs has in a work directory.
+const OF_LINUX: [&str; 3] = ["work", "index", "incompat"];
+const LOCK: &str = "lock";
+
+/// A directory that one view keeps changes in.
+#[derive(Debug)]
+pub(crate) struct Upper {
+    pub(crate) path: PathBuf,
+    /// Whether nobody but its owner and root can enter it.
+    pub(crate) is_private: bool,
+    pub(crate) lock: Lock,
+}
+
+/// What keeps others out, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Upper {
+    /// Takes the directory, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// That it can't be one, or that another has it.
+    pub(crate) fn take(path: &Path, lowers: &[PathBuf]) -> Result<Self, ViewError> {
+        let fails = |error: rustix::io::Errno| ViewError::upper(path, host(error));
+        let dir = match open(path) {
+            // The directory that it is to be made in must not be in a lower either.
+            Err(rustix::io::Errno::NOENT) => {
+                check_apart(path, above(path), lowers)?;
+                make(path).map_err(fails)?
+            }
+            opened => opened.map_err(fails)?,
+        };
+        check_apart(path, path, lowers)?;
+        check_content(path, &dir)?;
+        let lock = Lock::take(path, &dir)?;
+        let mode = Mode::from_raw_mode(fstat(&dir).map_err(fails)?.st_mode);
+        let is_private = !mode.intersects(Mode::RWXG | Mode::RWXO);
+        Ok(Upper { path: path.to_owned(), is_private, lock })
+    }
+}
+
+fn host(error: rustix::io::Errno) -> Errno {
+    Errno::from_host(error.raw_os_error())
+}
+
+fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
+    openat(rustix::fs::CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Makes the directory, for its owner alone.
+fn make(path: &Path) -> rustix::io::Result<OwnedFd> {
+    match mkdirat(rustix::fs::CWD, path, Mode::RWXU) {
+        Err(rustix::io::Errno::EXIST) => open(path),
+        made => {
+            made?;
+            let dir = open(path)?;
+            // Whatever the umask took.
+            fchmod(&dir, Mode::RWXU)?;
+            Ok(dir)
+        }
+    }
+}
+
+/// The directory that a path's last name is in.
+fn above(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Refuses an upper inside a lower, and a lower inside the upper. `here` is the upper, or where it will be made.
+fn check_apart(upper: &Path, here: &Path, lowers: &[PathBuf]) -> Result<(), ViewError> {
+    for lower in lowers {
+        let around = here == upper && is_in(lower, here);
+        if around || is_in(here, lower) {
+            return Err(ViewError::Nested { upper: upper.to_owned(), lower: lower.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a directory is another one, or below it. What can't be looked at isn't, and is told by whoever opens it.
+fn is_in(inner: &Path, outer: &Path) -> bool {
+    let (Ok(inner), Some(outer)) = (std::fs::canonicalize(inner), identity(outer)) else { return false };
+    inner.ancestors().any(|dir| identity(dir) == Some(outer))
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Refuses a directory with files that no overlay put there: what is in `work` is removed.
+fn check_content(path: &Path, dir: &OwnedFd) -> Result<(), ViewError> {
+    let fails = |error: rustix::io::Errno| ViewError::upper(path, host(error));
+    let not_an_upper = |found: String| Err(ViewError::NotAnUpper { path: path.to_owned(), found });
+    let names = names(dir).map_err(fails)?;
+    if let Some(other) =
+        names.iter().find(|name| !PARTS.iter().any(|part| part.as_bytes() == name.as_slice()))
+    {
+        return not_an_upper(shown(other));
+    }
+    if names.iter().any(|name| name == b"meta") || !names.iter().any(|name| name == b"work") {
+        return Ok(());
+    }
+    let work = openat(
+        dir,
+        "work",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
+    let work = self::names(&work.map_err(fails)?).map_err(fails)?;
+    match work.iter().find(|name| !OF_LINUX.iter().any(|part| part.as_bytes() == name.as_slice())) {
+        Some(other) => not_an_upper(format!("work/{}", shown(other))),
+        None => Ok(()),
+    }
+}
+
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).escape_debug().to_string()
+}
+
+fn names(dir: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if !matches!(name.as_slice(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+impl Lock {
+    fn take(path: &Path, dir: &OwnedFd) -> Result<Self, ViewError> {
+        let fails = |error: rustix::io::Errno| ViewError::upper(path, host(error));
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = File::from(openat(dir, LOCK, flags, Mode::RUSR | Mode::WUSR).map_err(fails)?);
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let _ = file.take(32).read_to_string(&mut text);
+                return Err(ViewError::InUse { path: path.to_owned(), process: text.trim().parse().ok() });
+            }
+            Err(error) => return Err(fails(error)),
+        }
+        // For whoever finds it locked. If it can't be told, that is no failure.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Lock { _file: file })
+    }
+}

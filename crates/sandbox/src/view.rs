@@ -1,0 +1,164 @@
+//! A view, and how one is made.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vnode_adapt::Quota;
+use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Timespec};
+use vnode_host::Host;
+use vnode_memory::Memory;
+use vnode_overlay::{Marks, Overlay};
+
+use crate::error::ViewError;
+use crate::upper::Upper;
+
+/// The most directories that can lie on one another.
+const MOST_LOWERS: usize = 255;
+
+/// A copy-on-write view of directories of the host.
+#[derive(Debug)]
+pub struct View {
+    /// What the guest sees. The directory for changes is let go when nothing of it is left.
+    pub filesystem: FilesystemRef,
+    /// Where changes are, if in memory.
+    pub memory: Option<Arc<Memory>>,
+}
+
+/// The choices for a [`View`]: see [`View::of`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    lowers: Vec<PathBuf>,
+    upper: Option<PathBuf>,
+    max_bytes: u64,
+    max_inodes: u64,
+    one_mount: bool,
+    marks: Option<Marks>,
+}
+
+impl View {
+    /// The choices for a view of a directory of the host. Without others changes are kept in memory, without limits.
+    pub fn of(directory: impl Into<PathBuf>) -> Builder {
+        Builder {
+            lowers: vec![directory.into()],
+            upper: None,
+            max_bytes: 0,
+            max_inodes: 0,
+            one_mount: false,
+            marks: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Adds a directory under those that were given before: what they don't have shows through.
+    #[must_use]
+    pub fn over(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.lowers.push(directory.into());
+        self
+    }
+
+    /// Keeps changes in a directory, which is made if it is not there, for its owner alone. It gets `upper/`, `work/`,
+    /// `index/`, `meta` and `lock`, in the format of Linux's overlayfs; what is there from before is gone on with.
+    #[must_use]
+    pub fn changes_in(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.upper = Some(directory.into());
+        self
+    }
+
+    /// At most so many bytes of changes, `ENOSPC` past that; 0, the default, for no limit. What is kept already counts.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// At most so many files and directories that are changed or new, `ENOSPC` past that; 0, the default, for no limit.
+    /// The overlay has some of its own.
+    #[must_use]
+    pub fn max_inodes(mut self, inodes: u64) -> Self {
+        self.max_inodes = inodes;
+        self
+    }
+
+    /// Leaves out what is mounted on the host below the directories to look at: `EXDEV`.
+    #[must_use]
+    pub fn one_mount(mut self, only: bool) -> Self {
+        self.one_mount = only;
+        self
+    }
+
+    /// Chooses the extended attributes in which the overlay keeps what it must know; else they are found, see
+    /// [`vnode_overlay::Builder::marks`].
+    #[must_use]
+    pub fn marks(mut self, marks: Marks) -> Self {
+        self.marks = Some(marks);
+        self
+    }
+
+    /// Opens the view.
+    ///
+    /// # Errors
+    /// See [`ViewError`].
+    pub fn open(self) -> Result<View, ViewError> {
+        if self.lowers.len() > MOST_LOWERS {
+            return Err(ViewError::TooMany { given: self.lowers.len() });
+        }
+        let mut builder = Overlay::builder();
+        for lower in &self.lowers {
+            let host = Host::builder().one_mount(self.one_mount).open(lower).map_err(ViewError::Lower)?;
+            builder = builder.lower(FilesystemRef::new::<Host>(host));
+        }
+        if let Some(marks) = self.marks {
+            builder = builder.marks(marks);
+        }
+        match &self.upper {
+            None => self.in_memory(builder),
+            Some(path) => self.in_directory(builder, path),
+        }
+    }
+
+    fn in_memory(&self, builder: vnode_overlay::Builder) -> Result<View, ViewError> {
+        let memory = Memory::builder().max_bytes(self.max_bytes).max_inodes(self.max_inodes);
+        let memory = Arc::new(memory.build());
+        let upper = FilesystemRef::new::<Memory>(Arc::clone(&memory));
+        // After a loss of power there is nobody to look at it.
+        let filesystem = overlay(builder.volatile(true), upper).map_err(ViewError::Overlay)?;
+        Ok(View { filesystem, memory: Some(memory) })
+    }
+
+    fn in_directory(&self, builder: vnode_overlay::Builder, path: &Path) -> Result<View, ViewError> {
+        let Upper { path, is_private, lock } = Upper::take(path, &self.lowers)?;
+        let is_root = rustix::process::geteuid().is_root();
+        let host = Host::builder().devices(true).owners(is_root).set_id(is_private).open(&path);
+        let host = host.map_err(|error| ViewError::upper(&path, error.errno))?;
+        let upper = if self.max_bytes == 0 && self.max_inodes == 0 {
+            FilesystemRef::new::<Host>(host)
+        } else {
+            let quota = Quota::<Host>::builder().max_bytes(self.max_bytes).max_inodes(self.max_inodes);
+            let quota = quota.build(host).map_err(|errno| ViewError::upper(&path, errno))?;
+            FilesystemRef::new::<Quota<Host>>(quota)
+        };
+        let filesystem = overlay(builder.holding(lock), upper).map_err(|errno| match errno {
+            Errno::OPNOTSUPP | Errno::PERM => ViewError::Unfit { path: path.clone() },
+            Errno::INVAL => ViewError::Version { path: path.clone() },
+            errno => ViewError::upper(&path, errno),
+        })?;
+        Ok(View { filesystem, memory: None })
+    }
+}
+
+fn overlay(builder: vnode_overlay::Builder, upper: FilesystemRef) -> vnode_core::Result<FilesystemRef> {
+    let who = Credentials::root();
+    let overlay = builder.build(&Cx::new(&who, &Now), upper)?;
+    Ok(FilesystemRef::new::<Overlay>(overlay))
+}
+
+/// The time of day.
+struct Now;
+
+impl Clock for Now {
+    fn now(&self) -> Timespec {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(Timespec::EPOCH, Timespec::from)
+    }
+}
