@@ -91,7 +91,8 @@ impl Shared {
         };
         path.push(b'/');
         path.extend_from_slice(name.as_bytes());
-        self.layers.upper.meta.touch(own, &Touched::new(*layer, path, &attr))
+        let upper = &self.layers.upper;
+        upper.meta.touch(own, &upper.fs, &Touched::new(*layer, path, &attr))
     }
 
     /// What the lowers have under a name, where the upper has nothing.

@@ -40,11 +40,17 @@ pub struct Touched {
     pub ctime: Timespec,
 }
 
-/// The file, to which a line is added for each name that is touched.
+/// The file, to which a line is added for each name that is touched; it is made for the first.
 pub(crate) struct Meta {
+    marks: Marks,
+    lines: Mutex<Option<Lines>>,
+}
+
+/// The file opened.
+struct Lines {
     file: Arc<dyn File>,
     /// Where the next line goes.
-    end: Mutex<u64>,
+    end: u64,
 }
 
 impl Touched {
@@ -132,48 +138,60 @@ fn parse_path(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Meta {
-    /// Opens what `upper` has, or makes it. What the run before wrote of a line when it ended is taken away.
+    /// Opens what `upper` has. What the run before wrote of a line when it ended is taken away.
     ///
     /// # Errors
     /// `EINVAL`: it is of another version, or of other marks. `EISDIR` and others of the upper.
     pub(crate) fn open(own: &Cx<'_>, upper: &FilesystemRef, marks: Marks) -> Result<Self> {
-        let root = upper.root();
-        let place = at(&root, Name::new(NAME)?);
-        let inode = match upper.lookup(own, place) {
-            Ok(inode) => inode,
-            Err(Errno::NOENT) => {
-                let mode = Mode::from_raw(0o600);
-                upper.create(own, place, NewInode { kind: NewKind::Regular, mode, uid: 0, gid: 0 })?
-            }
+        let lines = match upper.lookup(own, at(&upper.root(), Name::new(NAME)?)) {
+            Ok(inode) => Some(Lines::of(own, upper, &inode)?),
+            Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno),
         };
-        let size = size(own, upper, &inode)?;
-        let file = upper.open(own, &inode, Access::READ | Access::WRITE)?;
-        let end = end_of_lines(own, &*file, size)?;
-        if end < size {
-            file.set_len(own, end)?;
-        }
-        let meta = Meta { file, end: Mutex::new(end) };
-        if end == 0 {
-            meta.add(own, &format!("{HEAD}{}\n", marks.word()))?;
-        } else if first_line(own, &*meta.file)? != Some(marks) {
+        if let Some(lines) = &lines
+            && lines.end > 0
+            && first_line(own, &*lines.file)? != Some(marks)
+        {
             return Err(Errno::INVAL);
         }
-        Ok(meta)
+        Ok(Meta { marks, lines: Mutex::new(lines) })
     }
 
     /// Adds a line for what is touched now.
     ///
     /// # Errors
     /// Those of writing to the upper; nothing was added then.
-    pub(crate) fn touch(&self, own: &Cx<'_>, touched: &Touched) -> Result<()> {
-        self.add(own, &touched.line())
+    pub(crate) fn touch(&self, own: &Cx<'_>, upper: &FilesystemRef, touched: &Touched) -> Result<()> {
+        let mut guard = self.lines.lock();
+        let lines = match &mut *guard {
+            Some(lines) => lines,
+            none => none.insert(Lines::make(own, upper)?),
+        };
+        let head = if lines.end == 0 { format!("{HEAD}{}\n", self.marks.word()) } else { String::new() };
+        lines.add(own, &(head + &touched.line()))
+    }
+}
+
+impl Lines {
+    fn make(own: &Cx<'_>, upper: &FilesystemRef) -> Result<Self> {
+        let new = NewInode { kind: NewKind::Regular, mode: Mode::from_raw(0o600), uid: 0, gid: 0 };
+        let inode = upper.create(own, at(&upper.root(), Name::new(NAME)?), new)?;
+        Lines::of(own, upper, &inode)
     }
 
-    fn add(&self, own: &Cx<'_>, line: &str) -> Result<()> {
-        let mut end = self.end.lock();
-        let mut rest = line.as_bytes();
-        let mut offset = *end;
+    fn of(own: &Cx<'_>, upper: &FilesystemRef, inode: &Real) -> Result<Self> {
+        let size = size(own, upper, inode)?;
+        let file = upper.open(own, inode, Access::READ | Access::WRITE)?;
+        let end = end_of_lines(own, &*file, size)?;
+        if end < size {
+            file.set_len(own, end)?;
+        }
+        Ok(Lines { file, end })
+    }
+
+    fn add(&mut self, own: &Cx<'_>, text: &str) -> Result<()> {
+        let mut rest = text.as_bytes();
+        let mut offset = self.end;
         while !rest.is_empty() {
             let written = match self.file.write_at(own, offset, &mut Source::from_slice(rest)) {
                 Ok(0) => Err(Errno::IO),
@@ -181,12 +199,12 @@ impl Meta {
             };
             let written = written.inspect_err(|_| {
                 // What can't be taken away is overwritten by the next line.
-                let _ = self.file.set_len(own, *end);
+                let _ = self.file.set_len(own, self.end);
             })?;
             rest = rest.get(written..).unwrap_or_default();
             offset = offset.saturating_add(written as u64);
         }
-        *end = offset;
+        self.end = offset;
         Ok(())
     }
 }

@@ -127,7 +127,9 @@ fn check_content(path: &Path, dir: &OwnedFd) -> Result<(), ViewError> {
         Mode::empty(),
     );
     let work = self::names(&work.map_err(fails)?).map_err(fails)?;
-    match work.iter().find(|name| !OF_LINUX.iter().any(|part| part.as_bytes() == name.as_slice())) {
+    // What an overlay was making when it was interrupted starts with #.
+    let known = |name: &[u8]| name.starts_with(b"#") || OF_LINUX.iter().any(|part| part.as_bytes() == name);
+    match work.iter().find(|name| !known(name)) {
         Some(other) => not_an_upper(format!("work/{}", shown(other))),
         None => Ok(()),
     }
