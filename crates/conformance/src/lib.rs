@@ -4,6 +4,7 @@
 //!
 //! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself. [`vnode`]: the core over a
 //!   filesystem; [`memory`], [`host`], [`overlay`], [`stepwise`], [`adapted`]: over which.
+//! * [`layers`]: directories of the host that vnode's overlay and the kernel's take turns with.
 //! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
@@ -25,6 +26,7 @@ pub mod faulty;
 pub mod frozen;
 pub mod host;
 pub mod kernel;
+pub mod layers;
 pub mod memory;
 pub mod overlay;
 #[cfg(feature = "engine")]

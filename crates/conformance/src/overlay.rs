@@ -106,7 +106,7 @@ fn maker() -> Make {
 }
 
 /// A memory filesystem with limits; 0 is none.
-pub(crate) fn memory(size: u64, inodes: u64) -> FilesystemRef {
+pub fn memory(size: u64, inodes: u64) -> FilesystemRef {
     let builder = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0);
     FilesystemRef::new::<Memory>(builder.max_bytes(size).max_inodes(inodes).build())
 }
@@ -127,7 +127,7 @@ fn made(overlay: Result<FilesystemRef>) -> FilesystemRef {
 ///
 /// # Errors
 /// Those of making it.
-pub(crate) fn over(lowers: Vec<FilesystemRef>, upper: FilesystemRef) -> Result<FilesystemRef> {
+pub fn over(lowers: Vec<FilesystemRef>, upper: FilesystemRef) -> Result<FilesystemRef> {
     let who = Credentials::root();
     let builder = lowers.into_iter().fold(Overlay::builder(), |builder, lower| builder.lower(lower));
     let overlay = builder.build(&Cx::new(&who, &Epoch), upper)?;

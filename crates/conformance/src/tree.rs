@@ -19,8 +19,11 @@ pub struct Tree(BTreeMap<Vec<u8>, Inode>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Inode {
-    /// Type, mode, links, owners, size, device: one text, the same on every subject.
+    kind: FileType,
+    /// Type, mode, owners, size, device: one text, the same on every subject.
     attributes: String,
+    /// How many links it has, where that is compared.
+    links: Option<u32>,
     /// The first path that names the same inode.
     identity: Vec<u8>,
     content: Vec<u8>,
@@ -98,9 +101,31 @@ impl Tree {
         changed
     }
 
+    /// The same without the numbers of links of what is of this kind, which aren't compared then.
+    pub fn without_links(mut self, of: impl Fn(FileType) -> bool) -> Tree {
+        self.0.values_mut().filter(|inode| of(inode.kind)).for_each(|inode| inode.links = None);
+        self
+    }
+
+    /// What has more names than links, but for directories.
+    pub fn undercounted(&self) -> Vec<String> {
+        let mut names: HashMap<&[u8], u32> = HashMap::new();
+        let files = || self.0.values().filter(|inode| !inode.kind.is_dir());
+        files().for_each(|inode| *names.entry(&inode.identity).or_default() += 1);
+        let mut lines: Vec<_> = files()
+            .filter_map(|inode| Some((inode, inode.links?, *names.get(inode.identity.as_slice())?)))
+            .filter(|(_, links, names)| links < names)
+            .map(|(inode, links, names)| {
+                format!("{}: {names} names, {links} links", text::spell(&inode.identity))
+            })
+            .collect();
+        lines.dedup();
+        lines
+    }
+
     /// The content of each regular file, with its path.
     pub fn contents(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let files = self.0.iter().filter(|(_, inode)| inode.attributes.starts_with("file "));
+        let files = self.0.iter().filter(|(_, inode)| inode.kind == FileType::Regular);
         files.map(|(path, inode)| (path.as_slice(), inode.content.as_slice()))
     }
 
@@ -120,6 +145,10 @@ impl Inode {
         let mut out = String::new();
         if self.attributes != other.attributes {
             let _ = write!(out, "{} <> {}; ", self.attributes, other.attributes);
+        }
+        if self.links != other.links {
+            let count = |links: Option<u32>| links.map_or_else(|| "?".into(), |links| links.to_string());
+            let _ = write!(out, "nlink {} <> {}; ", count(self.links), count(other.links));
         }
         if self.identity != other.identity {
             let _ = write!(out, "same inode as {} <> ", text::spell(&self.identity));
@@ -152,7 +181,7 @@ impl Walk {
     fn enter(&mut self, path: &[u8], attr: &Attr, content: Vec<u8>, xattrs: Vec<(Vec<u8>, Vec<u8>)>) {
         let identity = self.first.entry((attr.dev, attr.ino)).or_insert_with(|| path.to_vec()).clone();
         let (kind, mode) = (kind_word(attr.kind), attr.mode.raw());
-        let mut attributes = format!("{kind} {mode:o} nlink={} {}:{}", attr.nlink, attr.uid, attr.gid);
+        let mut attributes = format!("{kind} {mode:o} {}:{}", attr.uid, attr.gid);
         match attr.kind {
             FileType::Directory => {}
             FileType::CharDevice | FileType::BlockDevice => {
@@ -164,7 +193,9 @@ impl Walk {
         }
         let times = (self.times == Times::Kept).then_some((attr.mtime, attr.ctime));
         let room = (self.times == Times::Kept).then_some((attr.size, attr.blocks));
-        self.tree.0.insert(path.to_vec(), Inode { attributes, identity, content, xattrs, times, room });
+        let (kind, links) = (attr.kind, Some(attr.nlink));
+        let inode = Inode { kind, attributes, links, identity, content, xattrs, times, room };
+        self.tree.0.insert(path.to_vec(), inode);
     }
 
     fn directory(&mut self, subject: &mut dyn Subject, dir: Handle, prefix: &[u8]) -> Result<()> {

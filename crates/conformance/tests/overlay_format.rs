@@ -2,19 +2,18 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use vnode_conformance::call::{self, Env};
 use vnode_conformance::kernel::overlayfs::Mounts;
+use vnode_conformance::layers::{self, Layers};
 use vnode_conformance::random::Random;
-use vnode_conformance::tree::{Times, Tree};
+use vnode_conformance::tree::Tree;
 use vnode_conformance::value::describe;
-use vnode_conformance::vnode::{Layout, Vnode};
-use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Timespec};
-use vnode_host::Host;
-use vnode_overlay::{Marks, Overlay};
+use vnode_conformance::vnode::Vnode;
+use vnode_core::{FileType, FilesystemRef};
+use vnode_overlay::Marks;
 
 /// What the lower has.
 const LOWER: &str = "
@@ -90,58 +89,22 @@ rename b/new a/new
 rename full b exchange
 ";
 
-struct Epoch;
-
-impl Clock for Epoch {
-    fn now(&self) -> Timespec {
-        Timespec::EPOCH
-    }
-}
-
-/// A directory that goes with the test.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(format!("/dev/shm/vnode-overlay-{}-{number}", std::process::id()));
-        for name in ["lower", "top/upper", "top/work", "mounted"] {
-            std::fs::create_dir_all(path.join(name)).expect("a directory");
-        }
-        Scratch(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn options(&self, more: &str) -> String {
-        let of = |name: &str| self.path(name).display().to_string();
-        format!("lowerdir={},upperdir={},workdir={},{more}", of("lower"), of("top/upper"), of("top/work"))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn new_layers() -> Layers {
+    let layers = Layers::new(Path::new("/dev/shm")).expect("directories");
+    layers::carry_out(&host(layers.lower()), LOWER).expect("a lower");
+    layers
 }
 
 fn host(path: &Path) -> FilesystemRef {
-    let builder = Host::builder().set_id(true).devices(true).owners(true);
-    FilesystemRef::new::<Host>(builder.open(path).expect("a directory of the host"))
+    layers::host(path).expect("a directory of the host")
 }
 
-fn overlay(scratch: &Scratch, marks: Marks) -> FilesystemRef {
-    let who = Credentials::root();
-    let builder = Overlay::builder().lower(host(&scratch.path("lower"))).marks(marks);
-    let overlay = builder.build(&Cx::new(&who, &Epoch), host(&scratch.path("top")));
-    FilesystemRef::new::<Overlay>(overlay.expect("an overlay"))
+fn overlay(layers: &Layers, marks: Marks) -> FilesystemRef {
+    layers.overlay(marks).expect("an overlay")
 }
 
 fn subject(fs: FilesystemRef) -> Vnode {
-    Vnode::new("layers", Layout::Root, Box::new(move |_, _| fs.clone())).expect("a subject")
+    layers::process(fs).expect("a subject")
 }
 
 fn carry_out(fs: &FilesystemRef, script: &str) {
@@ -239,11 +202,8 @@ fn check_random(writer: Writer) {
 
 /// Has vnode and the kernel make the same calls on overlays of their own, and compares what each answers.
 fn beside(mounts: &Mounts, script: &str) {
-    let (ours, theirs) = (Scratch::new(), Scratch::new());
-    for scratch in [&ours, &theirs] {
-        carry_out(&host(&scratch.path("lower")), LOWER);
-    }
-    let point = theirs.path("mounted");
+    let (ours, theirs) = (new_layers(), new_layers());
+    let point = theirs.point();
     mounts.overlay(&point, &theirs.options("redirect_dir=on,index=on")).expect("an overlay of the kernel's");
     let (here, there) = (overlay(&ours, Marks::Trusted), host(&point));
     let (mut vnode, mut kernel) = (subject(here.clone()), subject(there.clone()));
@@ -282,22 +242,13 @@ fn vnode_shows_what_the_kernel_wrote_at_random() {
 }
 
 fn tree(fs: &FilesystemRef) -> Tree {
-    Tree::of(&mut subject(fs.clone()), &Env::default(), Times::Left).expect("a tree")
-}
-
-/// Whether a difference is only in a directory's number of links, which is 1 in the kernel's overlays.
-fn is_of_links(line: &str) -> bool {
-    let Some((_, rest)) = line.split_once(": ") else { return false };
-    let Some((here, there)) = rest.trim_end_matches("; ").split_once(" <> ") else { return false };
-    let words = |text: &str| -> Vec<String> {
-        text.split(' ').filter(|word| !word.starts_with("nlink=")).map(Into::into).collect()
-    };
-    here.starts_with("dir ") && words(here) == words(there)
+    layers::tree(fs).expect("a tree")
 }
 
 fn same(vnode: &Tree, kernel: &Tree) {
-    let lines = vnode.differences(kernel);
-    let lines: Vec<_> = lines.into_iter().filter(|line| !is_of_links(line)).collect();
+    // In the kernel's overlays a directory has one link.
+    let [here, there] = [vnode, kernel].map(|tree| tree.clone().without_links(FileType::is_dir));
+    let lines = here.differences(&there);
     assert!(lines.is_empty(), "vnode <> the kernel:\n{}", lines.join("\n"));
     assert!(vnode.len() > 10, "too little was compared");
 }
@@ -317,19 +268,18 @@ fn check(writer: Writer, marks: Marks, options: &str, scripts: &[&str]) {
 }
 
 fn try_on(mounts: &Mounts, writer: Writer, marks: Marks, options: &str, scripts: &[&str]) {
-    let scratch = Scratch::new();
-    carry_out(&host(&scratch.path("lower")), LOWER);
-    let below = tree(&host(&scratch.path("lower")));
+    let layers = new_layers();
+    let below = tree(&host(layers.lower()));
     let by_vnode = || {
-        let fs = overlay(&scratch, marks);
+        let fs = overlay(&layers, marks);
         if writer == Writer::Vnode {
             scripts.iter().for_each(|script| carry_out(&fs, script));
         }
         tree(&fs)
     };
     let by_kernel = || {
-        let point = scratch.path("mounted");
-        mounts.overlay(&point, &scratch.options(options)).expect("an overlay of the kernel's");
+        let point = layers.point();
+        mounts.overlay(&point, &layers.options(options)).expect("an overlay of the kernel's");
         let fs = host(&point);
         if writer == Writer::Kernel {
             scripts.iter().for_each(|script| carry_out(&fs, script));
@@ -343,19 +293,19 @@ fn try_on(mounts: &Mounts, writer: Writer, marks: Marks, options: &str, scripts:
         Writer::Vnode => {
             let vnode = by_vnode();
             same(&vnode, &by_kernel());
-            same(&by_vnode_again(&scratch, marks), &vnode);
+            same(&by_vnode_again(&layers, marks), &vnode);
         }
         Writer::Kernel => {
             let kernel = by_kernel();
             same(&by_vnode(), &kernel);
         }
     }
-    assert!(below.differences(&tree(&host(&scratch.path("lower")))).is_empty(), "the lower was changed");
+    assert!(below.differences(&tree(&host(layers.lower()))).is_empty(), "the lower was changed");
 }
 
 /// What another overlay of vnode's shows.
-fn by_vnode_again(scratch: &Scratch, marks: Marks) -> Tree {
-    tree(&overlay(scratch, marks))
+fn by_vnode_again(layers: &Layers, marks: Marks) -> Tree {
+    tree(&overlay(layers, marks))
 }
 
 #[test]
@@ -381,13 +331,12 @@ fn vnode_shows_what_the_kernel_wrote_for_users() {
 #[test]
 fn what_the_kernel_copied_without_content_is_refused() {
     let tried = Mounts::on_thread(|mounts| {
-        let scratch = Scratch::new();
-        carry_out(&host(&scratch.path("lower")), LOWER);
-        let point = scratch.path("mounted");
-        mounts.overlay(&point, &scratch.options("metacopy=on,redirect_dir=on")).expect("an overlay");
+        let layers = new_layers();
+        let point = layers.point();
+        mounts.overlay(&point, &layers.options("metacopy=on,redirect_dir=on")).expect("an overlay");
         carry_out(&host(&point), "chmod f1 600\nfile f2 changed");
         mounts.unmount(&point).expect("it is mounted");
-        let (mut vnode, mut env) = (subject(overlay(&scratch, Marks::Trusted)), Env::default());
+        let (mut vnode, mut env) = (subject(overlay(&layers, Marks::Trusted)), Env::default());
         let mut does = |line: &str| describe(&call::run_text(&mut vnode, &mut env, line).expect("a line"));
         assert_eq!((does("cat f1"), does("cat f2")), ("EIO".to_owned(), "\"changed\"".to_owned()));
     });

@@ -129,6 +129,7 @@ impl Subject for Remote {
         fn step(&mut self);
         fn tick(&mut self);
         fn freeze(&mut self) -> Result<()>;
+        fn sink(&mut self) -> Result<()>;
         fn open_top(&mut self) -> Result<Handle>;
         fn openat(&mut self, at: At<'_>, flags: OpenFlags, mode: u32) -> Result<Handle>;
         fn close(&mut self, handle: Handle) -> Result<()>;
