@@ -119,7 +119,7 @@ fn on_another_filesystem() {
             compare_paths(&mut subject, kernel);
         }
     };
-    Kernel::beside_within(Some(within), run).expect("an oracle");
+    Kernel::beside_within(within, run).expect("an oracle");
 }
 
 /// What fails leaves the tree as it was: every operation, with each call of the filesystem that it makes failed once.

@@ -119,6 +119,26 @@ fn random_sequences_that_sink_into_lowers() {
 }
 
 #[test]
+fn random_sequences_beside_overlays_of_the_kernel() {
+    let time = number(SECONDS).map_or(TIME, Duration::from_secs);
+    let seed = number(SEED).unwrap_or(1);
+    let run = |kernel: &mut Kernel| {
+        if !kernel.is_privileged() {
+            println!("skipped: the kernel gives no root of its own");
+            return;
+        }
+        let mut subject = overlay::subject(Layout::Root, Scene::LowerOverlay).expect("a subject");
+        let sequences = sequences::run_overlaid(&mut subject, kernel, seed, time).expect("a run");
+        println!("{} sequences", sequences.clean);
+        if let Some(difference) = sequences.difference {
+            panic!("{difference}");
+        }
+        assert!(sequences.clean >= 5, "too little was compared");
+    };
+    Kernel::of_overlays(run).expect("an oracle");
+}
+
+#[test]
 fn what_fails_in_a_layer_changes_nothing() {
     let (mut subject, books) = overlay::suffering().expect("a subject");
     let report = faulty::run_tidying(&mut subject, &books, &faulty::cases().expect("case file"));

@@ -324,7 +324,10 @@ impl Shared {
         let Move { upper_from: from, upper_to: to, .. } = rename;
         let fs = &self.layers.upper.fs;
         let whiteout = self.layers.whiteout(own)?;
-        if let InUpper::There(_) = target {
+        if let InUpper::There(replaced) = target {
+            // For a moment it stands where what moves away showed through.
+            self.layers.marks.set_opaque(own, fs, replaced)?;
+            self.to_medium(own, replaced)?;
             fs.rename(cx, *from, *to, Rename::Exchange)?;
             return whiteout.exchange(*from).inspect_err(|_| {
                 let _ = fs.rename(own, *from, *to, Rename::Exchange);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use vnode_core::Errno;
+use vnode_core::{Attr, Errno, FileType};
 
 use super::generate::Generator;
 use super::known::{Known, Theme};
@@ -15,7 +15,7 @@ use crate::script::needs_of_call;
 use crate::subject::Subject;
 use crate::text::{self, BadText};
 use crate::tree::{Times, Tree};
-use crate::value::{Outcome, describe};
+use crate::value::{Outcome, Value, describe};
 
 /// The words of one call.
 pub type Line = Vec<Vec<u8>>;
@@ -63,6 +63,28 @@ enum Course {
     Frozen,
     /// Now and then all that it holds is a lower from there on.
     Sunk,
+    /// The same of both, as overlays.
+    Overlaid,
+}
+
+impl Course {
+    fn sinks(self) -> bool {
+        matches!(self, Course::Sunk | Course::Overlaid)
+    }
+
+    /// What is compared.
+    fn links(self) -> Links {
+        if self == Course::Overlaid { Links::OfFiles } else { Links::OfAll }
+    }
+}
+
+/// What the number of links is compared of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Links {
+    /// Of everything.
+    OfAll,
+    /// Not of directories, which have one in overlays of the kernel.
+    OfFiles,
 }
 
 /// Compares random sequences for `time`, or until the first difference, which is shrunk.
@@ -104,6 +126,19 @@ pub fn run_sunk(
     run_course(subject, kernel, seed, time, Course::Sunk)
 }
 
+/// The same beside overlays of the kernel's ([`Kernel::of_overlays`](crate::kernel::Kernel::of_overlays)).
+///
+/// # Errors
+/// As [`run`].
+pub fn run_overlaid(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    seed: u64,
+    time: Duration,
+) -> Result<SequenceReport, String> {
+    run_course(subject, kernel, seed, time, Course::Overlaid)
+}
+
 fn run_course(
     subject: &mut dyn Subject,
     kernel: &mut dyn Subject,
@@ -116,7 +151,8 @@ fn run_course(
     let start = Instant::now();
     while start.elapsed() < time {
         let sequence_seed = seeds.bits();
-        let stamps = if seeds.percent(1) { Stamps::Compared } else { Stamps::Ignored };
+        let stamps =
+            if seeds.percent(1) && course != Course::Overlaid { Stamps::Compared } else { Stamps::Ignored };
         match sequence(subject, kernel, sequence_seed, (course, stamps), &mut report.tally)? {
             None => {
                 report.clean += 1;
@@ -124,14 +160,16 @@ fn run_course(
             }
             Some(lines) => {
                 let mut broken = None;
-                let small = shrink(&lines, |part| match compare(subject, kernel, part, stamps) {
-                    Ok(difference) => difference.is_some(),
-                    Err(why) => {
-                        broken = Some(why);
-                        false
+                let small = shrink(&lines, |part| {
+                    match compare_as(subject, kernel, part, (stamps, course.links())) {
+                        Ok(difference) => difference.is_some(),
+                        Err(why) => {
+                            broken = Some(why);
+                            false
+                        }
                     }
                 });
-                report.difference = Some(trace(subject, kernel, &small, stamps, seed)?);
+                report.difference = Some(trace(subject, kernel, &small, (stamps, course.links()), seed)?);
                 return broken.map_or(Ok(report), Err);
             }
         }
@@ -151,11 +189,11 @@ fn sequence(
     let theme = match course {
         Course::Open => random.of([Theme::Plain, Theme::Plain, Theme::Users, Theme::Mounts]),
         // What is mounted can be neither.
-        Course::Frozen | Course::Sunk => random.of([Theme::Plain, Theme::Users]),
+        Course::Frozen | Course::Sunk | Course::Overlaid => random.of([Theme::Plain, Theme::Users]),
     };
     let calls = 8 + random.below(32);
     let freeze_at = if course == Course::Frozen { Some(random.below(calls / 2)) } else { None };
-    let mut pair = Pair::new(subject, kernel, stamps)?;
+    let mut pair = Pair::new(subject, kernel, stamps)?.of(course.links());
     let mut lines = Vec::new();
     for line in theme.prelude() {
         let line = text::words(line).map_err(|BadText(why)| why)?;
@@ -173,7 +211,7 @@ fn sequence(
     for call in 0..calls {
         let line = if Some(call) == freeze_at {
             vec![b"freeze".to_vec()]
-        } else if course == Course::Sunk && (call == 0 || sinks.percent(8)) {
+        } else if course.sinks() && (call == 0 || sinks.percent(8)) {
             vec![b"sink".to_vec()]
         } else {
             generator.next(&known)
@@ -222,7 +260,16 @@ pub fn compare(
     lines: &[Line],
     stamps: Stamps,
 ) -> Result<Option<String>, String> {
-    let mut pair = Pair::new(subject, kernel, stamps)?;
+    compare_as(subject, kernel, lines, (stamps, Links::OfAll))
+}
+
+fn compare_as(
+    subject: &mut dyn Subject,
+    kernel: &mut dyn Subject,
+    lines: &[Line],
+    (stamps, links): (Stamps, Links),
+) -> Result<Option<String>, String> {
+    let mut pair = Pair::new(subject, kernel, stamps)?.of(links);
     for line in lines {
         if let Some(difference) = pair.step(line)?.difference {
             return Ok(Some(difference));
@@ -236,12 +283,12 @@ fn trace(
     subject: &mut dyn Subject,
     kernel: &mut dyn Subject,
     lines: &[Line],
-    stamps: Stamps,
+    (stamps, links): (Stamps, Links),
     seed: u64,
 ) -> Result<String, String> {
     let mut out =
         format!("# seed {seed}, {}\n", if stamps == Stamps::Compared { "timestamps" } else { "no times" });
-    let mut pair = Pair::new(subject, kernel, stamps)?;
+    let mut pair = Pair::new(subject, kernel, stamps)?.of(links);
     for line in lines {
         let step = pair.step(line)?;
         let words: Vec<String> = line.iter().map(|word| text::spell(word)).collect();
@@ -277,6 +324,7 @@ struct Pair<'a> {
     here: Env,
     there: Env,
     stamps: Stamps,
+    links: Links,
 }
 
 struct Step {
@@ -294,7 +342,21 @@ impl<'a> Pair<'a> {
         let fault = |errno: Errno| format!("reset: {errno:?}");
         subject.reset().map_err(fault)?;
         kernel.reset().map_err(fault)?;
-        Ok(Pair { subject, kernel, here: Env::default(), there: Env::default(), stamps })
+        Ok(Pair { subject, kernel, here: Env::default(), there: Env::default(), stamps, links: Links::OfAll })
+    }
+
+    fn of(self, links: Links) -> Self {
+        Pair { links, ..self }
+    }
+
+    /// An outcome without what isn't compared.
+    fn text(&self, outcome: &Outcome) -> String {
+        match outcome {
+            Ok(Value::Attr(attr)) if self.links == Links::OfFiles && attr.kind.is_dir() => {
+                describe(&Ok(Value::Attr(Box::new(Attr { nlink: 1, ..**attr }))))
+            }
+            outcome => describe(outcome),
+        }
     }
 
     /// Whether a call needs what the subject lacks: it is left out.
@@ -316,7 +378,7 @@ impl<'a> Pair<'a> {
         let bad = |BadText(why): BadText| why;
         let right = call::run(self.kernel, &mut self.there, line).map_err(bad)?;
         let got = call::run(self.subject, &mut self.here, line).map_err(bad)?;
-        let (right_text, got_text) = (describe(&right), describe(&got));
+        let (right_text, got_text) = (self.text(&right), self.text(&got));
         let differs = right_text != got_text && !is_hardening(line, &right, &got);
         let mut difference = differs.then(|| format!("the kernel: {right_text}, vnode: {got_text}"));
         if let (None, Some(before), Some(after)) = (&difference, before, self.pictures()?) {
@@ -345,7 +407,10 @@ impl<'a> Pair<'a> {
 
     /// How the trees differ.
     fn trees(&mut self) -> Result<Option<String>, String> {
-        let (here, there) = self.both(Times::Left)?;
+        let (mut here, mut there) = self.both(Times::Left)?;
+        if self.links == Links::OfFiles {
+            (here, there) = (here.without_links(FileType::is_dir), there.without_links(FileType::is_dir));
+        }
         let differences = here.differences(&there);
         if differences.is_empty() {
             return Ok(None);

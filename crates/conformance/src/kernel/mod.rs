@@ -17,12 +17,13 @@ mod resolve;
 mod syscalls;
 mod system;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use vnode_core::{Errno, Result};
 
-use crate::subject::{Handle, Needs};
+use crate::subject::{At, Follow, Handle, Needs, Subject, Target, XattrHow};
 
 pub use remote::Remote;
 pub(crate) use syscalls::tick;
@@ -47,8 +48,21 @@ enum Place {
 enum Fresh {
     /// A tmpfs.
     Tmpfs,
+    /// A directory of a tmpfs, on which overlays are mounted: so many by now.
+    Overlays(usize),
     /// A directory of some other filesystem, emptied each time.
     Directory(PathBuf),
+}
+
+/// Where the empty root is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Within<'a> {
+    /// A tmpfs.
+    Tmpfs,
+    /// A tmpfs that overlayfs is mounted over when it is sunk ([`Subject::sink`](crate::subject::Subject::sink)).
+    Overlays,
+    /// The filesystem that a directory is in.
+    Directory(&'a Path),
 }
 
 impl Kernel {
@@ -60,12 +74,26 @@ impl Kernel {
     /// # Panics
     /// When `work` does.
     pub fn on_thread<T: Send>(work: impl FnOnce(&mut Kernel) -> T + Send) -> std::result::Result<T, String> {
-        Kernel::on_thread_within(None, work)
+        Kernel::on_thread_within(Within::Tmpfs, work)
     }
 
-    /// The same, on the filesystem that the directory `within` is in; on a tmpfs if there is none.
+    /// The same, with what overlays of the kernel's show once the tree is sunk ([`Subject::sink`]).
+    ///
+    /// # Errors
+    /// As [`Kernel::on_thread`].
+    ///
+    /// # Panics
+    /// When `work` does.
+    ///
+    /// [`Subject::sink`]: crate::subject::Subject::sink
+    pub fn of_overlays<T: Send>(
+        work: impl FnOnce(&mut Kernel) -> T + Send,
+    ) -> std::result::Result<T, String> {
+        Kernel::on_thread_within(Within::Overlays, work)
+    }
+
     fn on_thread_within<T: Send>(
-        within: Option<&Path>,
+        within: Within<'_>,
         work: impl FnOnce(&mut Kernel) -> T + Send,
     ) -> std::result::Result<T, String> {
         let run = || {
@@ -78,12 +106,13 @@ impl Kernel {
         })
     }
 
-    fn enter(within: Option<&Path>) -> std::result::Result<Kernel, String> {
+    fn enter(within: Within<'_>) -> std::result::Result<Kernel, String> {
         let describe = |what: &'static str| move |errno| format!("{what}: {errno:?}");
         system::own_descriptors_and_directories().map_err(describe("unshare(CLONE_FS | CLONE_FILES)"))?;
         let fresh = match within {
-            Some(within) => Fresh::Directory(Kernel::new_directory(within)?),
-            None => Fresh::Tmpfs,
+            Within::Directory(within) => Fresh::Directory(Kernel::new_directory(within)?),
+            Within::Overlays => Fresh::Overlays(0),
+            Within::Tmpfs => Fresh::Tmpfs,
         };
         let place = match Kernel::private_root(fresh) {
             Ok(place) => place,
@@ -134,6 +163,38 @@ impl Kernel {
         }
     }
 
+    /// Has all that there is be in a lower, if overlays are asked for; they stack twice.
+    fn cover_root(&mut self) -> Result<()> {
+        let Place::Chroot { outside, point, fresh: Fresh::Overlays(mounted), .. } = &mut self.place else {
+            return Ok(());
+        };
+        if *mounted == overlayfs::DEEPEST {
+            return Ok(());
+        }
+        system::chroot_to(*outside)?;
+        let layers = overlayfs::Cover::new(point, *mounted)?;
+        *mounted += 1;
+        self.make_like(&layers.lower, &layers.upper)?;
+        layers.mount()?;
+        system::enter_root(&layers.over)
+    }
+
+    /// Gives a directory mode, owner and extended attributes of another: those of an overlay's root are its upper's.
+    fn make_like(&mut self, one: &Path, other: &Path) -> Result<()> {
+        let [one, other] = [one, other].map(|path| At::cwd(path.as_os_str().as_bytes()));
+        let [from, to] = [one, other].map(|at| Target::Path(at, Follow::Yes));
+        let attr = self.fstatat(one, Follow::Yes)?;
+        for name in self.listxattr(from)? {
+            // Those of an overlay are no caller's.
+            if name.starts_with(b"user.") || name.starts_with(b"trusted.vnode.") {
+                let value = self.getxattr(from, &name, 65536)?;
+                self.setxattr(to, &name, &value, XattrHow::Either)?;
+            }
+        }
+        self.fchownat(to, Some(attr.uid), Some(attr.gid))?;
+        self.fchmodat(other, attr.mode.raw())
+    }
+
     fn fresh_root(&mut self) -> Result<()> {
         self.close_all();
         match &mut self.place {
@@ -145,9 +206,17 @@ impl Kernel {
                 }
                 match fresh {
                     Fresh::Tmpfs => system::mount_tmpfs(point, "mode=755")?,
+                    Fresh::Overlays(mounted) => {
+                        *mounted = 0;
+                        system::mount_tmpfs(point, "mode=755")?;
+                    }
                     Fresh::Directory(path) => system::mount_emptied(path, point)?,
                 }
                 *mounted = true;
+                if let Fresh::Overlays(_) = fresh {
+                    let bottom = overlayfs::bottom(point)?;
+                    return system::enter_root(&bottom);
+                }
                 system::enter_root(point)
             }
             Place::Directory(path) => {
@@ -162,7 +231,7 @@ impl Drop for Kernel {
     fn drop(&mut self) {
         match &self.place {
             // The mounts go with the thread's namespace.
-            Place::Chroot { fresh: Fresh::Tmpfs, .. } => {}
+            Place::Chroot { fresh: Fresh::Tmpfs | Fresh::Overlays(_), .. } => {}
             Place::Chroot { outside, fresh: Fresh::Directory(path), .. } => {
                 let _ = system::set_root_user();
                 if system::chroot_to(*outside).is_ok() {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use vnode_core::{Attr, Result, SetTime, StatFs};
 
-use super::Kernel;
+use super::{Kernel, Within};
 use crate::differ::paths::{Resolver, Scope};
 use crate::subject::{
     Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target,
@@ -38,7 +38,7 @@ impl Kernel {
     /// # Panics
     /// When `work` does.
     pub fn beside<T>(work: impl FnOnce(&mut Remote) -> T) -> std::result::Result<T, String> {
-        Kernel::beside_within(None, work)
+        Kernel::beside_on(Within::Tmpfs, work)
     }
 
     /// The same, on the filesystem that the directory `within` is in.
@@ -49,7 +49,25 @@ impl Kernel {
     /// # Panics
     /// When `work` does.
     pub fn beside_within<T>(
-        within: Option<&Path>,
+        within: &Path,
+        work: impl FnOnce(&mut Remote) -> T,
+    ) -> std::result::Result<T, String> {
+        Kernel::beside_on(Within::Directory(within), work)
+    }
+
+    /// The same, with what overlays of the kernel's show once the tree is sunk ([`Subject::sink`]).
+    ///
+    /// # Errors
+    /// As [`Kernel::on_thread`].
+    ///
+    /// # Panics
+    /// When `work` does.
+    pub fn of_overlays_beside<T>(work: impl FnOnce(&mut Remote) -> T) -> std::result::Result<T, String> {
+        Kernel::beside_on(Within::Overlays, work)
+    }
+
+    fn beside_on<T>(
+        within: Within<'_>,
         work: impl FnOnce(&mut Remote) -> T,
     ) -> std::result::Result<T, String> {
         let (sender, receiver) = channel();

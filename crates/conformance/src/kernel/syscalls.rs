@@ -50,6 +50,10 @@ impl Subject for Kernel {
         self.read_only_root()
     }
 
+    fn sink(&mut self) -> Result<()> {
+        self.cover_root()
+    }
+
     fn tick(&mut self) {
         tick();
     }
