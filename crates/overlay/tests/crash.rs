@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
-use support::{Tree, as_root};
+use support::{Tree, as_root, lower, names};
 use vnode_adapt::{Crash, OpSet};
 use vnode_core::fs::{Filesystem, Rename};
 use vnode_core::{FilesystemRef, Result};
@@ -14,34 +14,6 @@ use vnode_memory::Memory;
 
 /// Calls that one operation may make.
 const MANY: u64 = 400;
-
-fn lower() -> Tree {
-    let lower = Tree::memory();
-    for dir in ["d", "d/sub", "e"] {
-        lower.mkdir(dir).unwrap();
-    }
-    for (file, content) in [("d/f", "old"), ("d/sub/deep", "deep"), ("h", "linked"), ("e/g", "other")] {
-        lower.write(file, content).unwrap();
-    }
-    lower.link("h", "e/h").unwrap();
-    lower
-}
-
-/// Names with what they are: files with their content.
-fn names(tree: &Tree, path: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    for name in tree.list(path).unwrap() {
-        let path = format!("{path}/{name}");
-        if tree.attr(&path).unwrap().kind.is_dir() {
-            lines.push(path.clone());
-            lines.extend(names(tree, &path));
-        } else {
-            lines.push(format!("{path}: {}", tree.read(&path).unwrap()));
-        }
-    }
-    lines.sort();
-    lines
-}
 
 /// Brings directories to the medium, and with them what was done to their names.
 fn sync(tree: &Tree, paths: &[&str]) -> Result<()> {

@@ -206,3 +206,32 @@ pub(crate) fn content(file: &dyn File) -> Result<String> {
     let read = as_root(|cx| file.read_at(cx, 0, &mut Sink::from_slice(&mut bytes)))?;
     Ok(String::from_utf8_lossy(&bytes[..read]).into_owned())
 }
+
+/// A lower with directories in directories, and a file with two names.
+pub(crate) fn lower() -> Tree {
+    let lower = Tree::memory();
+    for dir in ["d", "d/sub", "e"] {
+        lower.mkdir(dir).unwrap();
+    }
+    for (file, content) in [("d/f", "old"), ("d/sub/deep", "deep"), ("h", "linked"), ("e/g", "other")] {
+        lower.write(file, content).unwrap();
+    }
+    lower.link("h", "e/h").unwrap();
+    lower
+}
+
+/// Names with what they are: files with their content.
+pub(crate) fn names(tree: &Tree, path: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for name in tree.list(path).unwrap() {
+        let path = format!("{path}/{name}");
+        if tree.attr(&path).unwrap().kind.is_dir() {
+            lines.push(path.clone());
+            lines.extend(names(tree, &path));
+        } else {
+            lines.push(format!("{path}: {}", tree.read(&path).unwrap()));
+        }
+    }
+    lines.sort();
+    lines
+}
