@@ -194,7 +194,7 @@ fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<No
         None => (UPPER, layers.upper_attr(own, &upper)?),
     };
     let new = NewNode {
-        ino: layers.shown_ino(layer, attr.ino),
+        ino: layers.shown_ino(layer, attr.dev, attr.ino),
         kind: FileType::Directory,
         upper: Some(upper),
         lowers,

@@ -80,9 +80,9 @@ impl Layers {
         Ok(self.fs(layer).getattr(cx, inode)?.rdev == 0)
     }
 
-    /// The inode number that is shown for a layer's.
-    pub(crate) fn shown_ino(&self, layer: LayerNumber, ino: u64) -> u64 {
-        self.numbers.shown(self.lowers.len(), layer, ino)
+    /// The inode number that is shown for a layer's, on one of the devices that it spans.
+    pub(crate) fn shown_ino(&self, layer: LayerNumber, dev: u64, ino: u64) -> u64 {
+        self.numbers.shown(self.lowers.len(), layer, dev, ino)
     }
 
     /// The attributes of an inode of the upper.

@@ -21,11 +21,14 @@ impl Shared {
         origin: Origin,
     ) -> Result<Option<Arc<Node>>> {
         let upper = &self.layers.upper;
-        match upper.fs.lookup(cx, at(&upper.index, Name::new(&origin.index_name())?)) {
-            Ok(inode) => self.node_of_upper(cx, dir, name, inode).map(Some),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        }
+        let copy = match upper.fs.lookup(cx, at(&upper.index, Name::new(&origin.index_name())?)) {
+            Ok(copy) => copy,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        // Numbers, of inodes and of devices, are given again.
+        let of_another = self.layers.marks.origin(cx, &upper.fs, &copy)?.is_some_and(|of| of != origin);
+        if of_another { Ok(None) } else { self.node_of_upper(cx, dir, name, copy).map(Some) }
     }
 
     /// Puts the copy of an inode with several names into the index; all of them are found there.

@@ -114,9 +114,11 @@ impl Shared {
         let mut order: Vec<Vec<Item>> = vec![items];
         for piece in &dir.lowers {
             let entries = self.entries(own, piece.layer, &piece.inode)?;
+            let dev = self.layers.fs(piece.layer).getattr(own, &piece.inode)?.dev;
             for entry in &entries {
                 if !shown.contains_key(&entry.name) {
-                    let item = Item { ino: self.layers.shown_ino(piece.layer, entry.ino), ..entry.clone() };
+                    let ino = self.layers.shown_ino(piece.layer, dev, entry.ino);
+                    let item = Item { ino, ..entry.clone() };
                     let hidden = self.hides(own, piece, entry)?;
                     shown.insert(Arc::clone(&entry.name), (!hidden).then_some(item));
                 }

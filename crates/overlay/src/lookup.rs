@@ -260,8 +260,11 @@ impl Shared {
             }
         }
         let ino = match origin {
-            Some(Origin { layer, ino, .. }) => self.layers.shown_ino(layer, ino),
-            None => self.layers.shown_ino(UPPER, self.layers.upper_attr(cx, &inode)?.ino),
+            Some(Origin { layer, dev, ino, .. }) => self.layers.shown_ino(layer, dev, ino),
+            None => {
+                let attr = self.layers.upper_attr(cx, &inode)?;
+                self.layers.shown_ino(UPPER, attr.dev, attr.ino)
+            }
         };
         let place = Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() };
         let btime = origin.and_then(|origin| origin.btime);
@@ -309,7 +312,7 @@ impl Shared {
             return Ok(node);
         }
         let new = NewNode {
-            ino: self.layers.shown_ino(layer, attr.ino),
+            ino: self.layers.shown_ino(layer, attr.dev, attr.ino),
             kind,
             upper: None,
             lowers: pieces,

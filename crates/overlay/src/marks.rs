@@ -29,9 +29,9 @@ pub(crate) fn is_private(name: &[u8]) -> bool {
 }
 
 /// The origin's mark as Linux lays a file handle out (`struct ovl_fh`): version, magic, length, flags, type, uuid, and
-/// what the type says: here the layer and the number of the inode, and when it was made.
+/// what the type says: here the layer, the device and the number of the inode, and when it was made.
 const ORIGIN_HEAD: usize = 21;
-const ORIGIN_ID: usize = ORIGIN_HEAD + 9;
+const ORIGIN_ID: usize = ORIGIN_HEAD + 17;
 const ORIGIN_LEN: usize = ORIGIN_ID + 12;
 const ORIGIN_VERSION: u8 = 0;
 const ORIGIN_MAGIC: u8 = 0xfb;
@@ -48,6 +48,8 @@ const NO_TIME: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) layer: LayerNumber,
+    /// 0: the one that the layer's root is on.
+    pub(crate) dev: u64,
     pub(crate) ino: u64,
     /// When it was made, where that is known.
     pub(crate) btime: Option<Timespec>,
@@ -56,7 +58,7 @@ pub(crate) struct Origin {
 impl Origin {
     /// An inode of a lower.
     pub(crate) fn of(layer: LayerNumber, attr: &Attr) -> Self {
-        Origin { layer, ino: attr.ino, btime: attr.btime }
+        Origin { layer, dev: attr.dev, ino: attr.ino, btime: attr.btime }
     }
 
     fn encode(self) -> Vec<u8> {
@@ -66,6 +68,7 @@ impl Origin {
             &head[..],
             &ORIGIN_UUID,
             &[self.layer],
+            &self.dev.to_be_bytes(),
             &self.ino.to_be_bytes(),
             &btime.sec.to_be_bytes(),
             &btime.nsec.to_be_bytes(),
@@ -75,12 +78,14 @@ impl Origin {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (layer, rest) = bytes.get(ORIGIN_HEAD..)?.split_first()?;
+        let (dev, rest) = rest.split_first_chunk()?;
         let (ino, rest) = rest.split_first_chunk()?;
         let (sec, nsec) = rest.split_first_chunk()?;
         let nsec = u32::from_be_bytes(nsec.try_into().ok()?);
         let btime = Timespec { sec: i64::from_be_bytes(*sec), nsec };
         let btime = (nsec < 1_000_000_000).then_some(btime);
-        let origin = Origin { layer: *layer, ino: u64::from_be_bytes(*ino), btime };
+        let origin =
+            Origin { layer: *layer, dev: u64::from_be_bytes(*dev), ino: u64::from_be_bytes(*ino), btime };
         (origin.encode() == bytes && origin.layer > 0).then_some(origin)
     }
 
@@ -256,7 +261,7 @@ mod tests {
     fn an_origin_is_read_as_it_was_written() {
         let btime = Some(Timespec { sec: -3, nsec: 999_999_999 });
         for btime in [None, btime] {
-            let origin = Origin { layer: 2, ino: 0x1234_5678_9abc, btime };
+            let origin = Origin { layer: 2, dev: 1 << 63 | 5, ino: 0x1234_5678_9abc, btime };
             assert_eq!(Origin::decode(&origin.encode()), Some(origin));
             assert_eq!(origin.index_name().len(), 2 * ORIGIN_ID);
             for len in 0..ORIGIN_LEN {

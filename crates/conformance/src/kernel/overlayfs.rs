@@ -31,6 +31,14 @@ impl Mounts {
         system::mount_overlay(point, options)
     }
 
+    /// Mounts an empty tmpfs.
+    ///
+    /// # Errors
+    /// Those of `mount(2)`.
+    pub fn tmpfs(&self, point: &Path) -> Result<()> {
+        system::mount_tmpfs(point, "mode=755")
+    }
+
     /// Unmounts what is mounted there.
     ///
     /// # Errors

@@ -1,0 +1,116 @@
+//! Overlays of directories of the host: lowers that span devices.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use vnode_conformance::call::{self, Env, list};
+use vnode_conformance::kernel::overlayfs::Mounts;
+use vnode_conformance::layers::{self, Layers};
+use vnode_conformance::subject::{At, Follow, OpenFlags, Subject};
+use vnode_conformance::value::describe;
+use vnode_conformance::vnode::Vnode;
+use vnode_core::FilesystemRef;
+use vnode_overlay::Marks;
+
+/// A process, and what lines come to in it.
+struct Process(Vnode, Env);
+
+impl Process {
+    fn on(fs: &FilesystemRef) -> Self {
+        Process(layers::process(fs.clone()).expect("a process"), Env::default())
+    }
+
+    fn does(&mut self, line: &str) -> String {
+        describe(&call::run_text(&mut self.0, &mut self.1, line).expect("a line"))
+    }
+
+    fn all_do(&mut self, lines: &[(&str, &str)]) {
+        for (line, right) in lines {
+            assert_eq!(self.does(line), *right, "{line}");
+        }
+    }
+
+    fn ino(&mut self, path: &str) -> u64 {
+        self.0.fstatat(At::cwd(path.as_bytes()), Follow::No).expect("attributes").ino
+    }
+}
+
+/// A lower with two filesystems mounted in it that have the same numbers.
+fn over_two_devices(mounts: &Mounts) {
+    let layers = Layers::new(Path::new("/dev/shm")).expect("directories");
+    for name in ["m", "n"] {
+        let point = layers.lower().join(name);
+        std::fs::create_dir(&point).expect("a directory");
+        mounts.tmpfs(&point).expect("a tmpfs");
+        std::fs::create_dir(point.join("d")).expect("a directory");
+        std::fs::write(point.join("x"), name).expect("a file");
+        std::fs::hard_link(point.join("x"), point.join("d/y")).expect("a link");
+    }
+    std::fs::write(layers.lower().join("f"), "f").expect("a file");
+    let numbers = ["m/x", "n/x"].map(|path| std::fs::metadata(layers.lower().join(path)).expect("it").ino());
+    assert_eq!(numbers[0], numbers[1], "the numbers don't meet, so nothing is tried");
+
+    let below = layers::tree(&layers::host(layers.lower()).expect("the lower")).expect("a tree");
+    let fs = layers.overlay(Marks::Trusted).expect("an overlay");
+    let mut process = Process::on(&fs);
+    let paths = ["f", "m", "m/x", "m/d", "n", "n/x", "n/d"];
+    let before = paths.map(|path| process.ino(path));
+    for (at, number) in before.iter().enumerate() {
+        assert!(!before[..at].contains(number), "{}: {number:x}", paths[at]);
+    }
+    let same =
+        [("same m/x m/d/y", "1"), ("same n/x n/d/y", "1"), ("same m/x n/x", "0"), ("same m/d n/d", "0")];
+    process.all_do(&same);
+    process.all_do(&[
+        ("file n/d/y changed", "ok"),
+        ("cat n/x", "\"changed\""),
+        ("cat m/x", "\"m\""),
+        ("cat m/d/y", "\"m\""),
+        ("file m/x too", "ok"),
+        ("cat m/d/y", "\"too\""),
+        ("cat n/x", "\"changed\""),
+        ("chmod m/d 700", "ok"),
+        ("stat n/d", "{type=dir mode=755 nlink=2 uid=0 gid=0}"),
+        ("rename n/d m/e", "ok"),
+        ("cat m/e/y", "\"changed\""),
+        ("rename m/e n/d", "ok"),
+    ]);
+    process.all_do(&same);
+    assert_eq!(paths.map(|path| process.ino(path)), before);
+    // What is listed has the number that it has.
+    let dir =
+        process.0.openat(At::cwd(b"m"), OpenFlags::READ | OpenFlags::DIRECTORY, 0).expect("a directory");
+    for entry in
+        list(&mut process.0, dir).expect("names").iter().filter(|entry| !entry.name.starts_with(b"."))
+    {
+        let path = format!("m/{}", entry.name.escape_ascii());
+        assert_eq!(entry.ino, process.ino(&path), "{path}");
+    }
+    let shown = layers::tree(&fs).expect("a tree");
+    drop((process, fs));
+    let again = layers.overlay(Marks::Trusted).expect("an overlay");
+    assert_eq!(layers::tree(&again).expect("a tree").differences(&shown), Vec::<String>::new());
+    Process::on(&again).all_do(&same);
+    let after = layers::tree(&layers::host(layers.lower()).expect("the lower")).expect("a tree");
+    assert_eq!(after.differences(&below), Vec::<String>::new(), "the lower was changed");
+
+    // The kernel's overlays see what is under mounts.
+    let theirs = Layers::over(Path::new("/dev/shm"), vec![layers.lower().to_owned()]).expect("directories");
+    mounts.overlay(&theirs.point(), &theirs.options("")).expect("an overlay of the kernel's");
+    let mut kernel = Process::on(&layers::host(&theirs.point()).expect("it"));
+    kernel.all_do(&[("ls m", "[]"), ("cat f", "\"f\"")]);
+    drop(kernel);
+    mounts.unmount(&theirs.point()).expect("it is mounted");
+    for name in ["m", "n"] {
+        mounts.unmount(&layers.lower().join(name)).expect("it is mounted");
+    }
+}
+
+#[test]
+fn inodes_of_several_devices_stay_apart() {
+    if Mounts::on_thread(over_two_devices).is_none() {
+        println!("skipped: nothing can be mounted here");
+    }
+}
