@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vnode_adapt::Faults;
-use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Result, Timespec};
+use vnode_core::fs::{At, Filesystem, Inode};
+use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Name, Result, Timespec};
 use vnode_memory::Memory;
 use vnode_overlay::Overlay;
 
@@ -22,6 +23,35 @@ pub enum Scene {
     Lower,
     /// In a lower that is an overlay itself, with an empty lower of its own.
     LowerOverlay,
+}
+
+/// What a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A memory filesystem.
+    Memory,
+    /// A directory of the host.
+    Host,
+}
+
+/// What is made of the tree each time that it is sunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// All that was there, an overlay or not, is the one lower of another.
+    Nested,
+    /// The upper that there was is one more lower, over those that there were.
+    Flat,
+    /// All that was there is a lower between two empty ones.
+    Between,
+}
+
+/// So many overlays are made one over the other; sinking once more changes nothing.
+const DEEPEST: usize = 4;
+
+/// The layers that there are: they are found by what they hold.
+struct Stacked {
+    lowers: Vec<(FilesystemRef, Arc<dyn Inode>)>,
+    upper: Option<FilesystemRef>,
 }
 
 /// The clock of calls that set no time.
@@ -99,6 +129,75 @@ pub fn of_host(within: &Path, layout: Layout, scene: Scene) -> Result<Vnode> {
         }
     };
     Ok(subject.lacking(Needs::NEWEST_FIRST).timed_by_the_kernel())
+}
+
+/// A process on a filesystem of one medium that gets uppers of another each time it is sunk. Directories of the host are
+/// made in `within`.
+///
+/// # Errors
+/// Those of [`Vnode::new`]; `EIO`: no directory could be made in `within`.
+pub fn stacked(within: &Path, [bottom, upper]: [Medium; 2], stack: Stack) -> Result<Vnode> {
+    let name = format!("overlays of {bottom:?} and {upper:?}, {stack:?}");
+    let hosts = Arc::new(Mutex::new(host::maker(within, Calls::Runs)?));
+    let make = move |medium| match medium {
+        Medium::Memory => memory(0, 0),
+        Medium::Host => hosts.lock().unwrap_or_else(PoisonError::into_inner)(0, 0),
+    };
+    let layers = Arc::new(Mutex::new(Stacked { lowers: Vec::new(), upper: None }));
+    let first: Make = {
+        let (make, layers) = (make.clone(), layers.clone());
+        Box::new(move |size, inodes| {
+            if (size, inodes) != (0, 0) {
+                return memory(size, inodes);
+            }
+            let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
+            let bottom = make(bottom);
+            *layers = Stacked { lowers: vec![(bottom.clone(), bottom.root())], upper: None };
+            bottom
+        })
+    };
+    let cover = move |lower: FilesystemRef| {
+        let mut layers = layers.lock().unwrap_or_else(PoisonError::into_inner);
+        if layers.lowers.len() > DEEPEST {
+            return lower;
+        }
+        let covered = layers.cover(lower, make(upper), stack);
+        made(covered)
+    };
+    let subject = Vnode::new(&name, Layout::Root, first)?.covered(Box::new(cover));
+    let hosts = [bottom, upper].contains(&Medium::Host);
+    Ok(if hosts { subject.lacking(Needs::NEWEST_FIRST).timed_by_the_kernel() } else { subject })
+}
+
+impl Stacked {
+    /// An overlay of all that there was and another upper.
+    fn cover(&mut self, whole: FilesystemRef, upper: FilesystemRef, stack: Stack) -> Result<FilesystemRef> {
+        let who = Credentials::root();
+        let cx = Cx::new(&who, &Epoch);
+        if let Some(last) = self.upper.replace(upper.clone()) {
+            let shown = shown_by(&cx, &last)?;
+            self.lowers.insert(0, (last, shown));
+        }
+        let builder = match stack {
+            Stack::Nested => Overlay::builder().lower(whole),
+            Stack::Between => {
+                // With nothing in it, but a root like the other's.
+                let above = memory(0, 0);
+                Overlay::builder().lower(whole.clone()).build(&cx, above.clone())?;
+                let shown = shown_by(&cx, &above)?;
+                Overlay::builder().lower_from(above, shown).lower(whole).lower(memory(0, 0))
+            }
+            Stack::Flat => self.lowers.iter().fold(Overlay::builder(), |builder, (fs, root)| {
+                builder.lower_from(fs.clone(), Arc::clone(root))
+            }),
+        };
+        Ok(FilesystemRef::new::<Overlay>(builder.build(&cx, upper)?))
+    }
+}
+
+/// The root of what an overlay shows of its upper.
+fn shown_by(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Arc<dyn Inode>> {
+    upper.lookup(cx, At { dir: &upper.root(), name: Name::new(b"upper")? })
 }
 
 fn maker() -> Make {

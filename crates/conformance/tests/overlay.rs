@@ -8,7 +8,7 @@ use std::time::Duration;
 use vnode_conformance::differ::sequences;
 use vnode_conformance::faulty;
 use vnode_conformance::kernel::{Kernel, Remote};
-use vnode_conformance::overlay::{self, Scene};
+use vnode_conformance::overlay::{self, Medium, Scene, Stack};
 use vnode_conformance::subject::Subject;
 use vnode_conformance::suite::{self, Report};
 use vnode_conformance::vnode::Layout;
@@ -118,24 +118,36 @@ fn random_sequences_that_sink_into_lowers() {
     Kernel::on_thread(run).expect("an oracle");
 }
 
-#[test]
-fn random_sequences_beside_overlays_of_the_kernel() {
-    let time = number(SECONDS).map_or(TIME, Duration::from_secs);
+/// Random sequences on overlays of vnode and on overlays of the kernel.
+fn beside_overlays_of_the_kernel(media: [Medium; 2], stack: Stack) {
+    let time = number(SECONDS).map_or(TIME / 2, Duration::from_secs);
     let seed = number(SEED).unwrap_or(1);
-    let run = |kernel: &mut Kernel| {
+    let run = |kernel: &mut Remote| {
         if !kernel.is_privileged() {
             println!("skipped: the kernel gives no root of its own");
             return;
         }
-        let mut subject = overlay::subject(Layout::Root, Scene::LowerOverlay).expect("a subject");
-        let sequences = sequences::run_overlaid(&mut subject, kernel, seed, time).expect("a run");
-        println!("{} sequences", sequences.clean);
+        let mut subject = overlay::stacked(Path::new("/dev/shm"), media, stack).expect("a subject");
+        let sequences = sequences::run_overlaid(&mut subject, kernel, stack, seed, time).expect("a run");
+        println!("{media:?}, {stack:?}: {} sequences", sequences.clean);
         if let Some(difference) = sequences.difference {
             panic!("{difference}");
         }
         assert!(sequences.clean >= 5, "too little was compared");
     };
-    Kernel::of_overlays(run).expect("an oracle");
+    Kernel::of_overlays_beside(stack, run).expect("an oracle");
+}
+
+#[test]
+fn random_sequences_beside_overlays_of_the_kernel() {
+    beside_overlays_of_the_kernel([Medium::Memory, Medium::Memory], Stack::Nested);
+    beside_overlays_of_the_kernel([Medium::Memory, Medium::Memory], Stack::Flat);
+}
+
+#[test]
+fn random_sequences_of_directories_beside_overlays_of_the_kernel() {
+    beside_overlays_of_the_kernel([Medium::Host, Medium::Host], Stack::Flat);
+    beside_overlays_of_the_kernel([Medium::Memory, Medium::Host], Stack::Nested);
 }
 
 #[test]
@@ -172,4 +184,37 @@ fn over_directories_of_the_host() {
 #[test]
 fn over_directories_of_the_host_with_the_scene_in_the_lower() {
     check_host(Scene::Lower);
+}
+
+/// The cases with the scene in one of three lowers.
+fn check_between(media: [Medium; 2], two_clocks: &'static str) {
+    let cases = suite::cases().expect("case files");
+    let run = |kernel: &mut Remote| {
+        if !kernel.is_privileged() {
+            println!("skipped: nobody but root makes whiteouts and keeps owners");
+            return None;
+        }
+        let mut subject = overlay::stacked(Path::new("/dev/shm"), media, Stack::Between).expect("a subject");
+        Some(suite::run(&mut subject, Some(kernel as &mut dyn Subject), &cases))
+    };
+    let Some(report) = Kernel::beside(run).expect("an oracle") else { return };
+    let mut different: Vec<_> = DIFFERENCES.into_iter().filter(|(_, why)| *why != COUNTS).collect();
+    different.push((two_clocks, "times of two clocks are compared"));
+    settle(&report, &names(&different));
+}
+
+/// Cases that compare times of which one is the kernel's and one the tests'.
+const TWO_CLOCKS: [&str; 2] = [
+    "times: relatime: the second read touches nothing",
+    "times: relatime: a read after a write touches again",
+];
+
+#[test]
+fn memory_over_directories_in_three_lowers() {
+    check_between([Medium::Host, Medium::Memory], TWO_CLOCKS[1]);
+}
+
+#[test]
+fn directories_over_memory_in_three_lowers() {
+    check_between([Medium::Memory, Medium::Host], TWO_CLOCKS[0]);
 }

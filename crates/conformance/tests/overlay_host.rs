@@ -114,3 +114,34 @@ fn inodes_of_several_devices_stay_apart() {
         println!("skipped: nothing can be mounted here");
     }
 }
+
+#[test]
+fn what_is_only_looked_at_leaves_the_lower_as_it_was() {
+    let layers = Layers::new(Path::new("/dev/shm")).expect("directories");
+    let below = layers::host(layers.lower()).expect("the lower");
+    let script =
+        "mkdir d\nfile d/f text\nsymlink d/f l\nutimens d/f 1 2\nutimens d 1 2\nutimens l 1 2 nofollow";
+    layers::carry_out(&below, script).expect("a lower");
+    // A link's access time can't be kept from moving.
+    let times = || {
+        ["d", "d/f"].map(|name| {
+            let of = std::fs::symlink_metadata(layers.lower().join(name)).expect("it is there");
+            [of.atime(), of.atime_nsec(), of.mtime(), of.ctime(), of.ctime_nsec()]
+        })
+    };
+    let before = times();
+    assert!(before.iter().all(|times| times[0] == 1), "{before:?}");
+    let mut process = Process::on(&layers.overlay(Marks::Trusted).expect("an overlay"));
+    process.all_do(&[
+        ("ls d", "[f]"),
+        ("cat d/f", "\"text\""),
+        ("cat l", "\"text\""),
+        ("readlink l", "\"d/f\""),
+        ("listxattr d/f", "[]"),
+        ("open d/f rw as h", "ok"),
+        ("read %h 2", "\"te\""),
+    ]);
+    assert_eq!(times(), before);
+    process.all_do(&[("write %h X", "1"), ("chmod d 700", "ok"), ("cat d/f", "\"teXt\"")]);
+    assert_eq!(times(), before);
+}

@@ -35,8 +35,12 @@ impl OverlayFile {
         access: Access,
     ) -> Result<Arc<dyn File>> {
         let (layer, inode) = node.shown()?;
-        let in_upper = layer == UPPER;
-        let file = shared.layers.fs(layer).open(cx, inode, if in_upper { access } else { Access::READ })?;
+        let (in_upper, fs) = (layer == UPPER, shared.layers.fs(layer));
+        // Of a lower not even the access times are changed, which some filesystems must know by now.
+        let file = match in_upper {
+            true => fs.open(cx, inode, access),
+            false => fs.open(&cx.keeping_atime(), inode, Access::READ),
+        }?;
         Ok(OverlayFile::opened(shared, node, access, in_upper, file))
     }
 

@@ -40,7 +40,8 @@
 //!
 //! # Invariants
 //!
-//! * A lower is never changed, not even its access times.
+//! * A lower is never changed; its access times neither, where its filesystem can keep them (of a directory of the host:
+//!   not those of symbolic links, nor of what is another user's).
 //! * A copy is made in `work/` and put in its place at once, its ancestors before it. A failure before that leaves
 //!   nothing that anybody sees.
 //! * A file's copy is on the medium before its name is ([`Builder::volatile`] leaves that out). What a loss of power leaves

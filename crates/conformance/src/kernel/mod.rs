@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use vnode_core::{Errno, Result};
 
+use crate::overlay::Stack;
 use crate::subject::{At, Follow, Handle, Needs, Subject, Target, XattrHow};
 
 pub use remote::Remote;
@@ -49,7 +50,7 @@ enum Fresh {
     /// A tmpfs.
     Tmpfs,
     /// A directory of a tmpfs, on which overlays are mounted: so many by now.
-    Overlays(usize),
+    Overlays(Stack, usize),
     /// A directory of some other filesystem, emptied each time.
     Directory(PathBuf),
 }
@@ -60,7 +61,7 @@ pub(crate) enum Within<'a> {
     /// A tmpfs.
     Tmpfs,
     /// A tmpfs that overlayfs is mounted over when it is sunk ([`Subject::sink`](crate::subject::Subject::sink)).
-    Overlays,
+    Overlays(Stack),
     /// The filesystem that a directory is in.
     Directory(&'a Path),
 }
@@ -87,9 +88,10 @@ impl Kernel {
     ///
     /// [`Subject::sink`]: crate::subject::Subject::sink
     pub fn of_overlays<T: Send>(
+        stack: Stack,
         work: impl FnOnce(&mut Kernel) -> T + Send,
     ) -> std::result::Result<T, String> {
-        Kernel::on_thread_within(Within::Overlays, work)
+        Kernel::on_thread_within(Within::Overlays(stack), work)
     }
 
     fn on_thread_within<T: Send>(
@@ -111,7 +113,7 @@ impl Kernel {
         system::own_descriptors_and_directories().map_err(describe("unshare(CLONE_FS | CLONE_FILES)"))?;
         let fresh = match within {
             Within::Directory(within) => Fresh::Directory(Kernel::new_directory(within)?),
-            Within::Overlays => Fresh::Overlays(0),
+            Within::Overlays(stack) => Fresh::Overlays(stack, 0),
             Within::Tmpfs => Fresh::Tmpfs,
         };
         let place = match Kernel::private_root(fresh) {
@@ -163,16 +165,17 @@ impl Kernel {
         }
     }
 
-    /// Has all that there is be in a lower, if overlays are asked for; they stack twice.
+    /// Has all that there is be in a lower, if overlays are asked for.
     fn cover_root(&mut self) -> Result<()> {
-        let Place::Chroot { outside, point, fresh: Fresh::Overlays(mounted), .. } = &mut self.place else {
+        let Place::Chroot { outside, point, fresh: Fresh::Overlays(stack, mounted), .. } = &mut self.place
+        else {
             return Ok(());
         };
-        if *mounted == overlayfs::DEEPEST {
+        if *mounted == stack.deepest() {
             return Ok(());
         }
         system::chroot_to(*outside)?;
-        let layers = overlayfs::Cover::new(point, *mounted)?;
+        let layers = overlayfs::Cover::new(point, *stack, *mounted)?;
         *mounted += 1;
         self.make_like(&layers.lower, &layers.upper)?;
         layers.mount()?;
@@ -186,7 +189,7 @@ impl Kernel {
         let attr = self.fstatat(one, Follow::Yes)?;
         for name in self.listxattr(from)? {
             // Those of an overlay are no caller's.
-            if name.starts_with(b"user.") || name.starts_with(b"trusted.vnode.") {
+            if !name.starts_with(b"trusted.overlay.") {
                 let value = self.getxattr(from, &name, 65536)?;
                 self.setxattr(to, &name, &value, XattrHow::Either)?;
             }
@@ -206,14 +209,14 @@ impl Kernel {
                 }
                 match fresh {
                     Fresh::Tmpfs => system::mount_tmpfs(point, "mode=755")?,
-                    Fresh::Overlays(mounted) => {
+                    Fresh::Overlays(_, mounted) => {
                         *mounted = 0;
                         system::mount_tmpfs(point, "mode=755")?;
                     }
                     Fresh::Directory(path) => system::mount_emptied(path, point)?,
                 }
                 *mounted = true;
-                if let Fresh::Overlays(_) = fresh {
+                if let Fresh::Overlays(..) = fresh {
                     let bottom = overlayfs::bottom(point)?;
                     return system::enter_root(&bottom);
                 }
@@ -231,7 +234,7 @@ impl Drop for Kernel {
     fn drop(&mut self) {
         match &self.place {
             // The mounts go with the thread's namespace.
-            Place::Chroot { fresh: Fresh::Tmpfs | Fresh::Overlays(_), .. } => {}
+            Place::Chroot { fresh: Fresh::Tmpfs | Fresh::Overlays(..), .. } => {}
             Place::Chroot { outside, fresh: Fresh::Directory(path), .. } => {
                 let _ = system::set_root_user();
                 if system::chroot_to(*outside).is_ok() {

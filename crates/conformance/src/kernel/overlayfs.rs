@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use vnode_core::{Errno, Result};
 
 use super::system;
+use crate::overlay::Stack;
 
 /// A thread's own mounts. They go with it.
 pub struct Mounts(());
@@ -48,8 +49,16 @@ impl Mounts {
     }
 }
 
-/// How many overlays stack (`FILESYSTEM_MAX_STACK_DEPTH`).
-pub(super) const DEEPEST: usize = 2;
+impl Stack {
+    /// How many overlays there can be.
+    pub(super) fn deepest(self) -> usize {
+        match self {
+            // `FILESYSTEM_MAX_STACK_DEPTH`
+            Stack::Nested | Stack::Between => 2,
+            Stack::Flat => 5,
+        }
+    }
+}
 
 /// The directory of a tmpfs that is the lowest lower.
 pub(super) fn bottom(point: &Path) -> Result<PathBuf> {
@@ -60,33 +69,42 @@ pub(super) fn bottom(point: &Path) -> Result<PathBuf> {
 pub(super) struct Cover {
     pub(super) lower: PathBuf,
     pub(super) upper: PathBuf,
-    work: PathBuf,
     pub(super) over: PathBuf,
-    exported: bool,
+    options: String,
 }
 
 impl Cover {
     /// Its directories, so many overlays being mounted already.
-    pub(super) fn new(point: &Path, mounted: usize) -> Result<Self> {
+    pub(super) fn new(point: &Path, stack: Stack, mounted: usize) -> Result<Self> {
         let number = mounted + 1;
         let named = |name: &str| directory(point, &format!("{name}{number}"));
-        Ok(Cover {
-            lower: point.join(mounted.to_string()),
-            upper: named("upper")?,
-            work: named("work")?,
-            over: named("")?,
+        let (upper, work, over) = (named("upper")?, named("work")?, named("")?);
+        let whole = |number: usize| point.join(number.to_string());
+        let lowers = match stack {
+            Stack::Flat => {
+                if mounted > 0 {
+                    system::detach(&whole(mounted))?;
+                }
+                let uppers = (1..=mounted).rev().map(|number| point.join(format!("upper{number}")));
+                uppers.chain([whole(0)]).collect()
+            }
+            Stack::Nested | Stack::Between => vec![whole(mounted)],
+        };
+        let lower = lowers.first().cloned().unwrap_or_default();
+        let lowers: Vec<_> = lowers.iter().map(|path| path.display().to_string()).collect();
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},redirect_dir=on,index=on,uuid=on{}",
+            lowers.join(":"),
+            upper.display(),
+            work.display(),
             // File handles of an overlay are what lets one over it keep hard links together.
-            exported: number < DEEPEST,
-        })
+            if stack != Stack::Flat && number < stack.deepest() { ",nfs_export=on" } else { "" },
+        );
+        Ok(Cover { lower, upper, over, options })
     }
 
     pub(super) fn mount(&self) -> Result<()> {
-        let [lower, upper, work] = [&self.lower, &self.upper, &self.work].map(|path| path.display());
-        let exported = if self.exported { ",nfs_export=on" } else { "" };
-        let options = format!(
-            "lowerdir={lower},upperdir={upper},workdir={work},redirect_dir=on,index=on,uuid=on{exported}"
-        );
-        system::mount_overlay(&self.over, &options)
+        system::mount_overlay(&self.over, &self.options)
     }
 }
 

@@ -10,6 +10,7 @@ use vnode_core::{Attr, Result, SetTime, StatFs};
 
 use super::{Kernel, Within};
 use crate::differ::paths::{Resolver, Scope};
+use crate::overlay::Stack;
 use crate::subject::{
     Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target,
     User, Whence, XattrHow,
@@ -62,8 +63,11 @@ impl Kernel {
     ///
     /// # Panics
     /// When `work` does.
-    pub fn of_overlays_beside<T>(work: impl FnOnce(&mut Remote) -> T) -> std::result::Result<T, String> {
-        Kernel::beside_on(Within::Overlays, work)
+    pub fn of_overlays_beside<T>(
+        stack: Stack,
+        work: impl FnOnce(&mut Remote) -> T,
+    ) -> std::result::Result<T, String> {
+        Kernel::beside_on(Within::Overlays(stack), work)
     }
 
     fn beside_on<T>(
