@@ -95,9 +95,14 @@ impl Course {
         self.is_overlaid() && on_handle && *right == Err(Errno::NOTDIR) && got.is_ok()
     }
 
-    /// In overlays of the kernel's a directory has one link.
     fn is_overlaid(self) -> bool {
         matches!(self, Course::Overlaid(_))
+    }
+
+    /// Whether links are compared of what is of this kind. In overlays of the kernel's a directory has one, and a symbolic
+    /// link that had two names keeps two.
+    fn compares_links(self, kind: FileType) -> bool {
+        !self.is_overlaid() || !matches!(kind, FileType::Directory | FileType::Symlink)
     }
 }
 
@@ -379,7 +384,7 @@ impl<'a> Pair<'a> {
     /// An outcome without what isn't compared.
     fn text(&self, outcome: &Outcome) -> String {
         match outcome {
-            Ok(Value::Attr(attr)) if self.course.is_overlaid() && attr.kind.is_dir() => {
+            Ok(Value::Attr(attr)) if !self.course.compares_links(attr.kind) => {
                 describe(&Ok(Value::Attr(Box::new(Attr { nlink: 1, ..**attr }))))
             }
             outcome => describe(outcome),
@@ -435,10 +440,9 @@ impl<'a> Pair<'a> {
 
     /// How the trees differ.
     fn trees(&mut self) -> Result<Option<String>, String> {
-        let (mut here, mut there) = self.both(Times::Left)?;
-        if self.course.is_overlaid() {
-            (here, there) = (here.without_links(FileType::is_dir), there.without_links(FileType::is_dir));
-        }
+        let (here, there) = self.both(Times::Left)?;
+        let compared = |tree: Tree| tree.without_links(|kind| !self.course.compares_links(kind));
+        let (here, there) = (compared(here), compared(there));
         let differences = here.differences(&there);
         if differences.is_empty() {
             return Ok(None);
