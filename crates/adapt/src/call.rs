@@ -91,6 +91,10 @@ ops! {
     Allocate = "allocate", true;
     /// `File::seek_data_or_hole`.
     Seek = "seek_data_or_hole", false;
+    /// `File::copy_range`.
+    CopyRange = "copy_range", true;
+    /// `File::lend`.
+    Lend = "lend", false;
     /// `File::sync`.
     Fsync = "fsync", false;
     /// `DirStream::list`.

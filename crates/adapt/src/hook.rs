@@ -85,6 +85,23 @@ impl<H: Hook> File for HookedFile<H> {
         self.hook.around(cx, &self.call(Op::Seek), |cx| self.file.seek_data_or_hole(cx, what, offset))
     }
 
+    fn copy_range(
+        &self,
+        cx: &Cx<'_>,
+        offset: u64,
+        from: &dyn File,
+        from_offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        self.hook.around(cx, &self.call(Op::CopyRange), |cx| {
+            self.file.copy_range(cx, offset, from, from_offset, len)
+        })
+    }
+
+    fn lend(&self, cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
+        self.hook.around(cx, &self.call(Op::Lend), |cx| self.file.lend(cx, take))
+    }
+
     fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
         self.hook.around(cx, &self.call(Op::Fsync), |cx| self.file.sync(cx, data_only))
     }

@@ -245,7 +245,7 @@ pub enum SetXattr {
 /// The content of an open regular file. Offsets, append position and flags are the opener's, not the file's.
 ///
 /// All offsets are below 2^63; the caller has checked that offset and length don't overflow that.
-pub trait File: Send + Sync {
+pub trait File: Any + Send + Sync {
     /// Reads at `offset` until `into` is full or the end is reached; answers the bytes read, 0 at the end.
     ///
     /// # Errors
@@ -304,6 +304,39 @@ pub trait File: Send + Sync {
     fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
         let _ = (cx, data_only);
         Ok(())
+    }
+
+    /// Takes content of another file at `from_offset` to `offset`, which is at or past the end here, without its bytes
+    /// passing through the caller: shared until either file is written to where that can be (`FICLONERANGE`), else
+    /// copied (`copy_file_range(2)`). Holes stay holes. Answers how many bytes of at most `len` there are now, fewer only
+    /// if it is to be called again for the rest or the other file ends there. The size reaches their end.
+    ///
+    /// `from` is what [`File::lend`] lent. What it takes of room is as if all had been written.
+    ///
+    /// # Errors
+    /// * `EOPNOTSUPP`: this file can't take these bytes from that one, as none can unless it says how; nothing was done,
+    ///   and reading and writing may do.
+    /// * As [`File::write_at`]; nothing was changed then.
+    fn copy_range(
+        &self,
+        cx: &Cx<'_>,
+        offset: u64,
+        from: &dyn File,
+        from_offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        let _ = (cx, offset, from, from_offset, len);
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// Has `take` take content from the file that has it: from this one, or from the one that this one stands before.
+    /// Answers what `take` does. How a file is found out to be of a type of one's own: it is [`Any`].
+    ///
+    /// # Errors
+    /// Those of `take`, of a read, and `EOPNOTSUPP`: it has nothing to share, as none has unless it says so.
+    fn lend(&self, cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
+        let _ = (cx, take);
+        Err(Errno::OPNOTSUPP)
     }
 
     /// Whether each of its calls asks [`blocking::check`](crate::blocking::check) itself before it does anything else.

@@ -117,6 +117,10 @@ impl File for GatedFile {
         fn allocate(&self, cx: &Cx<'_>, how: Allocate, offset: u64, len: u64) -> Result<()>;
         fn seek_data_or_hole(&self, cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64>;
         fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()>;
+        fn copy_range(
+            &self, cx: &Cx<'_>, offset: u64, from: &dyn File, from_offset: u64, len: u64
+        ) -> Result<u64>;
+        fn lend(&self, cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64>;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The content of a regular file.
 
+use core::any::Any;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
@@ -8,17 +9,18 @@ use vnode_core::fs::{Allocate, File, SeekFor};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Capabilities, Cx, Errno, Mode, Result, access, blocking};
 
+use crate::copy;
 use crate::pool::Descriptor;
 use crate::sys::{self, AsFd, BorrowedFd, Moved};
 
 /// The content of a regular file of the host, opened.
 pub(crate) struct HostFile {
-    descriptor: Arc<Descriptor>,
+    pub(crate) descriptor: Arc<Descriptor>,
     /// Past this size the kernel would send the process a signal that ends it.
-    largest: u64,
+    pub(crate) largest: u64,
     set_id: SetId,
     /// The descriptor's own position, which the end is told by.
-    position: Mutex<()>,
+    pub(crate) position: Mutex<()>,
 }
 
 /// Refuses to let a file grow past the process's limit, before anything is done (`inode_newsize_ok` in Linux): to a size
@@ -48,7 +50,7 @@ impl HostFile {
     }
 
     /// What comes before a change of the content (`file_remove_privs` in Linux).
-    fn will_change(&self, cx: &Cx<'_>) -> Result<()> {
+    pub(crate) fn will_change(&self, cx: &Cx<'_>) -> Result<()> {
         let fd = self.descriptor.as_fd();
         let mode = match &self.set_id {
             SetId::None => return Ok(()),
@@ -187,6 +189,27 @@ impl File for HostFile {
         blocking::check()?;
         let _position = self.position.lock();
         sys::seek_data_or_hole(self.descriptor.as_fd(), what, offset)
+    }
+
+    /// Of a file of any host directory.
+    fn copy_range(
+        &self,
+        cx: &Cx<'_>,
+        offset: u64,
+        from: &dyn File,
+        from_offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        blocking::check()?;
+        match (from as &dyn Any).downcast_ref::<HostFile>() {
+            Some(from) => copy::range(cx, self, offset, from, from_offset, len),
+            None => Err(Errno::OPNOTSUPP),
+        }
+    }
+
+    fn lend(&self, _: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
+        blocking::check()?;
+        take(self)
     }
 
     fn sync(&self, _: &Cx<'_>, data_only: bool) -> Result<()> {

@@ -34,7 +34,7 @@
 //! * `host` - [`Host`], the filesystem; `builder` - its options.
 //! * `node` - [`HostNode`], an inode; `pool` - the descriptors, and which are closed when there are too many.
 //! * `runs` - several names in one call; `climb` - the way up.
-//! * `file`, `listing` - what inodes hold.
+//! * `file`, `listing` - what inodes hold; `copy` - content that a file takes from another one.
 //! * `sys` - all system calls: what all systems share, and `linux` and `apple`. What macOS lacks is in the README.
 //!
 //! # Invariants
@@ -63,6 +63,7 @@ compile_error!(
 mod builder;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod climb;
+mod copy;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod file;
 #[cfg(any(target_os = "linux", target_os = "macos"))]

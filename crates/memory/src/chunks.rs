@@ -78,6 +78,26 @@ impl Chunks {
         self.sparse.range(range).next().map(|(&at, chunk)| (at, &**chunk))
     }
 
+    /// The chunks of a range of chunks, to be shared.
+    pub(crate) fn shared(&self, range: Range<u64>) -> impl Iterator<Item = (u64, &Arc<Chunk>)> {
+        let len = self.dense.len() as u64;
+        let start = range.start.min(len) as usize;
+        let dense =
+            self.dense.get(start..range.end.min(len) as usize).unwrap_or_default().iter().zip(range.start..);
+        let sparse = self.sparse.range(range.clone()).map(|(&at, chunk)| (at, chunk));
+        dense.filter_map(|(chunk, at)| Some((at, chunk.as_ref()?))).chain(sparse)
+    }
+
+    /// Puts a chunk where there is none.
+    pub(crate) fn put(&mut self, index: u64, chunk: Arc<Chunk>) {
+        self.widen(index);
+        self.count += 1;
+        match usize::try_from(index).ok().and_then(|index| self.dense.get_mut(index)) {
+            Some(place) => *place = Some(chunk),
+            None => drop(self.sparse.insert(index, chunk)),
+        }
+    }
+
     /// The first page from `page` on that is not stored.
     pub(crate) fn first_hole(&self, page: u64) -> u64 {
         let mut page = page;

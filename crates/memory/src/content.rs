@@ -17,7 +17,7 @@ pub(crate) const MAX_SIZE: u64 = i64::MAX as u64;
 
 /// What is stored of a file.
 #[derive(Clone, Debug)]
-enum Store {
+pub(crate) enum Store {
     /// Nothing but the first page, if that: it is stored if it has bytes.
     Page(Page),
     /// Any pages.
@@ -31,12 +31,12 @@ enum Store {
 /// to them.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
-    size: u64,
-    store: Store,
+    pub(crate) size: u64,
+    pub(crate) store: Store,
     /// The pages set aside, none of which is stored.
     reserved: Option<Box<Reserved>>,
     /// Pages stored or set aside.
-    pages: u64,
+    pub(crate) pages: u64,
 }
 
 /// The pages that have bytes of `range`.
@@ -72,7 +72,7 @@ impl Content {
     }
 
     /// The chunks, which there are then even if there is nothing in them.
-    fn chunks_mut(&mut self) -> &mut Chunks {
+    pub(crate) fn chunks_mut(&mut self) -> &mut Chunks {
         if let Store::Page(first) = &mut self.store {
             let first = core::mem::take(first);
             let mut chunks = Box::<Chunks>::default();
@@ -261,24 +261,29 @@ impl Content {
         }
         if size <= self.size && self.pages > 0 {
             self.drop_pages(quota, size.div_ceil(PAGE)..u64::MAX);
-            let within = (size % PAGE) as usize;
-            match &mut self.store {
-                _ if within == 0 => {}
-                Store::Page(page) if size < PAGE => cut_page(page, within),
-                Store::Page(_) => {}
-                Store::Chunks(chunks) => {
-                    if let Some(chunk) = chunks.get_mut(size / CHUNK) {
-                        chunk.cut((size / PAGE % PAGES) as usize, within);
-                    }
-                }
-            }
+            self.cut_page_at(size);
         }
         self.size = size;
         Ok(())
     }
 
+    /// Drops what the page that has a position has from there on.
+    pub(crate) fn cut_page_at(&mut self, position: u64) {
+        let within = (position % PAGE) as usize;
+        match &mut self.store {
+            _ if within == 0 => {}
+            Store::Page(page) if position < PAGE => cut_page(page, within),
+            Store::Page(_) => {}
+            Store::Chunks(chunks) => {
+                if let Some(chunk) = chunks.get_mut(position / CHUNK) {
+                    chunk.cut((position / PAGE % PAGES) as usize, within);
+                }
+            }
+        }
+    }
+
     /// Makes holes of pages.
-    fn drop_pages(&mut self, quota: &Quota, range: Range<u64>) {
+    pub(crate) fn drop_pages(&mut self, quota: &Quota, range: Range<u64>) {
         if range == (0..u64::MAX) {
             self.store = Store::Page(Page::new());
             self.reserved = None;

@@ -1,8 +1,10 @@
 //! An open regular file: the inode itself, so that opening allocates nothing.
 
+use core::any::Any;
+
 use vnode_core::fs::{Allocate, File, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, Mode, Result, access};
+use vnode_core::{Cx, Errno, Mode, Result, access};
 
 use crate::content::Content;
 use crate::node::Node;
@@ -65,6 +67,32 @@ impl File for Node {
 
     fn seek_data_or_hole(&self, _cx: &Cx<'_>, what: SeekFor, offset: u64) -> Result<u64> {
         self.content()?.read().seek(what, offset)
+    }
+
+    /// Of a file of any memory filesystem, at multiples of a chunk.
+    fn copy_range(
+        &self,
+        cx: &Cx<'_>,
+        offset: u64,
+        from: &dyn File,
+        from_offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        let Some(from) = (from as &dyn Any).downcast_ref::<Node>() else { return Err(Errno::OPNOTSUPP) };
+        // One lock at a time, for both may be the same file.
+        let extent = from.content()?.read().extent(from_offset, len).ok_or(Errno::OPNOTSUPP)?;
+        from.meta.accessed(cx);
+        let len = extent.len();
+        if len > 0 {
+            let mut content = self.content()?.write();
+            content.take_extent(&self.shared.quota, offset, extent)?;
+            self.content_changed(cx, &content);
+        }
+        Ok(len)
+    }
+
+    fn lend(&self, _cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
+        take(self)
     }
 
     fn sync(&self, _cx: &Cx<'_>, _data_only: bool) -> Result<()> {

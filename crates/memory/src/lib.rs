@@ -8,7 +8,8 @@
 //! * `entries` - a directory's names; `listing` - reading them in order; `names` - making and removing them;
 //!   `rename` - moving them; `run` - taking many names at once.
 //! * `content` - a file's bytes, on `chunks` (what is stored) and `reserved` (what is only set aside);
-//!   `chunk` - 64 KiB of them, on `page` (little of it) or `slab` (much of it); `file` - the open file.
+//!   `chunk` - 64 KiB of them, on `page` (little of it) or `slab` (much of it); `extent` - what files share of them;
+//!   `file` - the open file.
 //! * `xattr` - extended attributes; `quota` - what is used of what there is; `load` - filling from outside.
 //!
 //! # Invariants
@@ -23,6 +24,8 @@
 //!   for a symbolic link's target of 128 bytes or more, name and value and 64 bytes for each extended
 //!   attribute; one inode for each inode, until its last holder lets it go, and one for each further name. It
 //!   is counted before it is allocated.
+//! * What files share counts for each of them, in the filesystem of each: when one of them is written to, the room for
+//!   that is counted already.
 //! * What content takes of the host's memory is bounded by the limit on bytes: a block has at least three quarters
 //!   of its pages stored, and blocks that are free were in use, so all together are never more than 4/3 of the most
 //!   that was ever counted, and 2 MiB. No more free ones are kept than are in use and 2 MiB.
@@ -61,6 +64,7 @@ mod chunk;
 mod chunks;
 mod content;
 mod entries;
+mod extent;
 mod file;
 mod listing;
 mod load;

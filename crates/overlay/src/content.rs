@@ -1,5 +1,7 @@
 //! Copying a file's content, holes left as holes.
 
+use core::ops::Range;
+
 use vnode_core::fs::{File, SeekFor};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Cx, Errno, Result};
@@ -7,13 +9,38 @@ use vnode_core::{Cx, Errno, Result};
 /// Bytes that are copied at once.
 const PIECE: usize = 1 << 18;
 
-/// Copies the first `size` bytes of a file's content to an empty file.
+/// Copies the first `size` bytes of a file's content to an empty file: has the layers share them, or copy them among
+/// themselves, as far as they can.
 ///
 /// # Errors
 /// Those of the files; `EINTR`: canceled.
 pub(crate) fn copy(cx: &Cx<'_>, own: &Cx<'_>, from: &dyn File, to: &dyn File, size: u64) -> Result<()> {
-    let mut buffer = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE))];
+    let done = share(cx, own, from, to, size)?;
+    if done < size {
+        copy_bytes(cx, own, from, to, done..size)?;
+        to.set_len(own, size)?;
+    }
+    Ok(())
+}
+
+/// Has the layers do it; answers how far they came.
+fn share(cx: &Cx<'_>, own: &Cx<'_>, from: &dyn File, to: &dyn File, size: u64) -> Result<u64> {
     let mut done = 0;
+    while done < size {
+        cx.check_canceled()?;
+        match from.lend(own, &mut |from| to.copy_range(own, done, from, done, size - done)) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => break,
+            taken => done += taken?.min(size - done),
+        }
+    }
+    Ok(done)
+}
+
+/// Copies data of a range; what follows in the copy is a hole.
+fn copy_bytes(cx: &Cx<'_>, own: &Cx<'_>, from: &dyn File, to: &dyn File, range: Range<u64>) -> Result<()> {
+    let size = range.end;
+    let mut buffer = vec![0; usize::try_from(size - range.start).map_or(PIECE, |len| PIECE.min(len))];
+    let mut done = range.start;
     while done < size {
         let start = seek(own, from, SeekFor::Data, done, size)?.max(done);
         if start >= size {
@@ -35,9 +62,6 @@ pub(crate) fn copy(cx: &Cx<'_>, own: &Cx<'_>, from: &dyn File, to: &dyn File, si
             write(own, to, done, piece.get(..read).unwrap_or_default())?;
             done += read as u64;
         }
-    }
-    if size > 0 {
-        to.set_len(own, size)?;
     }
     Ok(())
 }

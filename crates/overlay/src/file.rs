@@ -120,6 +120,22 @@ impl File for OverlayFile {
         self.current(cx)?.seek_data_or_hole(cx, what, offset)
     }
 
+    fn copy_range(
+        &self,
+        cx: &Cx<'_>,
+        offset: u64,
+        from: &dyn File,
+        from_offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        self.change(cx, |file| file.copy_range(cx, offset, from, from_offset, len))
+    }
+
+    fn lend(&self, cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
+        let file = self.current(cx)?;
+        if self.node.upper().is_some() { file.lend(cx, take) } else { file.lend(&cx.keeping_atime(), take) }
+    }
+
     fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
         if self.node.upper().is_none() {
             return Ok(());

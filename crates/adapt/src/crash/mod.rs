@@ -354,6 +354,21 @@ impl<F: Filesystem> File for SyncedFile<F> {
         self.file.seek_data_or_hole(cx, what, offset)
     }
 
+    fn copy_range(
+        &self,
+        cx: &Cx<'_>,
+        offset: u64,
+        from: &dyn File,
+        from_offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        self.file.copy_range(cx, offset, from, from_offset, len)
+    }
+
+    fn lend(&self, cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
+        self.file.lend(cx, take)
+    }
+
     fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
         let mut journal = self.hook.journal.write();
         self.hook.control.check()?;

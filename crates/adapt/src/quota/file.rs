@@ -1,10 +1,11 @@
 //! An open file of a filesystem with a quota.
 
+use core::ops::Range;
 use std::sync::Arc;
 
 use vnode_core::fs::{Allocate, File, Filesystem, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, Result};
+use vnode_core::{Cx, Errno, Result};
 
 use super::counts::PAGE;
 use super::node::{QuotaNode, covered, touched};
@@ -116,9 +117,60 @@ impl<F: Filesystem> File for QuotaFile<F> {
         self.file.seek_data_or_hole(cx, what, offset)
     }
 
+    /// Counted as if it were written, shared or not: all of it before, for then it is not begun.
+    fn copy_range(
+        &self,
+        cx: &Cx<'_>,
+        offset: u64,
+        from: &dyn File,
+        from_offset: u64,
+        len: u64,
+    ) -> Result<u64> {
+        let node = &self.node;
+        let counts = &node.shared.counts;
+        let mut state = node.state.lock();
+        let ledger = node.ledger(cx, &mut state)?;
+        let extents = extents(cx, from, from_offset, len.min(MAX_SIZE - offset.min(MAX_SIZE)))?;
+        let pages = |extent: &Range<u64>| touched(&(extent.start + offset..extent.end + offset));
+        // Extents that meet in a page may count it twice, until they are added.
+        let missing = extents.iter().map(|extent| ledger.missing(pages(extent))).sum();
+        counts.take_pages(missing)?;
+        let copied = self.file.copy_range(cx, offset, from, from_offset, len);
+        let done = *copied.as_ref().unwrap_or(&0);
+        let cut = |extent: Range<u64>| extent.start..extent.end.min(done);
+        let taken = extents.into_iter().map(cut).filter(|extent| !extent.is_empty());
+        let used: u64 = taken.map(|extent| ledger.add(pages(&extent))).sum();
+        counts.give_pages(missing.saturating_sub(used));
+        node.keep(&state);
+        copied
+    }
+
+    fn lend(&self, cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
+        self.file.lend(cx, take)
+    }
+
     fn sync(&self, cx: &Cx<'_>, data_only: bool) -> Result<()> {
         self.file.sync(cx, data_only)
     }
+}
+
+/// What of a range of a file is data, by its distance from `offset`.
+fn extents(cx: &Cx<'_>, file: &dyn File, offset: u64, len: u64) -> Result<Vec<Range<u64>>> {
+    let end = offset.saturating_add(len);
+    let mut extents = Vec::new();
+    let mut at = offset;
+    while at < end {
+        let start = match file.seek_data_or_hole(cx, SeekFor::Data, at) {
+            Err(Errno::NXIO) => break,
+            sought => sought?,
+        };
+        if start >= end {
+            break;
+        }
+        at = file.seek_data_or_hole(cx, SeekFor::Hole, start)?.max(start + 1).min(end);
+        extents.push(start - offset..at - offset);
+    }
+    Ok(extents)
 }
 
 impl<F: Filesystem> QuotaNode<F> {

@@ -71,6 +71,28 @@ pub(crate) fn append(file: BorrowedFd<'_>, from: &mut Source<'_>, limited: bool)
     Ok(count)
 }
 
+/// Sharing content by `fclonefileat(2)` makes a new file; of what is there none is shared.
+///
+/// # Errors
+/// `EOPNOTSUPP`: always.
+pub(crate) fn share_all(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>) -> Result<()> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// Bytes are read and written by whoever copies them.
+///
+/// # Errors
+/// `EOPNOTSUPP`: always.
+pub(crate) fn copy_range(
+    _from: BorrowedFd<'_>,
+    _from_offset: u64,
+    _to: BorrowedFd<'_>,
+    _offset: u64,
+    _len: usize,
+) -> Result<usize> {
+    Err(Errno::OPNOTSUPP)
+}
+
 /// Has what is written go to the end (`O_APPEND`), or not.
 fn set_appending(file: BorrowedFd<'_>, appending: bool) -> Result<()> {
     let file = opened(&file)?;

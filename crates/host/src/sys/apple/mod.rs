@@ -15,7 +15,7 @@ mod raw;
 mod xattr;
 
 pub(crate) use attributes::{look, look_at, set_mode, set_owner, set_times, stat, stat_at};
-pub(crate) use content::{append, past_limit, process_umask, reopen, truncate, write};
+pub(crate) use content::{append, copy_range, past_limit, process_umask, reopen, share_all, truncate, write};
 pub(crate) use darwin::{allocate, filesystem, folds_case, sync};
 pub(crate) use held::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use listing::{Listing, open_directory};
