@@ -2,6 +2,7 @@
 
 mod blocks;
 mod data;
+mod extents;
 mod hashing;
 mod kernel;
 mod limits;
