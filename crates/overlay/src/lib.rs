@@ -23,7 +23,8 @@
 //! * `layers` - the filesystems; `marks` - the extended attributes by which the upper tells what it means; `work` - where
 //!   things are made before anybody sees them; `meta` - what the lowers had under a name that was touched.
 //! * `node` - [`Node`], the inode; `table` - one for each inode of a layer; `numbers` - `st_ino`.
-//! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's.
+//! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's; `known` - what names were
+//!   found to stand for; `runs` - many names, one after the other.
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
 //! * `copy_up` - bringing to the upper what is to be changed; `content` - a file's bytes.
 //! * `attributes`, `xattr` - of the layer's inode; `listing` - the merged names in order; `file` - an open file.
@@ -94,6 +95,7 @@ mod builder;
 mod content;
 mod copy_up;
 mod file;
+mod known;
 mod layers;
 mod links;
 mod listing;
@@ -105,6 +107,7 @@ mod node;
 mod numbers;
 mod overlay;
 mod rename;
+mod runs;
 mod table;
 mod work;
 mod xattr;

@@ -221,6 +221,21 @@ impl Shared {
         if names.removed {
             return Err(Errno::NOENT);
         }
+        let known = &self.table.known;
+        if let Some(known) = known.get(names.dir, name) {
+            return known.ok_or(Errno::NOENT);
+        }
+        let found = self.look_for(cx, dir, name);
+        match &found {
+            Ok(node) => known.put(names.dir, name, Some(Arc::clone(node))),
+            Err(Errno::NOENT) => known.put(names.dir, name, None),
+            Err(_) => {}
+        }
+        found
+    }
+
+    /// Asks the layers what a name stands for.
+    fn look_for(&self, cx: &Cx<'_>, dir: &Arc<Node>, name: Name<'_>) -> Result<Arc<Node>> {
         match self.in_upper(cx, dir, name)? {
             InUpper::Whiteout => Err(Errno::NOENT),
             InUpper::There(inode) => self.node_of_upper(cx, dir, name, inode),

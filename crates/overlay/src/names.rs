@@ -265,6 +265,7 @@ impl Shared {
 impl Names {
     /// A name was added.
     pub(crate) fn added(&mut self, name: Name<'_>, node: &Node) {
+        self.table.known.forget(self.dir, name);
         if let Some(count) = &mut self.subdirs {
             *count = count.saturating_add(u32::from(node.kind().is_dir()));
         }
@@ -275,6 +276,7 @@ impl Names {
 
     /// A name is gone.
     pub(crate) fn lost(&mut self, name: Name<'_>, is_dir: bool) {
+        self.table.known.forget(self.dir, name);
         self.lost_subdir(is_dir);
         if let Some(index) = self.index.upgrade() {
             index.remove(name);

@@ -20,7 +20,6 @@ pub(crate) struct Place {
 }
 
 /// What is known of a directory's names, locked while they are looked at or changed.
-#[derive(Default)]
 pub(crate) struct Names {
     /// Whether the directory itself was removed.
     pub(crate) removed: bool,
@@ -28,10 +27,18 @@ pub(crate) struct Names {
     pub(crate) subdirs: Option<u32>,
     /// The names in order, for those who list them.
     pub(crate) index: Weak<Index>,
+    /// The directory's own number, and where it is known what its names stand for.
+    pub(crate) dir: u64,
+    pub(crate) table: Arc<Table>,
+}
+
+impl Names {
+    fn new(dir: u64, table: &Arc<Table>) -> Self {
+        Names { removed: false, subdirs: None, index: Weak::new(), dir, table: Arc::clone(table) }
+    }
 }
 
 /// What a directory has besides.
-#[derive(Default)]
 pub(crate) struct Directory {
     pub(crate) names: RwLock<Names>,
     /// Where what is below it stands, if not under its name.
@@ -116,12 +123,13 @@ impl Node {
             // Nothing is there yet.
             let _ = upper.set(real);
         }
-        let directory = new
-            .kind
-            .is_dir()
-            .then(|| Box::new(Directory { redirect: Mutex::new(new.redirect), ..Directory::default() }));
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = new.kind.is_dir().then(|| {
+            let names = RwLock::new(Names::new(id, table));
+            Box::new(Directory { names, redirect: Mutex::new(new.redirect) })
+        });
         Node {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id,
             ino: new.ino,
             kind: new.kind,
             btime: new.btime,

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vnode_core::fs::{
     Access, At, Caps, DirStream, File, Filesystem, Inode, LinkTarget, NewInode, OpenedNew, Remove, Rename,
-    SetXattr,
+    Run, RunEnd, SetXattr, Want,
 };
 use vnode_core::{Attr, Cx, Errno, FileType, Name, NameBuf, Result, SetAttr, StatFs};
 
 use crate::builder::Builder;
 use crate::file::OverlayFile;
-use crate::layers::{Layers, UPPER};
+use crate::layers::Layers;
 use crate::listing::Listing;
 use crate::node::Node;
 use crate::table::Table;
@@ -67,6 +67,13 @@ impl Overlay {
     }
 }
 
+impl Drop for Shared {
+    /// The nodes that are held for their names hold what holds them.
+    fn drop(&mut self) {
+        self.table.known.clear();
+    }
+}
+
 impl Filesystem for Overlay {
     type Inode = Node;
 
@@ -81,6 +88,7 @@ impl Filesystem for Overlay {
                 | Caps::XATTR
                 | Caps::SPECIAL
                 | Caps::BLOCKING);
+        caps |= Caps::RUNS;
         caps.set(Caps::BLOCKING, blocking || upper.contains(Caps::BLOCKING));
         caps
     }
@@ -148,9 +156,7 @@ impl Filesystem for Overlay {
     }
 
     fn readlink(&self, cx: &Cx<'_>, link: &Arc<Node>) -> Result<LinkTarget> {
-        let (layer, inode) = link.shown()?;
-        let fs = self.shared.layers.fs(layer);
-        if layer == UPPER { fs.readlink(cx, inode) } else { fs.readlink(&cx.keeping_atime(), inode) }
+        self.shared.readlink(cx, link)
     }
 
     fn getattr(&self, cx: &Cx<'_>, inode: &Arc<Node>) -> Result<Attr> {
@@ -177,6 +183,16 @@ impl Filesystem for Overlay {
             Some(upper) => self.shared.layers.upper.fs.sync(cx, upper, data_only),
             None => Ok(()),
         }
+    }
+
+    fn resolve_run(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Arc<Node>,
+        run: &mut Run<'_>,
+        want: Want,
+    ) -> Result<RunEnd<Node>> {
+        self.shared.resolve_run(cx, dir, run, want)
     }
 
     fn get_xattr(&self, cx: &Cx<'_>, inode: &Arc<Node>, name: &[u8]) -> Result<Arc<[u8]>> {

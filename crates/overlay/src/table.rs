@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use vnode_core::Timespec;
 use vnode_core::fs::InodeId;
 
+use crate::known::Known;
 use crate::layers::LayerNumber;
 use crate::node::Node;
 
@@ -21,6 +22,8 @@ pub(crate) struct Table {
     /// What [`State::ctime`](crate::node::State::ctime) was of inodes of the upper that nobody holds. An inode that is
     /// another one by now has another time in the upper.
     ctimes: Mutex<HashMap<InodeId, ShownCtime>>,
+    /// What names were found to stand for.
+    pub(crate) known: Known,
 }
 
 /// A `ctime` in the upper that only the overlay's own work gave, and the one to show for it.
