@@ -3,7 +3,7 @@
 //! A bounded number of names, those of all directories together. An entry is put here with the directory's names locked,
 //! shared at least, and goes with them locked alone, before they mean something else: so it is never stale.
 
-use core::hash::{BuildHasher, Hash, Hasher};
+use core::hash::BuildHasher as _;
 use std::hash::RandomState;
 use std::sync::Arc;
 
@@ -54,9 +54,7 @@ impl Default for Known {
 
 impl Known {
     fn set(&self, dir: u64, name: &[u8]) -> Option<&Mutex<Set>> {
-        let mut hasher = self.keys.build_hasher();
-        (dir, name).hash(&mut hasher);
-        self.sets.get(hasher.finish() as usize % SETS)
+        self.sets.get(self.keys.hash_one((dir, name)) as usize % SETS)
     }
 
     /// What a name stands for, if that is known: a node, or nothing.

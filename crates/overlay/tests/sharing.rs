@@ -71,9 +71,9 @@ fn a_large_file_takes_what_is_written_to_its_copy() {
     write_at(&overlay, "f", 512 * MIB + 5, b"changed").unwrap();
     let grown = resident().saturating_sub(before);
     assert!(grown < 64 * MIB, "{grown} bytes more are resident");
-    // It counts as if it were all the upper's own.
+    // It counts as if it were all the upper's own; `meta` is another block.
     let more = used_blocks(&upper) - counted;
-    assert!((SIZE / 4096..SIZE / 4096 + 2).contains(&more), "{more} blocks more count");
+    assert!((SIZE / 4096..SIZE / 4096 + 3).contains(&more), "{more} blocks more count");
     let copy = overlay.open(&overlay.node("f").unwrap(), Access::READ).unwrap();
     let old = read_at(&*below, 512 * MIB, 4096);
     let mut new = old.clone();
@@ -108,7 +108,7 @@ fn what_the_upper_has_no_room_for_is_not_copied() {
     let node = overlay.node("f").unwrap();
     as_root(|cx| overlay.open(&node, Access::WRITE)?.set_len(cx, 2 * MIB)).unwrap();
     write_at(&overlay, "f", 7, b"x").unwrap();
-    assert!(used_blocks(&upper) - before.1 - 2 * MIB / 4096 < 2);
+    assert!(used_blocks(&upper) - before.1 - 2 * MIB / 4096 < 3);
 }
 
 /// Memory under a decorator whose calls are counted, and fail when told to.
