@@ -43,7 +43,10 @@ fn values_of_options_are_checked() {
         ("--mapdir", ".", "not GUEST:HOST"),
         ("--mount", "type=host,dst=/x", "src= is missing: the host's directory"),
         ("--mount", "type=host,src=.,dst=/x,xdev=1", "deny or allow"),
-        ("--mount", "type=overlay,src=.,dst=/x", "not there yet; there are host, tmpfs and copy"),
+        ("--mount", "type=image,src=.,dst=/x", "not there yet; there are host, tmpfs, copy and overlay"),
+        ("--mount", "type=overlay,src=.,dst=/x", "src is not for overlay"),
+        ("--overlay", ".::/x,upper", "upper needs a value: upper=DIR"),
+        ("--quota", "much", "much"),
         ("--mount", "type=cifs,dst=/x", "type=cifs is unknown"),
     ] {
         run(["run", option, value, "m.wasm"]).fails(125, says);
@@ -52,7 +55,7 @@ fn values_of_options_are_checked() {
 
 #[test]
 fn options_that_are_to_come_say_what_to_do_instead() {
-    run(["run", "--overlay", ".::/x", "m.wasm"]).fails(125, "overlays aren't there yet");
+    run(["run", "--image", ".::/x", "m.wasm"]).fails(125, "images aren't there yet");
     run(["run", "--bind", "/a::/x", "m.wasm"]).fails(125, "bind mounts aren't there yet");
 }
 

@@ -1,5 +1,5 @@
 //! Overlays: what the guest changes is kept elsewhere, and the host's directory stays as it is.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 
@@ -290,4 +290,43 @@ fn a_filesystem_without_attributes_is_refused() {
     }
     ran.fails(125, "is on a filesystem without extended attributes or device nodes");
     assert!(ran.stderr.contains("give a directory on ext4"), "{}", ran.stderr);
+}
+
+/// Runs as somebody who isn't root; nothing where that can't be.
+fn as_nobody(option: &str, steps: &str) -> Option<Vec<String>> {
+    let run = command(&["--overlay", option, "--no-cache"], steps);
+    let mut command = Command::new(if is_root() { "setpriv" } else { "env" });
+    if is_root() {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        // Where the tests are, nobody else may be let in.
+        let mut reads = Command::new("setpriv");
+        reads.args(command.get_args()).args(["test", "-r"]).arg(support::guest("files"));
+        if !reads.status().is_ok_and(|status| status.success()) {
+            println!("skipped: nobody but root can read the guests");
+            return None;
+        }
+    }
+    command.arg(run.get_program()).args(run.get_args()).stdin(Stdio::null());
+    let ran = Ran::from(command.output().unwrap());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    Some(ran.stdout.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn whoever_is_not_root_keeps_changes_too() {
+    let (host, place) = (lower(), Dir::new());
+    fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let before = host.picture();
+    let option = overlay(&host, &format!(",upper={}/changes", place.text("")));
+    let Some(said) = as_nobody(&option, CHANGES) else { return };
+    assert!(said.iter().all(|line| line.ends_with(": ok")), "{said:#?}");
+    assert_changed(&as_nobody(&option, LOOK).unwrap());
+    assert_eq!(host.picture(), before);
+    let meta = fs::read_to_string(place.path().join("changes/meta")).unwrap();
+    assert!(meta.starts_with("vnode-overlay-meta 1 user\n"), "{meta}");
+    // Root goes on with it.
+    if is_root() {
+        assert_changed(&files(&["--overlay", &option], LOOK));
+    }
 }

@@ -125,15 +125,24 @@ impl Marks {
         match found {
             Some(marks) => Ok(marks),
             None => {
-                let carried = BOTH.into_iter().find(|marks| marks.can_be_carried(cx, fs, work));
-                carried.ok_or(Errno::OPNOTSUPP)
+                for marks in BOTH {
+                    if marks.can_be_carried(cx, fs, work)? {
+                        return Ok(marks);
+                    }
+                }
+                Err(Errno::OPNOTSUPP)
             }
         }
     }
 
-    fn can_be_carried(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> bool {
-        self.write(cx, fs, dir, "probe", b"y").is_ok()
-            && fs.remove_xattr(cx, dir, &self.name("probe")).is_ok()
+    fn can_be_carried(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<bool> {
+        match self.write(cx, fs, dir, "probe", b"y") {
+            Ok(()) => fs.remove_xattr(cx, dir, &self.name("probe")).map(|()| true),
+            Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
+            // It would be, if there were room.
+            Err(Errno::NOSPC | Errno::DQUOT) => Ok(true),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The word for it in `meta`.

@@ -53,7 +53,7 @@ pub(crate) static KINDS: &[KindRow] = &[
         name: "overlay",
         source: Some("the host's directory that stays as it is"),
         start: "type=overlay,lower=",
-        about: "The host's directory HOST at GUEST; what the guest changes is kept elsewhere, and HOST stays",
+        about: "The host's directory HOST at GUEST; what the guest changes is kept elsewhere",
     },
 ];
 
@@ -152,7 +152,7 @@ pub(crate) static SHORTS: &[ShortRow] = &[
         kind: Kind::Overlay,
         form: Form::Layers,
         syntax: "HOST[::GUEST[,KEY=VALUE,...]]",
-        about: "The host's directory HOST at GUEST; what the guest changes is kept elsewhere, and HOST stays",
+        about: "The host's directory HOST at GUEST; what the guest changes is kept elsewhere",
         notes: OVERLAY_NOTES,
     },
 ];
