@@ -44,6 +44,7 @@ mod caller;
 pub mod cx;
 mod erase;
 mod errno;
+mod file;
 pub mod fs;
 mod gate;
 pub mod io;
