@@ -43,13 +43,16 @@ pub(crate) fn run() -> Result<()> {
 
 /// `cargo xtask diff [--minutes N]`: the differential tester, longer than in the tests.
 pub(crate) fn diff(arguments: &[String]) -> Result<()> {
-    let minutes = match arguments {
+    let (overlay, rest): (Vec<_>, Vec<_>) =
+        arguments.iter().map(String::as_str).partition(|word| *word == "--overlay");
+    let minutes = match rest.as_slice() {
         [] => "1",
-        [flag, minutes] if flag == "--minutes" && minutes.parse::<u32>().is_ok() => minutes,
-        _ => bail!("usage: cargo xtask diff [--minutes N]"),
+        ["--minutes", minutes] if minutes.parse::<u32>().is_ok() => minutes,
+        _ => bail!("usage: cargo xtask diff [--overlay] [--minutes N]"),
     };
-    let arguments =
-        ["run", "--package", "vnode-conformance", "--bin", "vnode-diff", "--", "--minutes", minutes];
+    let mut arguments =
+        vec!["run", "--package", "vnode-conformance", "--bin", "vnode-diff", "--", "--minutes", minutes];
+    arguments.extend(overlay);
     cargo(&arguments, &[]).map(|_| ())
 }
 

@@ -38,7 +38,8 @@ cargo xtask guests [--check]   Build guests/src into guests/built. --check: fail
 cargo xtask tidy               Check the rules of the architecture, the sources and the documents.
 cargo xtask real [--release] [python] [esbuild] [sqlite]
                                Run programs that others wrote on vnode and compare them with the kernel.
-cargo xtask diff [--minutes N] Apply random operations to vnode and to the kernel; compare.
+cargo xtask diff [--overlay] [--minutes N]
+                               Apply random operations to vnode and to the kernel, or to overlays of both; compare.
 cargo xtask race [--minutes N] Swap directories of the host under guests; nothing outside may be reached.
 cargo xtask bench [--host] [--check] [--json] [--rounds N] [--percent P] [--vnode PATH] [OPERATION...]
                                Measure what calls cost a guest, against the same program on the kernel's tmpfs.

@@ -1,10 +1,14 @@
 //! The differential tester for as long as one likes: `vnode-diff [--minutes N | --seconds N] [--seed N]
-//! [--keep DIR]`.
+//! [--keep DIR] [--overlay]`.
+//!
+//! With `--overlay` all of the time goes to overlays, of memory and of directories of the host in `/dev/shm`, compared with
+//! overlays of the kernel's. Without it:
 //!
 //! Half of the time compares path resolution alone, half sequences of operations; each is split over the places
 //! that the memory filesystem can be mounted at, with runs of names and without, and the decorators that it can be
 //! under; a read-only one has sequences only. Exits with 1 if there was a difference or the run was not worth much.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +17,7 @@ use vnode_conformance::differ::sequences::SequenceReport;
 use vnode_conformance::differ::{paths, sequences};
 use vnode_conformance::kernel::Kernel;
 use vnode_conformance::memory::{self, Runs};
+use vnode_conformance::overlay::{self, Medium, Stack};
 use vnode_conformance::vnode::{Layout, Vnode};
 
 /// Where vnode's filesystem is and how its paths are walked.
@@ -62,11 +67,13 @@ struct Options {
     time: Duration,
     seed: u64,
     keep: Option<std::path::PathBuf>,
+    overlay: bool,
 }
 
 fn options() -> Result<Options, String> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut options = Options { time: Duration::from_secs(60), seed: since.as_nanos() as u64, keep: None };
+    let mut options =
+        Options { time: Duration::from_secs(60), seed: since.as_nanos() as u64, keep: None, overlay: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -76,6 +83,7 @@ fn options() -> Result<Options, String> {
             "--seconds" => options.time = Duration::from_secs(number(value()?)?),
             "--seed" => options.seed = number(value()?)?,
             "--keep" => options.keep = Some(value()?.into()),
+            "--overlay" => options.overlay = true,
             _ => return Err(format!("unknown option {word}")),
         }
     }
@@ -149,6 +157,37 @@ fn run(options: &Options) -> Result<bool, String> {
     Ok(good)
 }
 
+/// Overlays: the medium of the lowest lower, that of all uppers, and how they stack.
+const OVERLAYS: [([Medium; 2], Stack); 5] = [
+    ([Medium::Memory, Medium::Memory], Stack::Nested),
+    ([Medium::Memory, Medium::Memory], Stack::Flat),
+    ([Medium::Host, Medium::Memory], Stack::Nested),
+    ([Medium::Host, Medium::Host], Stack::Flat),
+    ([Medium::Host, Medium::Host], Stack::Nested),
+];
+
+fn run_overlays(options: &Options) -> Result<bool, String> {
+    let each = options.time / OVERLAYS.len() as u32;
+    let (mut all, mut good) = (SequenceReport::default(), true);
+    for (seed, (media, stack)) in (options.seed..).zip(OVERLAYS) {
+        let sequences = Kernel::of_overlays_beside(stack, |kernel| {
+            let subject = overlay::stacked(Path::new("/dev/shm"), media, stack);
+            let mut subject = subject.map_err(|errno| format!("a subject: {errno:?}"))?;
+            sequences::run_overlaid(&mut subject, kernel, stack, seed, each)
+        })??;
+        eprintln!("vnode: {media:?} {stack:?}, seed {seed}: {} sequences clean", sequences.clean);
+        all.clean += sequences.clean;
+        all.tally.merge(&sequences.tally);
+        if let Some(difference) = sequences.difference {
+            good = false;
+            eprintln!("{difference}");
+            keep(options, seed, &difference)?;
+        }
+    }
+    eprintln!("{all}");
+    Ok(good)
+}
+
 fn keep(options: &Options, seed: u64, trace: &str) -> Result<(), String> {
     let Some(dir) = &options.keep else { return Ok(()) };
     let path = dir.join(format!("{seed}.txt"));
@@ -156,7 +195,9 @@ fn keep(options: &Options, seed: u64, trace: &str) -> Result<(), String> {
 }
 
 fn main() -> ExitCode {
-    match options().and_then(|options| run(&options)) {
+    let compared =
+        options().and_then(|options| if options.overlay { run_overlays(&options) } else { run(&options) });
+    match compared {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
