@@ -7,7 +7,6 @@ use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Result, Timespec}
 use vnode_host::Host;
 use vnode_overlay::{Marks, Overlay};
 
-use crate::subject::Subject;
 use crate::tree::{Times, Tree};
 use crate::vnode::{Layout, Vnode};
 use crate::{call, value};
@@ -141,19 +140,55 @@ pub fn tree(fs: &FilesystemRef) -> Result<Tree> {
     Tree::of(&mut process(fs.clone())?, &call::Env::default(), Times::Left)
 }
 
+/// A process, and what it has at hand.
+pub struct Process {
+    /// The process.
+    pub subject: Vnode,
+    env: call::Env,
+}
+
+impl Process {
+    /// A process on a filesystem.
+    ///
+    /// # Panics
+    /// It can't be made.
+    pub fn on(fs: &FilesystemRef) -> Self {
+        match process(fs.clone()) {
+            Ok(subject) => Process { subject, env: call::Env::default() },
+            Err(errno) => unreachable!("a process at the root of a filesystem: {errno}"),
+        }
+    }
+
+    /// What a line comes to.
+    ///
+    /// # Panics
+    /// It is none of the language.
+    pub fn does(&mut self, line: &str) -> String {
+        match call::run_text(&mut self.subject, &mut self.env, line) {
+            Ok(outcome) => value::describe(&outcome),
+            Err(call_is_bad) => unreachable!("{}", call_is_bad.0),
+        }
+    }
+
+    /// Checks what lines come to.
+    ///
+    /// # Panics
+    /// A line comes to something else.
+    pub fn all_do(&mut self, lines: &[(&str, &str)]) {
+        for (line, right) in lines {
+            assert_eq!(self.does(line), *right, "{line}");
+        }
+    }
+}
+
 /// Carries out lines none of which may fail.
 ///
 /// # Errors
 /// The line, and what it came to.
 pub fn carry_out(fs: &FilesystemRef, script: &str) -> std::result::Result<(), String> {
-    let mut process = process(fs.clone()).map_err(|errno| errno.to_string())?;
-    run(&mut process, script)
-}
-
-fn run(subject: &mut dyn Subject, script: &str) -> std::result::Result<(), String> {
-    let mut env = call::Env::default();
+    let mut process = Process::on(fs);
     for line in script.lines().filter(|line| !line.is_empty()) {
-        let outcome = call::run_text(subject, &mut env, line).map_err(|bad| bad.0)?;
+        let outcome = call::run_text(&mut process.subject, &mut process.env, line).map_err(|bad| bad.0)?;
         if outcome.is_err() {
             return Err(format!("{line}: {}", value::describe(&outcome)));
         }

@@ -5,36 +5,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use vnode_conformance::call::{self, Env, list};
+use vnode_conformance::call::list;
 use vnode_conformance::kernel::overlayfs::Mounts;
-use vnode_conformance::layers::{self, Layers};
+use vnode_conformance::layers::{self, Layers, Process};
 use vnode_conformance::subject::{At, Follow, OpenFlags, Subject};
-use vnode_conformance::value::describe;
-use vnode_conformance::vnode::Vnode;
-use vnode_core::FilesystemRef;
 use vnode_overlay::Marks;
 
-/// A process, and what lines come to in it.
-struct Process(Vnode, Env);
-
-impl Process {
-    fn on(fs: &FilesystemRef) -> Self {
-        Process(layers::process(fs.clone()).expect("a process"), Env::default())
-    }
-
-    fn does(&mut self, line: &str) -> String {
-        describe(&call::run_text(&mut self.0, &mut self.1, line).expect("a line"))
-    }
-
-    fn all_do(&mut self, lines: &[(&str, &str)]) {
-        for (line, right) in lines {
-            assert_eq!(self.does(line), *right, "{line}");
-        }
-    }
-
-    fn ino(&mut self, path: &str) -> u64 {
-        self.0.fstatat(At::cwd(path.as_bytes()), Follow::No).expect("attributes").ino
-    }
+fn ino(process: &mut Process, path: &str) -> u64 {
+    process.subject.fstatat(At::cwd(path.as_bytes()), Follow::No).expect("attributes").ino
 }
 
 /// A lower with two filesystems mounted in it that have the same numbers.
@@ -56,7 +34,7 @@ fn over_two_devices(mounts: &Mounts) {
     let fs = layers.overlay(Marks::Trusted).expect("an overlay");
     let mut process = Process::on(&fs);
     let paths = ["f", "m", "m/x", "m/d", "n", "n/x", "n/d"];
-    let before = paths.map(|path| process.ino(path));
+    let before = paths.map(|path| ino(&mut process, path));
     for (at, number) in before.iter().enumerate() {
         assert!(!before[..at].contains(number), "{}: {number:x}", paths[at]);
     }
@@ -78,15 +56,17 @@ fn over_two_devices(mounts: &Mounts) {
         ("rename m/e n/d", "ok"),
     ]);
     process.all_do(&same);
-    assert_eq!(paths.map(|path| process.ino(path)), before);
+    assert_eq!(paths.map(|path| ino(&mut process, path)), before);
     // What is listed has the number that it has.
-    let dir =
-        process.0.openat(At::cwd(b"m"), OpenFlags::READ | OpenFlags::DIRECTORY, 0).expect("a directory");
+    let dir = process
+        .subject
+        .openat(At::cwd(b"m"), OpenFlags::READ | OpenFlags::DIRECTORY, 0)
+        .expect("a directory");
     for entry in
-        list(&mut process.0, dir).expect("names").iter().filter(|entry| !entry.name.starts_with(b"."))
+        list(&mut process.subject, dir).expect("names").iter().filter(|entry| !entry.name.starts_with(b"."))
     {
         let path = format!("m/{}", entry.name.escape_ascii());
-        assert_eq!(entry.ino, process.ino(&path), "{path}");
+        assert_eq!(entry.ino, ino(&mut process, &path), "{path}");
     }
     let shown = layers::tree(&fs).expect("a tree");
     drop((process, fs));

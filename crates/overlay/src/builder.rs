@@ -159,7 +159,8 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
     if fs.lookup(own, place.get()).is_ok() {
         fs.remove(own, place.get(), Remove::Directory)?;
     }
-    let new = NewInode { kind: NewKind::Directory, mode: attr.mode, uid: attr.uid, gid: attr.gid };
+    let mode = attr.mode | Mode::RWXU;
+    let new = NewInode { kind: NewKind::Directory, mode, uid: attr.uid, gid: attr.gid };
     let made = fs.create(own, place.get(), new)?;
     let mut names: Vec<Box<[u8]>> = Vec::new();
     match lower.list_xattr(own, from, &mut |name| names.push(name.into())) {
@@ -173,6 +174,9 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
     let (atime, mtime) = (Some(SetTime::To(attr.atime)), Some(SetTime::To(attr.mtime)));
     fs.setattr(own, &made, &SetAttr { atime, mtime, ..SetAttr::default() })?;
     fs.rename(own, place.get(), At::of(&root, b"upper")?.get(), Rename::NoReplace)?;
+    if mode != attr.mode {
+        fs.setattr(own, &made, &SetAttr { mode: Some(attr.mode), ..SetAttr::default() })?;
+    }
     Ok(made)
 }
 
@@ -181,7 +185,7 @@ fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<No
     let opaque = layers.marks.opaque(own, &layers.upper.fs, &layers.upper.root)?;
     for (layer, lower) in layers.lowers().take_while(|_| opaque != Opaque::Yes) {
         let (fs, inode) = (&lower.fs, Arc::clone(&lower.root));
-        let opaque = layers.marks.opaque(own, fs, &inode)?;
+        let opaque = layers.marks.opaque_below(own, fs, &inode)?;
         let has_xattr_whiteouts = opaque == Opaque::XattrWhiteouts;
         lowers.push(Piece { layer, inode, has_xattr_whiteouts });
         if opaque == Opaque::Yes {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vnode_core::fs::{Access, Filesystem, Inode, LinkTarget, NewInode, NewKind, SetXattr};
-use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime, Timespec};
+use vnode_core::{Attr, Cx, Errno, FileType, Mode, Name, Result, SetAttr, SetTime, Timespec};
 
 use crate::content;
 use crate::layers::{Own, Piece, Real, at};
@@ -20,6 +20,9 @@ pub(crate) struct Truncation<'a> {
     /// Makes the change to the copy.
     pub(crate) change: &'a dyn Fn(&Real) -> Result<()>,
 }
+
+/// What has a program run as its owner.
+const SET_ID: Mode = Mode::SETUID.union(Mode::SETGID);
 
 /// A directory of the upper whose times are to stay, while the overlay changes its names.
 pub(crate) struct Kept {
@@ -137,7 +140,7 @@ impl Shared {
         let above = parent.upper().ok_or(Errno::IO)?;
         let kept = self.keep_times(own, &parent)?;
         self.touch(own, &parent, Name::new(&name)?)?;
-        made.put(at(above, Name::new(&name)?))?;
+        made.put_copy(at(above, Name::new(&name)?))?;
         node.set_upper(upper);
         self.restore_times(own, &parent, above, &kept);
         Ok(())
@@ -176,7 +179,8 @@ impl Shared {
         }
     }
 
-    /// Makes an empty inode like another one.
+    /// Makes an empty inode like another one. Its owner may do with it what is to be done until it is in its place, and it
+    /// runs as nobody yet.
     fn make_like(
         &self,
         own: &Cx<'_>,
@@ -200,8 +204,12 @@ impl Shared {
             FileType::CharDevice => NewKind::CharDevice(attr.rdev),
             FileType::BlockDevice => NewKind::BlockDevice(attr.rdev),
         };
-        let new = NewInode { kind, mode: attr.mode, uid: attr.uid, gid: attr.gid };
-        self.layers.upper.fs.create(own, at, new)
+        let mode = match attr.kind {
+            FileType::Symlink => attr.mode,
+            FileType::Directory => attr.mode | Mode::RWXU,
+            _ => attr.mode - SET_ID | Mode::RUSR | Mode::WUSR,
+        };
+        self.layers.upper.fs.create(own, at, NewInode { kind, mode, uid: attr.uid, gid: attr.gid })
     }
 
     /// Gives a new inode the content, extended attributes, mode, owner and times of the one that it is like.
@@ -239,7 +247,37 @@ impl Shared {
             mtime: Some(SetTime::To(attr.mtime)),
             size: None,
         };
-        to.setattr(own, upper, &set)
+        match to.setattr(own, upper, &set) {
+            // Whoever isn't root can't give away what is his, nor may he have it run as himself; `EINVAL` in a user
+            // namespace without such a user.
+            Err(Errno::PERM | Errno::INVAL) => self.keep_own(own, upper, &set),
+            set => set,
+        }
+    }
+
+    /// Sets as much as one may who isn't root: what has another owner is his own from now on, and doesn't run as him.
+    fn keep_own(&self, own: &Cx<'_>, upper: &Real, set: &SetAttr) -> Result<()> {
+        let fs = &self.layers.upper.fs;
+        let try_set = |set: SetAttr| match fs.setattr(own, upper, &set) {
+            Ok(()) => Ok(true),
+            Err(Errno::PERM | Errno::INVAL) => Ok(false),
+            Err(errno) => Err(errno),
+        };
+        let none = SetAttr::default();
+        let mut same = true;
+        if set.uid.is_some() || set.gid.is_some() {
+            same = try_set(SetAttr { uid: set.uid, gid: set.gid, ..none })?;
+            // The group may be one of his.
+            let _ = same || try_set(SetAttr { gid: set.gid, ..none })?;
+        }
+        let is_dir = upper.kind().is_dir();
+        if let Some(mode) = set.mode
+            && !((same || is_dir) && try_set(SetAttr { mode: Some(mode), ..none })?)
+        {
+            let forbidden = if is_dir { Mode::SETUID } else { SET_ID };
+            fs.setattr(own, upper, &SetAttr { mode: Some(mode - forbidden), ..none })?;
+        }
+        fs.setattr(own, upper, &SetAttr { atime: set.atime, mtime: set.mtime, ..none })
     }
 }
 

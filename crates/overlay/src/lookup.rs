@@ -147,11 +147,11 @@ impl Shared {
         let mut step =
             Step { piece: Piece { layer, inode, has_xattr_whiteouts: false }, last: false, redirect: None };
         if step.piece.inode.kind().is_dir() {
-            let opaque = self.layers.marks.opaque(cx, fs, &step.piece.inode)?;
+            let opaque = self.layers.marks.opaque_below(cx, fs, &step.piece.inode)?;
             step.last = opaque == Opaque::Yes;
             step.piece.has_xattr_whiteouts = opaque == Opaque::XattrWhiteouts;
             if !step.last && usize::from(layer) < self.layers.lowers.len() {
-                let redirect = self.layers.marks.redirect(cx, fs, &step.piece.inode)?;
+                let redirect = self.layers.marks.redirect_below(cx, fs, &step.piece.inode)?;
                 step.redirect = redirect.map(|redirect| Way::redirected(&redirect));
             }
         }
@@ -168,7 +168,7 @@ impl Shared {
 
     /// What one lower has at the end of a redirection's path.
     fn by_path(&self, cx: &Cx<'_>, layer: LayerNumber, root: &Real, path: &[u8]) -> Result<Sought> {
-        let opaque = self.layers.marks.opaque(cx, self.layers.fs(layer), root)?;
+        let opaque = self.layers.marks.opaque_below(cx, self.layers.fs(layer), root)?;
         let mut here = Step {
             piece: Piece {
                 layer,

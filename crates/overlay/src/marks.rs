@@ -6,6 +6,7 @@ use vnode_core::fs::{Filesystem, SetXattr};
 use vnode_core::{Attr, Cx, Errno, FilesystemRef, Result, Timespec};
 
 use crate::layers::{LayerNumber, Real};
+use crate::leave::with_leave;
 use crate::meta;
 
 /// The namespace of the overlay's extended attributes.
@@ -108,6 +109,16 @@ pub(crate) enum Opaque {
     XattrWhiteouts,
 }
 
+impl Opaque {
+    fn of(value: Option<&[u8]>) -> Self {
+        match value {
+            Some(b"y") => Opaque::Yes,
+            Some(b"x") => Opaque::XattrWhiteouts,
+            _ => Opaque::No,
+        }
+    }
+}
+
 impl Marks {
     /// The marks that an upper has already, else the first that it can carry.
     ///
@@ -168,7 +179,13 @@ impl Marks {
         [self.prefix(), mark.as_bytes()].concat()
     }
 
-    fn read(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str) -> Result<Option<Arc<[u8]>>> {
+    fn try_read(
+        self,
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        inode: &Real,
+        mark: &str,
+    ) -> Result<Option<Arc<[u8]>>> {
         match fs.get_xattr(cx, inode, &self.name(mark)) {
             Ok(value) => Ok(Some(value)),
             // What can't have such an attribute has none.
@@ -177,17 +194,38 @@ impl Marks {
         }
     }
 
-    fn write(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str, value: &[u8]) -> Result<()> {
-        fs.set_xattr(cx, inode, &self.name(mark), value, SetXattr::Any)
+    /// A mark of the upper's.
+    fn read(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str) -> Result<Option<Arc<[u8]>>> {
+        with_leave(cx, fs, &[inode], || self.try_read(cx, fs, inode, mark))
     }
 
-    /// Whether a directory is opaque.
+    /// A mark of a lower's. What forbids to look at it has none.
+    fn read_below(
+        self,
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        inode: &Real,
+        mark: &str,
+    ) -> Result<Option<Arc<[u8]>>> {
+        match self.try_read(cx, fs, inode, mark) {
+            Err(Errno::ACCES) => Ok(None),
+            read => read,
+        }
+    }
+
+    fn write(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str, value: &[u8]) -> Result<()> {
+        let name = self.name(mark);
+        with_leave(cx, fs, &[inode], || fs.set_xattr(cx, inode, &name, value, SetXattr::Any))
+    }
+
+    /// Whether a directory of the upper is opaque.
     pub(crate) fn opaque(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Opaque> {
-        Ok(match self.read(cx, fs, dir, "opaque")?.as_deref() {
-            Some(b"y") => Opaque::Yes,
-            Some(b"x") => Opaque::XattrWhiteouts,
-            _ => Opaque::No,
-        })
+        Ok(Opaque::of(self.read(cx, fs, dir, "opaque")?.as_deref()))
+    }
+
+    /// Whether a directory of a lower is opaque.
+    pub(crate) fn opaque_below(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Opaque> {
+        Ok(Opaque::of(self.read_below(cx, fs, dir, "opaque")?.as_deref()))
     }
 
     /// Makes a directory opaque.
@@ -195,9 +233,19 @@ impl Marks {
         self.write(cx, fs, dir, "opaque", b"y")
     }
 
-    /// Where what is below a directory stands, if not under its name.
+    /// Where what is below a directory of the upper stands, if not under its name.
     pub(crate) fn redirect(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Option<Arc<[u8]>>> {
         Ok(self.read(cx, fs, dir, "redirect")?.filter(|path| !path.is_empty()))
+    }
+
+    /// The same of a directory of a lower.
+    pub(crate) fn redirect_below(
+        self,
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        dir: &Real,
+    ) -> Result<Option<Arc<[u8]>>> {
+        Ok(self.read_below(cx, fs, dir, "redirect")?.filter(|path| !path.is_empty()))
     }
 
     /// Says where what is below a directory stands: a path from the lowers' roots.
@@ -256,9 +304,9 @@ impl Marks {
         }
     }
 
-    /// Whether a regular file of a directory that has such is a whiteout.
+    /// Whether a regular file of a lower's directory that has such is a whiteout.
     pub(crate) fn is_whiteout(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<bool> {
-        Ok(self.read(cx, fs, inode, "whiteout")?.is_some())
+        Ok(self.read_below(cx, fs, inode, "whiteout")?.is_some())
     }
 }
 

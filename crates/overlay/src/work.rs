@@ -8,6 +8,7 @@ use vnode_core::fs::{Filesystem, NewInode, NewKind, Remove, Rename};
 use vnode_core::{Cx, Errno, Mode, Name, Result};
 
 use crate::layers::{Layers, Real, RealAt, at};
+use crate::leave::with_leave;
 
 /// How deep the remains of other runs are cleared away; more than that were never the overlay's.
 const DEPTH: usize = 64;
@@ -74,7 +75,12 @@ impl Layers {
         if !inode.kind().is_dir() {
             return fs.remove(cx, at, Remove::File);
         }
-        self.clear(cx, &inode, depth.checked_sub(1).ok_or(Errno::NOTEMPTY)?)?;
+        match fs.remove(cx, at, Remove::Directory) {
+            Err(Errno::NOTEMPTY) => {}
+            removed => return removed,
+        }
+        let depth = depth.checked_sub(1).ok_or(Errno::NOTEMPTY)?;
+        with_leave(cx, fs, &[&inode], || self.clear(cx, &inode, depth))?;
         fs.remove(cx, at, Remove::Directory)
     }
 
@@ -96,21 +102,42 @@ impl Temporary<'_> {
 
     /// Puts it in its place, over what is there.
     pub(crate) fn put(&self, to: RealAt<'_>) -> Result<()> {
-        self.layers.upper.fs.rename(self.cx, self.at()?, to, Rename::Replace)?;
+        self.moved(self.at()?, to, Rename::Replace, &[])?;
+        self.taken.set(false);
+        Ok(())
+    }
+
+    /// Puts a copy in its place, for which nobody but the overlay needs a permission.
+    pub(crate) fn put_copy(&self, to: RealAt<'_>) -> Result<()> {
+        self.moved(self.at()?, to, Rename::Replace, &[to.dir])?;
         self.taken.set(false);
         Ok(())
     }
 
     /// Exchanges it with what is in a place.
     pub(crate) fn exchange(&self, with: RealAt<'_>) -> Result<()> {
-        self.layers.upper.fs.rename(self.cx, self.at()?, with, Rename::Exchange)
+        self.moved(self.at()?, with, Rename::Exchange, &[])
     }
 
     /// Takes what is in a place away from there.
     pub(crate) fn take(&self, from: RealAt<'_>) -> Result<()> {
-        self.layers.upper.fs.rename(self.cx, from, self.at()?, Rename::Replace)?;
+        self.moved(from, self.at()?, Rename::Replace, &[])?;
         self.taken.set(true);
         Ok(())
+    }
+
+    /// Renames. A directory can be moved only by who may write to it, what holds for its owner too.
+    fn moved(&self, from: RealAt<'_>, to: RealAt<'_>, how: Rename, more: &[&Real]) -> Result<()> {
+        let fs = &self.layers.upper.fs;
+        let rename = || fs.rename(self.cx, from, to, how);
+        match rename() {
+            Err(Errno::ACCES) => {}
+            renamed => return renamed,
+        }
+        let of = |at| fs.lookup(self.cx, at).ok().filter(|inode| inode.kind().is_dir());
+        let moved = [of(from), of(to).filter(|_| how == Rename::Exchange)];
+        let inodes: Vec<_> = moved.iter().flatten().chain(more.iter().copied()).collect();
+        with_leave(self.cx, fs, &inodes, rename)
     }
 }
 

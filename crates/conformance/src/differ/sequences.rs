@@ -88,11 +88,12 @@ impl Course {
         }
     }
 
-    /// Whether the kernel gives up where vnode doesn't have to: it can't copy up a directory that was removed while it was
-    /// open.
+    /// Whether the kernel gives up where vnode doesn't have to: it can't always copy up what was removed while it was open,
+    /// and no directory.
     fn gives_up(self, line: &[Vec<u8>], right: &Outcome, got: &Outcome) -> bool {
         let on_handle = line.get(1).is_some_and(|word| word.starts_with(b"%") && !word.contains(&b':'));
-        self.is_overlaid() && on_handle && *right == Err(Errno::NOTDIR) && got.is_ok()
+        let gave_up = matches!(right, Err(Errno::NOTDIR | Errno::EXIST));
+        self.is_overlaid() && on_handle && gave_up && got.is_ok()
     }
 
     fn is_overlaid(self) -> bool {

@@ -29,6 +29,7 @@ use crate::subject::{At, Follow, Handle, Needs, Subject, Target, XattrHow};
 pub use remote::Remote;
 pub(crate) use syscalls::tick;
 pub use system::Resolve;
+pub use system::on_thread_of;
 pub use system::openat2;
 
 /// The kernel, as seen from a thread of its own.

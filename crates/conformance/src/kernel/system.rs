@@ -166,6 +166,23 @@ pub(super) fn set_user(user: &User) -> Result<()> {
     set_ids(libc::SYS_setresuid, user.uid, user.uid, 0)
 }
 
+/// Runs `work` on a thread of a user without privileges. Nothing, if this thread can't become another user.
+pub fn on_thread_of<T: Send>(user: &User, work: impl FnOnce() -> T + Send) -> Option<T> {
+    let run = || {
+        set_groups(&user.groups).ok()?;
+        set_ids(libc::SYS_setresgid, user.gid, user.gid, user.gid).ok()?;
+        set_ids(libc::SYS_setresuid, user.uid, user.uid, user.uid).ok()?;
+        // Whoever changes users isn't let look at `/proc/self`.
+        // SAFETY: no pointers.
+        check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).ok()?;
+        Some(work())
+    };
+    std::thread::scope(|scope| match scope.spawn(run).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 fn set_ids(call: libc::c_long, real: u32, effective: u32, saved: u32) -> Result<()> {
     // SAFETY: no pointers. The raw call changes this thread only.
     check(unsafe { libc::syscall(call, real, effective, saved) })?;
