@@ -308,14 +308,29 @@ fn by_vnode_again(layers: &Layers, marks: Marks) -> Tree {
     tree(&overlay(layers, marks))
 }
 
+/// Mount options of the kernel's that change what it keeps, and what it makes of what it finds.
+const KEEPING: [&str; 5] = [
+    "redirect_dir=on,index=off",
+    "redirect_dir=on,index=on",
+    "redirect_dir=on,index=on,nfs_export=on,uuid=on",
+    "redirect_dir=on,xino=on",
+    "redirect_dir=on,index=on,xino=off,uuid=null",
+];
+
 #[test]
 fn the_kernel_shows_what_vnode_wrote() {
-    check(Writer::Vnode, Marks::Trusted, "redirect_dir=on", &[CHANGES, MOVES]);
+    for options in KEEPING.into_iter().chain(["redirect_dir=on,metacopy=on"]) {
+        println!("{options}");
+        check(Writer::Vnode, Marks::Trusted, options, &[CHANGES, MOVES]);
+    }
 }
 
 #[test]
 fn vnode_shows_what_the_kernel_wrote() {
-    check(Writer::Kernel, Marks::Trusted, "redirect_dir=on", &[CHANGES, MOVES]);
+    for options in KEEPING {
+        println!("{options}");
+        check(Writer::Kernel, Marks::Trusted, options, &[CHANGES, MOVES]);
+    }
 }
 
 #[test]
