@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use vnode_conformance::call::{self, Env};
 use vnode_conformance::kernel::overlayfs::Mounts;
-use vnode_conformance::layers::{self, Layers};
+use vnode_conformance::layers::{self, Layers, Process};
 use vnode_conformance::random::Random;
 use vnode_conformance::tree::Tree;
 use vnode_conformance::value::describe;
 use vnode_conformance::vnode::Vnode;
-use vnode_core::{FileType, FilesystemRef};
+use vnode_core::{Errno, FileType, FilesystemRef};
 use vnode_overlay::Marks;
 
 /// What the lower has.
@@ -40,6 +40,13 @@ mkdir moved
 file moved/in in
 mkdir moved/deeper
 file moved/deeper/still still
+";
+
+/// More names of what it has.
+const LINKS: &str = "
+link f1 a/hard
+link f1 moved/deeper/hard
+link a/sub/deep full/hard
 ";
 
 /// What is done in the overlay.
@@ -189,12 +196,16 @@ fn for_some_time(make: impl for<'a> Fn(&'a Mounts, &mut Random) -> Check<'a> + S
     }
 }
 
-fn check_random(writer: Writer) {
+fn check_random(writer: Writer, linked: bool, options: &str) {
     for_some_time(|mounts, random| {
-        let script = random_script(random);
+        let mut script = random_script(random);
+        if linked {
+            script = script.replace("chmod", "link new").replace(" 751", "");
+            script = script.replace("moved/in", "a/hard").replace("a/new", "moved/deeper/hard");
+        }
         let check = {
-            let script = script.clone();
-            move || try_on(mounts, writer, Marks::Trusted, "redirect_dir=on", &[&script])
+            let (script, options) = (script.clone(), options.to_owned());
+            move || try_on_lower(mounts, writer, linked, Marks::Trusted, &options, &[&script])
         };
         (script, Box::new(check))
     });
@@ -233,12 +244,17 @@ fn vnode_answers_as_the_kernel_s_overlays_do() {
 
 #[test]
 fn the_kernel_shows_what_vnode_wrote_at_random() {
-    check_random(Writer::Vnode);
+    check_random(Writer::Vnode, false, "redirect_dir=on");
 }
 
 #[test]
 fn vnode_shows_what_the_kernel_wrote_at_random() {
-    check_random(Writer::Kernel);
+    check_random(Writer::Kernel, false, "redirect_dir=on");
+}
+
+#[test]
+fn vnode_shows_hard_links_that_the_kernel_wrote_at_random() {
+    check_random(Writer::Kernel, true, "redirect_dir=on,index=on");
 }
 
 fn tree(fs: &FilesystemRef) -> Tree {
@@ -268,7 +284,21 @@ fn check(writer: Writer, marks: Marks, options: &str, scripts: &[&str]) {
 }
 
 fn try_on(mounts: &Mounts, writer: Writer, marks: Marks, options: &str, scripts: &[&str]) {
+    try_on_lower(mounts, writer, false, marks, options, scripts);
+}
+
+fn try_on_lower(
+    mounts: &Mounts,
+    writer: Writer,
+    linked: bool,
+    marks: Marks,
+    options: &str,
+    scripts: &[&str],
+) {
     let layers = new_layers();
+    if linked {
+        carry_out(&host(layers.lower()), LINKS);
+    }
     let below = tree(&host(layers.lower()));
     let by_vnode = || {
         let fs = overlay(&layers, marks);
@@ -344,6 +374,71 @@ fn vnode_shows_what_the_kernel_wrote_for_users() {
 }
 
 #[test]
+fn hard_links_are_one_inode_whoever_copied_them_up() {
+    let tried = Mounts::on_thread(|mounts| {
+        let layers = new_layers();
+        carry_out(&host(layers.lower()), LINKS);
+        let point = layers.point();
+        let by_kernel = |lines: &[(&str, &str)]| {
+            mounts.overlay(&point, &layers.options("redirect_dir=on,index=on")).expect("an overlay");
+            let fs = host(&point);
+            Process::on(&fs).all_do(lines);
+            let tree = tree(&fs);
+            drop(fs);
+            mounts.unmount(&point).expect("it is mounted");
+            tree
+        };
+        let by_vnode = |lines: &[(&str, &str)]| {
+            let fs = overlay(&layers, Marks::Trusted);
+            Process::on(&fs).all_do(lines);
+            tree(&fs)
+        };
+        let kernel = by_kernel(&[("file a/hard changed", "ok"), ("chmod full/hard 600", "ok")]);
+        same(&by_vnode(&[]), &kernel);
+        let vnode = by_vnode(&[
+            ("cat f1", "\"changed\""),
+            ("same f1 moved/deeper/hard", "1"),
+            ("file moved/deeper/hard again", "ok"),
+            ("unlink f1", "ok"),
+            ("rename full/hard full/moved", "ok"),
+            ("stat a/hard", "{type=file mode=644 nlink=2 uid=0 gid=0 size=5}"),
+        ]);
+        same(&vnode, &by_kernel(&[("same a/hard moved/deeper/hard", "1"), ("cat a/hard", "\"again\"")]));
+        by_vnode(&[
+            ("unlink a/hard", "ok"),
+            ("unlink moved/deeper/hard", "ok"),
+            ("unlink a/sub/deep", "ok"),
+            ("stat full/moved", "{type=file mode=600 nlink=1 uid=0 gid=0 size=5}"),
+            ("unlink full/moved", "ok"),
+        ]);
+        let left = std::fs::read_dir(layers.path("top/work/index")).expect("an index");
+        let left: Vec<_> = left.map(|entry| entry.expect("an entry").path()).collect();
+        assert!(
+            left.iter().all(|path| std::fs::symlink_metadata(path).is_ok_and(|of| !of.is_file())),
+            "{left:?}"
+        );
+    });
+    if tried.is_none() {
+        println!("skipped: nothing can be mounted here");
+    }
+}
+
+#[test]
+fn what_the_kernel_says_may_be_lost_is_refused() {
+    let tried = Mounts::on_thread(|mounts| {
+        let layers = new_layers();
+        mounts.overlay(&layers.point(), &layers.options("volatile")).expect("an overlay");
+        mounts.unmount(&layers.point()).expect("it is mounted");
+        assert_eq!(layers.overlay(Marks::Trusted).map(drop), Err(Errno::INVAL));
+        std::fs::remove_dir_all(layers.path("top/work/work/incompat")).expect("it is there");
+        assert!(layers.overlay(Marks::Trusted).is_ok());
+    });
+    if tried.is_none() {
+        println!("skipped: nothing can be mounted here");
+    }
+}
+
+#[test]
 fn what_the_kernel_copied_without_content_is_refused() {
     let tried = Mounts::on_thread(|mounts| {
         let layers = new_layers();
@@ -354,6 +449,10 @@ fn what_the_kernel_copied_without_content_is_refused() {
         let (mut vnode, mut env) = (subject(overlay(&layers, Marks::Trusted)), Env::default());
         let mut does = |line: &str| describe(&call::run_text(&mut vnode, &mut env, line).expect("a line"));
         assert_eq!((does("cat f1"), does("cat f2")), ("EIO".to_owned(), "\"changed\"".to_owned()));
+        // As a lower it is the same.
+        let lowers = vec![layers.path("top/upper"), layers.lower().to_owned()];
+        let above = Layers::over(Path::new("/dev/shm"), lowers).expect("directories");
+        Process::on(&overlay(&above, Marks::Trusted)).all_do(&[("cat f1", "EIO"), ("cat f2", "\"changed\"")]);
     });
     if tried.is_none() {
         println!("skipped: nothing can be mounted here");

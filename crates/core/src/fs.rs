@@ -63,6 +63,19 @@ pub trait Inode: Any + Send + Sync {
     fn pin(&self, held: bool) {
         let _ = held;
     }
+    /// By what Linux finds it again on its filesystem (`name_to_handle_at(2)`), if that is one of Linux and has such.
+    fn handle(&self) -> Option<FileHandle> {
+        None
+    }
+}
+
+/// What a filesystem of Linux knows an inode by (`struct file_handle`). No other inode of the filesystem ever has the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FileHandle {
+    /// What it is made of; each filesystem's own.
+    pub kind: u8,
+    /// Bytes that only the filesystem reads.
+    pub id: Box<[u8]>,
 }
 
 /// A directory and a name in it.

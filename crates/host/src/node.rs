@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
-use vnode_core::fs::{Access, Inode, InodeId};
+use vnode_core::fs::{Access, FileHandle, Inode, InodeId};
 use vnode_core::{Errno, FileType, Result, Timespec};
 
 use crate::pool::{Descriptor, Pool};
@@ -251,6 +251,10 @@ impl Inode for HostNode {
 
     fn kind(&self) -> FileType {
         self.kind
+    }
+
+    fn handle(&self) -> Option<FileHandle> {
+        sys::handle(self.fd().ok()?.as_fd())
     }
 
     fn pin(&self, held: bool) {

@@ -8,6 +8,7 @@ use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename,
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
+use crate::linux::LinuxIndex;
 use crate::marks::{Marks, Opaque, is_private};
 use crate::meta::Meta;
 use crate::node::{NewNode, Node, Place};
@@ -73,7 +74,8 @@ impl Builder {
     /// Makes the overlay: what `upper` has of an overlay is gone on with, what it hasn't is made in it.
     ///
     /// # Errors
-    /// * `EINVAL`: no lower, or more than 255; the upper's `meta` is of another version or of other marks.
+    /// * `EINVAL`: no lower, or more than 255; the upper's `meta` is of another version or of other marks; Linux's overlayfs
+    ///   says that the upper may not have survived a crash (its mount option `volatile`).
     /// * `EOPNOTSUPP`: the upper lacks what an overlay needs: links, exchanging, extended attributes of either kind,
     ///   devices.
     /// * `EEXIST`, `ENOTDIR`: the upper has something else than an overlay's directories in their places.
@@ -105,8 +107,9 @@ impl Builder {
             None => Marks::find(&own, &upper, &root, &work)?,
         };
         let meta = Meta::open(&own, &upper, marks)?;
+        let linux = LinuxIndex::open(&own, &upper, &work)?;
         let layers = Layers {
-            upper: Upper { fs: upper, root, work, index, meta, volatile: self.volatile },
+            upper: Upper { fs: upper, root, work, index, meta, linux, volatile: self.volatile },
             lowers: self.lowers.into(),
             marks,
             numbers: Numbers::default(),
@@ -205,6 +208,7 @@ fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<No
         place: Place { parent: None, name: Box::default() },
         redirect: None,
         more_names: None,
+        linux_name: None,
         btime: attr.btime,
     };
     Ok(Arc::new(Node::new(new, table)))

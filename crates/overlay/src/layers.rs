@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vnode_core::fs::{At, Filesystem, Inode};
 use vnode_core::{Attr, Clock, Credentials, Cx, FileType, FilesystemRef, Name, Result, Timespec};
 
+use crate::linux::LinuxIndex;
 use crate::marks::Marks;
 use crate::meta::Meta;
 use crate::numbers::Numbers;
@@ -39,6 +40,8 @@ pub(crate) struct Upper {
     pub(crate) index: Real,
     /// What the lowers had under the names that were touched.
     pub(crate) meta: Meta,
+    /// The same of Linux's overlayfs, if it used the upper before.
+    pub(crate) linux: LinuxIndex,
     /// Whether nobody will look at it after a loss of power.
     pub(crate) volatile: bool,
 }

@@ -22,6 +22,7 @@
 //! * `overlay` - [`Overlay`], the [`Filesystem`](vnode_core::fs::Filesystem); `builder` - how one is made.
 //! * `layers` - the filesystems; `marks` - the extended attributes by which the upper tells what it means; `work` - where
 //!   things are made before anybody sees them; `meta` - what the lowers had under a name that was touched.
+//! * `linux` - the index of Linux's overlayfs.
 //! * `leave` - what the upper's owner may only do after he let himself.
 //! * `node` - [`Node`], the inode; `table` - one for each inode of a layer; `numbers` - `st_ino`.
 //! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's; `known` - what names were
@@ -100,6 +101,7 @@ mod known;
 mod layers;
 mod leave;
 mod links;
+mod linux;
 mod listing;
 mod lookup;
 mod marks;

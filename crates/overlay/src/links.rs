@@ -18,12 +18,16 @@ impl Shared {
         cx: &Cx<'_>,
         dir: &Arc<Node>,
         name: Name<'_>,
+        inode: &Real,
         origin: Origin,
     ) -> Result<Option<Arc<Node>>> {
         let upper = &self.layers.upper;
         let copy = match upper.fs.lookup(cx, at(&upper.index, Name::new(&origin.index_name())?)) {
             Ok(copy) => copy,
-            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => {
+                let copy = self.layers.copied_by_linux(cx, inode)?;
+                return copy.map(|copy| self.node_of_upper(cx, dir, name, copy)).transpose();
+            }
             Err(errno) => return Err(errno),
         };
         // Numbers, of inodes and of devices, are given again.
@@ -97,9 +101,15 @@ impl Shared {
         if i64::from(upper.fs.getattr(cx, copy)?.nlink) + more > 0 {
             return Ok(());
         }
-        let Some(origin) = self.origin_of(cx, node, copy)? else { return Ok(()) };
+        let (dir, name) = match &node.linux_name {
+            Some(name) => (self.layers.linux_index()?, name.to_vec()),
+            None => match self.origin_of(cx, node, copy)? {
+                Some(origin) => (&upper.index, origin.index_name()),
+                None => return Ok(()),
+            },
+        };
         copy.pin(true);
-        upper.fs.remove(cx, at(&upper.index, Name::new(&origin.index_name())?), Remove::File)?;
+        upper.fs.remove(cx, at(dir, Name::new(&name)?), Remove::File)?;
         state.more_names = Some(0);
         Ok(())
     }

@@ -260,7 +260,7 @@ impl Shared {
         }
         let kind = inode.kind();
         let (mut lowers, mut redirect, mut more_names) = (Vec::new(), None, None);
-        let mut origin = None;
+        let (mut origin, mut linux_name) = (None, None);
         if kind.is_dir() {
             Below { lowers, redirect } = self.below_upper(cx, dir, name, &inode)?;
             if let Some(piece) = lowers.first() {
@@ -272,6 +272,11 @@ impl Shared {
             origin = marks.origin(cx, fs, &inode)?;
             if origin.is_some() {
                 more_names = marks.more_names(cx, fs, &inode)?;
+            } else {
+                linux_name = self.layers.name_by_linux(cx, &inode)?;
+                if linux_name.is_some() {
+                    more_names = Some(marks.more_names_of_linux(cx, fs, &inode)?);
+                }
             }
         }
         let ino = match origin {
@@ -283,7 +288,8 @@ impl Shared {
         };
         let place = Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() };
         let btime = origin.and_then(|origin| origin.btime);
-        let new = NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names, btime };
+        let new =
+            NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names, linux_name, btime };
         let node = self.table.get_or_add(UPPER, id, Arc::new(Node::new(new, &self.table)));
         if let Some(ctime) = self.table.take_ctime(id) {
             node.state.lock().ctime = Some(ctime);
@@ -322,8 +328,9 @@ impl Shared {
             return Ok(node);
         }
         let attr = self.layers.fs(layer).getattr(cx, &top.inode)?;
+        self.layers.marks.check_content(cx, self.layers.fs(layer), &top.inode, &attr)?;
         let several = !kind.is_dir() && attr.nlink > 1;
-        if several && let Some(node) = self.indexed(cx, dir, name, Origin::of(layer, &attr))? {
+        if several && let Some(node) = self.indexed(cx, dir, name, &top.inode, Origin::of(layer, &attr))? {
             return Ok(node);
         }
         let new = NewNode {
@@ -334,6 +341,7 @@ impl Shared {
             place: Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() },
             redirect: None,
             more_names: several.then_some(0),
+            linux_name: None,
             btime: attr.btime,
         };
         Ok(self.table.get_or_add(layer, id, Arc::new(Node::new(new, &self.table))))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vnode_core::fs::{Filesystem, SetXattr};
-use vnode_core::{Attr, Cx, Errno, FilesystemRef, Result, Timespec};
+use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Result, Timespec};
 
 use crate::layers::{LayerNumber, Real};
 use crate::leave::with_leave;
@@ -96,6 +96,9 @@ impl Origin {
         bytes.iter().take(ORIGIN_ID).flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
     }
 }
+
+/// The mark of files without content.
+const METACOPY: &str = "metacopy";
 
 /// What the mark of opaque directories says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -259,12 +262,41 @@ impl Marks {
     /// `EIO`: Linux's overlayfs copied a file up without its content (`metacopy=on`), of which only a file handle of the
     /// kernel's tells where it is.
     pub(crate) fn origin(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<Option<Origin>> {
-        let Some(bytes) = self.read(cx, fs, inode, "origin")? else { return Ok(None) };
-        let origin = Origin::decode(&bytes);
-        if origin.is_none() && self.read(cx, fs, inode, "metacopy")?.is_some() {
+        let origin = self.read(cx, fs, inode, "origin")?.and_then(|bytes| Origin::decode(&bytes));
+        let whole = origin.is_some() || inode.kind() != FileType::Regular;
+        if !whole && self.read(cx, fs, inode, METACOPY)?.is_some() {
             return Err(Errno::IO);
         }
         Ok(origin)
+    }
+
+    /// Where Linux's overlayfs says that an inode was copied from.
+    pub(crate) fn origin_of_linux(
+        self,
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        inode: &Real,
+    ) -> Result<Option<Arc<[u8]>>> {
+        self.read(cx, fs, inode, "origin")
+    }
+
+    /// Checks that a file of a lower has its content. One that Linux's overlayfs made without has nothing but a hole, so
+    /// others aren't asked.
+    ///
+    /// # Errors
+    /// `EIO`: as [`Marks::origin`].
+    pub(crate) fn check_content(
+        self,
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        inode: &Real,
+        attr: &Attr,
+    ) -> Result<()> {
+        let has_holes = attr.kind == FileType::Regular && attr.blocks.saturating_mul(512) < attr.size;
+        if has_holes && self.read_below(cx, fs, inode, METACOPY)?.is_some() {
+            return Err(Errno::IO);
+        }
+        Ok(())
     }
 
     /// Says where an inode was copied from; tells whether it can carry that.
@@ -280,6 +312,14 @@ impl Marks {
             Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// How many names an inode has more than the upper counts, that Linux's overlayfs put into its index. What it says
+    /// otherwise than by the upper's count is told too high, for which nothing is lost.
+    pub(crate) fn more_names_of_linux(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<i64> {
+        let said = self.read(cx, fs, inode, "nlink")?;
+        // That in the index is no name of it.
+        Ok(if said.is_some() { self.more_names(cx, fs, inode)?.unwrap_or(0) } else { -1 })
     }
 
     /// How many names an inode has more than the upper counts.

@@ -63,6 +63,8 @@ pub struct Node {
     id: u64,
     ino: u64,
     kind: FileType,
+    /// Its name in the index of Linux's overlayfs.
+    pub(crate) linux_name: Option<Arc<[u8]>>,
     /// When its origin was made.
     pub(crate) btime: Option<Timespec>,
     /// What is in the upper: once it is there it stays the same.
@@ -112,6 +114,7 @@ pub(crate) struct NewNode {
     pub(crate) place: Place,
     pub(crate) redirect: Option<Arc<[u8]>>,
     pub(crate) more_names: Option<i64>,
+    pub(crate) linux_name: Option<Arc<[u8]>>,
     pub(crate) btime: Option<Timespec>,
 }
 
@@ -133,6 +136,7 @@ impl Node {
             ino: new.ino,
             kind: new.kind,
             btime: new.btime,
+            linux_name: new.linux_name,
             upper,
             lowers: new.lowers.into(),
             copying: Mutex::new(()),

@@ -3,12 +3,14 @@
 use core::cell::Cell;
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use vnode_core::fs::{Filesystem, NewInode, NewKind, Remove, Rename};
-use vnode_core::{Cx, Errno, Mode, Name, Result};
+use vnode_core::{Cx, Errno, FilesystemRef, Mode, Name, Result};
 
 use crate::layers::{Layers, Real, RealAt, at};
 use crate::leave::with_leave;
+use crate::linux;
 
 /// How deep the remains of other runs are cleared away; more than that were never the overlay's.
 const DEPTH: usize = 64;
@@ -56,13 +58,7 @@ impl Layers {
 
     /// Removes what is in a directory of the upper, and the directory.
     pub(crate) fn clear(&self, cx: &Cx<'_>, dir: &Real, depth: usize) -> Result<()> {
-        let fs = &self.upper.fs;
-        let mut names: Vec<Box<[u8]>> = Vec::new();
-        fs.open_dir(cx, dir)?.list(cx, 0, &mut |entry| {
-            names.push(entry.name.into());
-            ControlFlow::Continue(())
-        })?;
-        for name in names {
+        for name in names_in(cx, &self.upper.fs, dir)? {
             self.remove_all(cx, at(dir, Name::new(&name)?), depth)?;
         }
         Ok(())
@@ -84,10 +80,46 @@ impl Layers {
         fs.remove(cx, at, Remove::Directory)
     }
 
-    /// Removes what is left in the work directory of runs before this one.
+    /// Removes what is left in the work directory of runs before this one, but for the index of Linux's overlayfs.
+    ///
+    /// # Errors
+    /// `EINVAL`: Linux's overlayfs left something there that it must understand who uses the upper: that it may not have
+    /// survived a crash (mount option `volatile`).
     pub(crate) fn clear_work(&self, cx: &Cx<'_>) -> Result<()> {
-        self.clear(cx, &self.upper.work, DEPTH)
+        if self.is_incompatible(cx)? {
+            return Err(Errno::INVAL);
+        }
+        for name in names_in(cx, &self.upper.fs, &self.upper.work)? {
+            if *name != *linux::NAME {
+                self.remove_all(cx, at(&self.upper.work, Name::new(&name)?), DEPTH)?;
+            }
+        }
+        Ok(())
     }
+
+    /// Whether Linux's overlayfs left a feature's name in `work/incompat`, in its work directory.
+    fn is_incompatible(&self, cx: &Cx<'_>) -> Result<bool> {
+        let mut dir = Arc::clone(&self.upper.work);
+        for name in [&b"work"[..], b"incompat"] {
+            match self.upper.fs.lookup(cx, at(&dir, Name::new(name)?)) {
+                Ok(inode) if inode.kind().is_dir() => dir = inode,
+                // Without permissions: so Linux leaves it when it is empty.
+                Ok(_) | Err(Errno::NOENT | Errno::ACCES) => return Ok(false),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(!names_in(cx, &self.upper.fs, &dir)?.is_empty())
+    }
+}
+
+/// The names in a directory of the upper.
+pub(crate) fn names_in(cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Vec<Box<[u8]>>> {
+    let mut names: Vec<Box<[u8]>> = Vec::new();
+    fs.open_dir(cx, dir)?.list(cx, 0, &mut |entry| {
+        names.push(entry.name.into());
+        ControlFlow::Continue(())
+    })?;
+    Ok(names)
 }
 
 /// A whiteout is the character device 0:0.

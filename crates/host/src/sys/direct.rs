@@ -66,6 +66,30 @@ pub(super) fn blank_statx() -> libc::statx {
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
+/// The type and the bytes of the handle by which Linux finds an inode again (`name_to_handle_at(2)`).
+#[cfg(target_os = "linux")]
+pub(super) fn file_handle(inode: BorrowedFd<'_>) -> Result<(i32, Box<[u8]>)> {
+    /// As large as any (`MAX_HANDLE_SZ`).
+    const ROOM: usize = 128;
+    /// `struct file_handle` with its bytes.
+    #[repr(C)]
+    struct Handle {
+        len: u32,
+        kind: i32,
+        bytes: [u8; ROOM],
+    }
+    let mut handle = Handle { len: ROOM as u32, kind: 0, bytes: [0; ROOM] };
+    let (mut mount, name, to) = (0i32, c"".as_ptr(), &raw mut handle);
+    let (call, fd) = (libc::SYS_name_to_handle_at, inode.as_raw_fd());
+    // SAFETY: the name is a string with its end; there is as much room as is said, and room for a number.
+    let done = unsafe { libc::syscall(call, fd, name, to, &raw mut mount, libc::AT_EMPTY_PATH) };
+    if done != 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    let bytes = handle.bytes.get(..handle.len as usize).unwrap_or_default();
+    Ok((handle.kind, bytes.into()))
+}
+
 /// All that Linux tells of what a name stands for; of an inode if the name is empty and the flags allow that.
 #[cfg(target_os = "linux")]
 #[inline(always)]

@@ -25,3 +25,10 @@ pub(crate) use xattr::{get_xattr, list_xattr, remove_xattr, set_xattr};
 pub(super) use darwin::leaving_atime;
 pub(super) use held::opened;
 pub(super) use names::told_of_remove;
+
+use vnode_core::fs::FileHandle;
+
+/// Only Linux has such.
+pub(crate) fn handle(_: BorrowedFd<'_>) -> Option<FileHandle> {
+    None
+}
