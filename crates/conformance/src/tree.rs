@@ -107,14 +107,23 @@ impl Tree {
         self
     }
 
+    /// What has another number of links than names, but for directories.
+    pub fn miscounted(&self) -> Vec<String> {
+        self.counted(|links, names| links != names)
+    }
+
     /// What has more names than links, but for directories.
     pub fn undercounted(&self) -> Vec<String> {
+        self.counted(|links, names| links < names)
+    }
+
+    fn counted(&self, wrong: impl Fn(u32, u32) -> bool) -> Vec<String> {
         let mut names: HashMap<&[u8], u32> = HashMap::new();
         let files = || self.0.values().filter(|inode| !inode.kind.is_dir());
         files().for_each(|inode| *names.entry(&inode.identity).or_default() += 1);
         let mut lines: Vec<_> = files()
             .filter_map(|inode| Some((inode, inode.links?, *names.get(inode.identity.as_slice())?)))
-            .filter(|(_, links, names)| links < names)
+            .filter(|(_, links, names)| wrong(*links, *names))
             .map(|(inode, links, names)| {
                 format!("{}: {names} names, {links} links", text::spell(&inode.identity))
             })

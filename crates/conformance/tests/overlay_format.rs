@@ -374,6 +374,11 @@ fn vnode_shows_what_the_kernel_wrote_for_users() {
 }
 
 #[test]
+fn the_kernel_shows_hard_links_that_vnode_wrote_at_random() {
+    check_random(Writer::Vnode, true, "redirect_dir=on,index=on");
+}
+
+#[test]
 fn hard_links_are_one_inode_whoever_copied_them_up() {
     let tried = Mounts::on_thread(|mounts| {
         let layers = new_layers();

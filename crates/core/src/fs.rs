@@ -67,6 +67,10 @@ pub trait Inode: Any + Send + Sync {
     fn handle(&self) -> Option<FileHandle> {
         None
     }
+    /// Of a directory, what Linux tells its filesystem from others by, if it does (`FS_IOC_GETFSUUID`).
+    fn filesystem_uuid(&self) -> Option<[u8; 16]> {
+        None
+    }
 }
 
 /// What a filesystem of Linux knows an inode by (`struct file_handle`). No other inode of the filesystem ever has the same.

@@ -257,6 +257,12 @@ impl Inode for HostNode {
         sys::handle(self.fd().ok()?.as_fd())
     }
 
+    fn filesystem_uuid(&self) -> Option<[u8; 16]> {
+        let open = || sys::open_directory(self.fd()?.as_fd(), true);
+        let dir = self.pool.open(open).ok().filter(|_| self.kind.is_dir())?;
+        sys::filesystem_uuid(dir.as_fd())
+    }
+
     fn pin(&self, held: bool) {
         if held {
             self.pins.fetch_add(1, Ordering::Relaxed);

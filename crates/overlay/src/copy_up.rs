@@ -108,7 +108,7 @@ impl Shared {
         if node.is_indexed() {
             let (parent, name) = node.place()?;
             self.touch(own, &parent, Name::new(&name)?)?;
-            self.put_in_index(own, node, made, upper, origin, attr.nlink)?;
+            self.put_in_index(own, node, made, upper, (origin, marked), attr.nlink)?;
         } else {
             self.to_medium(own, &upper)?;
             self.put_in_place(own, node, made, upper)?;

@@ -6,6 +6,7 @@ use vnode_core::fs::{At, Filesystem, Remove};
 use vnode_core::{Cx, Errno, Name, Result};
 
 use crate::layers::{Own, Real, at};
+use crate::linux;
 use crate::marks::Origin;
 use crate::node::Node;
 use crate::overlay::Shared;
@@ -31,7 +32,8 @@ impl Shared {
             Err(errno) => return Err(errno),
         };
         // Numbers, of inodes and of devices, are given again.
-        let of_another = self.layers.marks.origin(cx, &upper.fs, &copy)?.is_some_and(|of| of != origin);
+        let mark = self.layers.marks.origin(cx, &upper.fs, &copy)?;
+        let of_another = mark.origin.is_some_and(|of| of != origin);
         if of_another { Ok(None) } else { self.node_of_upper(cx, dir, name, copy).map(Some) }
     }
 
@@ -42,7 +44,7 @@ impl Shared {
         node: &Arc<Node>,
         made: Temporary<'_>,
         copy: Real,
-        origin: Origin,
+        (origin, marked): (Origin, bool),
         names: u32,
     ) -> Result<()> {
         let upper = &self.layers.upper;
@@ -50,12 +52,35 @@ impl Shared {
         let mut state = node.state.lock();
         let more = i64::from(names) - 1 + state.more_names.unwrap_or(0);
         self.layers.marks.set_more_names(own, &upper.fs, &copy, more)?;
+        let entry = if marked { self.entry_for_linux(own, node, &copy, origin)? } else { None };
         self.to_medium(own, &copy)?;
-        made.put(at(&upper.index, Name::new(&origin.index_name())?))?;
+        match entry {
+            Some(entry) => {
+                made.put(at(self.layers.linux_index()?, Name::new(&entry.name)?))?;
+                let _ = node.linux_name.set(Arc::clone(&entry.name));
+                upper.linux.added(entry);
+            }
+            None => made.put(at(&upper.index, Name::new(&origin.index_name())?))?,
+        }
         state.more_names = Some(more);
         drop(state);
         node.set_upper(copy);
         Ok(())
+    }
+
+    /// Says in Linux's way where a copy is from, if that is known; answers what it is to have in Linux's index then.
+    fn entry_for_linux(
+        &self,
+        own: &Cx<'_>,
+        node: &Node,
+        copy: &Real,
+        origin: Origin,
+    ) -> Result<Option<linux::Entry>> {
+        let Some(piece) = node.origin() else { return Ok(None) };
+        let Some(entry) = self.layers.entry_for_linux(own, piece, origin.dev) else { return Ok(None) };
+        let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
+        marks.set_origin_for_linux(own, fs, copy, origin, &entry.origin)?;
+        Ok(Some(entry))
     }
 
     /// Gives a copy that only the index has the name that it was found by, if that still is its: for those who look at the
@@ -101,7 +126,7 @@ impl Shared {
         if i64::from(upper.fs.getattr(cx, copy)?.nlink) + more > 0 {
             return Ok(());
         }
-        let (dir, name) = match &node.linux_name {
+        let (dir, name) = match node.linux_name.get() {
             Some(name) => (self.layers.linux_index()?, name.to_vec()),
             None => match self.origin_of(cx, node, copy)? {
                 Some(origin) => (&upper.index, origin.index_name()),
@@ -120,7 +145,7 @@ impl Shared {
                 let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
                 Ok(Some(Origin::of(piece.layer, &attr)))
             }
-            None => self.layers.marks.origin(cx, &self.layers.upper.fs, copy),
+            None => Ok(self.layers.marks.origin(cx, &self.layers.upper.fs, copy)?.origin),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The index that Linux's overlayfs keeps in its work directory (mount option `index=on`): a name for each inode that it
-//! copied up and that has several names in a lower; with `nfs_export=on` for every one. It is read, so that what was one
-//! inode there is one here; what is copied up here is not put into it.
+//! copied up and that has several names in a lower; with `nfs_export=on` for every one.
+//!
+//! What is in it is one inode here too. What has several names in a lower and is copied up is put into it instead of
+//! `index/`, if the lower can tell what Linux knows it by.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use vnode_core::fs::{FileHandle, Filesystem};
-use vnode_core::{Cx, Errno, FilesystemRef, Name, Result};
+use parking_lot::Mutex;
+use vnode_core::fs::{FileHandle, Filesystem, NewInode, NewKind};
+use vnode_core::{Cx, Errno, FilesystemRef, Mode, Name, Result};
 
-use crate::layers::{Layers, Real, at};
+use crate::layers::{LayerNumber, Layers, Piece, Real, at};
 use crate::work::names_in;
 
 /// The index, in the work directory.
@@ -16,41 +19,84 @@ pub(crate) const NAME: &[u8] = b"index";
 
 /// A file handle as it is in marks and, in hexadecimal, in the index (`struct ovl_fb`): version, magic, length, flags, the
 /// handle's type, the filesystem's uuid, the handle.
+const VERSION: u8 = 0;
+const MAGIC: u8 = 0xfb;
 const KIND: usize = 4;
 const HANDLE: usize = 21;
+/// `OVL_FH_FLAG_CPU_ENDIAN`.
+const NATIVE: u8 = if cfg!(target_endian = "big") { 1 } else { 0 };
 /// `OVL_FH_FLAG_PATH_UPPER`: of a directory of the upper, which is indexed otherwise.
 const OF_UPPER: u8 = 1 << 2;
 
 /// What is in the index.
 #[derive(Default)]
 pub(crate) struct LinuxIndex {
-    dir: Option<Real>,
+    dir: OnceLock<Real>,
     /// The names, by what they tell of an inode of a lower.
-    names: HashMap<FileHandle, Arc<[u8]>>,
+    names: Mutex<HashMap<FileHandle, Arc<[u8]>>>,
+    /// What lowers' filesystems are told from others by.
+    uuids: Mutex<HashMap<LayerNumber, Option<[u8; 16]>>>,
+}
+
+/// What a copy is to have in Linux's index.
+pub(crate) struct Entry {
+    handle: FileHandle,
+    /// The mark of where it was copied from.
+    pub(crate) origin: Vec<u8>,
+    /// The name.
+    pub(crate) name: Arc<[u8]>,
 }
 
 impl LinuxIndex {
     /// Reads it, if there is one.
     pub(crate) fn open(own: &Cx<'_>, fs: &FilesystemRef, work: &Real) -> Result<Self> {
+        let index = LinuxIndex::default();
         let dir = match fs.lookup(own, at(work, Name::new(NAME)?)) {
             Ok(dir) if dir.kind().is_dir() => dir,
-            // So Linux makes its directories, which another user can't look into.
-            Ok(_) | Err(Errno::NOENT | Errno::ACCES) => return Ok(LinuxIndex::default()),
+            Ok(_) | Err(Errno::NOENT) => return Ok(index),
             Err(errno) => return Err(errno),
         };
-        let names = names_in(own, fs, &dir)?;
-        let names =
-            names.into_iter().filter_map(|name| Some((handle(&unhex(&name)?)?, name.into()))).collect();
-        Ok(LinuxIndex { dir: Some(dir), names })
+        let names = match names_in(own, fs, &dir) {
+            // Linux's own, which another user can't look into.
+            Err(Errno::ACCES) => return Ok(index),
+            names => names?,
+        };
+        let known = names.into_iter().filter_map(|name| Some((handle(&unhex(&name)?)?, name.into())));
+        *index.names.lock() = known.collect();
+        let _ = index.dir.set(dir);
+        Ok(index)
     }
+
+    fn name(&self, handle: &FileHandle) -> Option<Arc<[u8]>> {
+        self.names.lock().get(handle).cloned()
+    }
+
+    /// Something was put into it.
+    pub(crate) fn added(&self, entry: Entry) {
+        self.names.lock().insert(entry.handle, entry.name);
+    }
+}
+
+/// Makes it.
+fn make(own: &Cx<'_>, fs: &FilesystemRef, work: &Real) -> Result<Real> {
+    let new = NewInode { kind: NewKind::Directory, mode: Mode::RWXU, uid: 0, gid: 0 };
+    fs.create(own, at(work, Name::new(NAME)?), new)
 }
 
 /// The handle that a mark or a name tells.
 fn handle(bytes: &[u8]) -> Option<FileHandle> {
     let [version, magic, len, flags] = *bytes.first_chunk()?;
-    let known = (version, magic, usize::from(len)) == (0, 0xfb, bytes.len()) && flags & OF_UPPER == 0;
+    let known = (version, magic, usize::from(len)) == (VERSION, MAGIC, bytes.len()) && flags & OF_UPPER == 0;
     let (kind, id) = (*bytes.get(KIND)?, bytes.get(HANDLE..)?);
     (known && !id.is_empty()).then(|| FileHandle { kind, id: id.into() })
+}
+
+/// What is to have this handle, on the filesystem with this uuid.
+fn entry(handle: FileHandle, uuid: [u8; 16]) -> Option<Entry> {
+    let len = u8::try_from(HANDLE + handle.id.len()).ok()?;
+    let origin = [&[VERSION, MAGIC, len, NATIVE, handle.kind][..], &uuid, &handle.id].concat();
+    let name: String = origin.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(Entry { handle, origin, name: name.into_bytes().into() })
 }
 
 fn unhex(text: &[u8]) -> Option<Vec<u8>> {
@@ -59,12 +105,12 @@ fn unhex(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Layers {
-    /// What Linux copied up of an inode of a lower that has several names, with its name in Linux's index.
+    /// What was copied up of an inode of a lower that has several names, if Linux's index has it.
     pub(crate) fn copied_by_linux(&self, own: &Cx<'_>, of: &Real) -> Result<Option<Real>> {
         let index = &self.upper.linux;
-        let Some(dir) = index.dir.as_ref().filter(|_| !index.names.is_empty()) else { return Ok(None) };
-        let Some(name) = of.handle().and_then(|handle| index.names.get(&handle)) else { return Ok(None) };
-        match self.upper.fs.lookup(own, at(dir, Name::new(name)?)) {
+        let Some(dir) = index.dir.get() else { return Ok(None) };
+        let Some(name) = of.handle().and_then(|handle| index.name(&handle)) else { return Ok(None) };
+        match self.upper.fs.lookup(own, at(dir, Name::new(&name)?)) {
             Ok(copy) if copy.kind() == of.kind() => Ok(Some(copy)),
             // A whiteout: of what has no names any more.
             Ok(_) | Err(Errno::NOENT) => Ok(None),
@@ -72,14 +118,18 @@ impl Layers {
         }
     }
 
-    /// The name that an inode of the upper has in Linux's index.
-    pub(crate) fn name_by_linux(&self, own: &Cx<'_>, copy: &Real) -> Result<Option<Arc<[u8]>>> {
+    /// The name that an inode of the upper has in Linux's index, if its mark in Linux's way is this one.
+    pub(crate) fn name_by_linux(
+        &self,
+        own: &Cx<'_>,
+        copy: &Real,
+        origin: &[u8],
+    ) -> Result<Option<Arc<[u8]>>> {
         let index = &self.upper.linux;
-        let Some(dir) = index.dir.as_ref().filter(|_| !index.names.is_empty()) else { return Ok(None) };
-        let origin = self.marks.origin_of_linux(own, &self.upper.fs, copy)?;
-        let Some(name) = origin.and_then(|bytes| index.names.get(&handle(&bytes)?)) else { return Ok(None) };
-        match self.upper.fs.lookup(own, at(dir, Name::new(name)?)) {
-            Ok(indexed) if indexed.id() == copy.id() => Ok(Some(Arc::clone(name))),
+        let Some(dir) = index.dir.get() else { return Ok(None) };
+        let Some(name) = handle(origin).and_then(|handle| index.name(&handle)) else { return Ok(None) };
+        match self.upper.fs.lookup(own, at(dir, Name::new(&name)?)) {
+            Ok(indexed) if indexed.id() == copy.id() => Ok(Some(name)),
             Ok(_) | Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno),
         }
@@ -87,7 +137,23 @@ impl Layers {
 
     /// Linux's index.
     pub(crate) fn linux_index(&self) -> Result<&Real> {
-        self.upper.linux.dir.as_ref().ok_or(Errno::IO)
+        self.upper.linux.dir.get().ok_or(Errno::IO)
+    }
+
+    /// What a copy is to have in Linux's index; nothing, if it isn't known what Linux knows the original by.
+    pub(crate) fn entry_for_linux(&self, own: &Cx<'_>, of: &Piece, dev: u64) -> Option<Entry> {
+        let handle = of.inode.handle().filter(|_| dev == 0)?;
+        let entry = entry(handle, self.uuid(of.layer)?)?;
+        if self.upper.linux.dir.get().is_none() {
+            // If there is one, it is none that can be looked into.
+            let _ = self.upper.linux.dir.set(make(own, &self.upper.fs, &self.upper.work).ok()?);
+        }
+        Some(entry)
+    }
+
+    fn uuid(&self, layer: LayerNumber) -> Option<[u8; 16]> {
+        let (_, lower) = self.lowers().find(|(number, _)| *number == layer)?;
+        *self.upper.linux.uuids.lock().entry(layer).or_insert_with(|| lower.root.filesystem_uuid())
     }
 }
 
@@ -96,11 +162,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handles_are_read_as_linux_writes_them() {
+    fn handles_are_read_and_written_as_linux_does() {
         let name = b"00fb2100012847ef7238fb44e9b6aa9e0a76f9f8a06bc6424d87c2f20200000000";
         let bytes = unhex(name).unwrap();
         let id = [0x6b, 0xc6, 0x42, 0x4d, 0x87, 0xc2, 0xf2, 2, 0, 0, 0, 0];
-        assert_eq!(handle(&bytes), Some(FileHandle { kind: 1, id: id.into() }));
+        let known = FileHandle { kind: 1, id: id.into() };
+        assert_eq!(handle(&bytes), Some(known.clone()));
+        let entry = entry(known, bytes[5..21].try_into().unwrap()).unwrap();
+        if NATIVE == 0 {
+            assert_eq!((entry.origin, &*entry.name), (bytes.clone(), &name[..]));
+        }
         for len in 0..bytes.len() {
             assert_eq!(handle(&bytes[..len]), None, "{len}");
         }

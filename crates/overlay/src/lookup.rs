@@ -269,15 +269,16 @@ impl Shared {
             }
         } else {
             let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
-            origin = marks.origin(cx, fs, &inode)?;
-            if origin.is_some() {
-                more_names = marks.more_names(cx, fs, &inode)?;
-            } else {
-                linux_name = self.layers.name_by_linux(cx, &inode)?;
-                if linux_name.is_some() {
-                    more_names = Some(marks.more_names_of_linux(cx, fs, &inode)?);
-                }
+            let mark = marks.origin(cx, fs, &inode)?;
+            if let Some(bytes) = &mark.linux {
+                linux_name = self.layers.name_by_linux(cx, &inode, bytes)?;
             }
+            origin = mark.origin;
+            more_names = match linux_name {
+                Some(_) => Some(marks.more_names_of_linux(cx, fs, &inode)?),
+                None if origin.is_some() => marks.more_names(cx, fs, &inode)?,
+                None => None,
+            };
         }
         let ino = match origin {
             Some(Origin { layer, dev, ino, .. }) => self.layers.shown_ino(layer, dev, ino),

@@ -97,6 +97,17 @@ impl Origin {
     }
 }
 
+/// The mark of the origin besides one in Linux's way.
+const OURS: &str = "vnode";
+
+/// What is said of where an inode was copied from.
+pub(crate) struct OriginMark {
+    /// By an overlay of vnode's.
+    pub(crate) origin: Option<Origin>,
+    /// In Linux's way.
+    pub(crate) linux: Option<Arc<[u8]>>,
+}
+
 /// The mark of files without content.
 const METACOPY: &str = "metacopy";
 
@@ -261,23 +272,31 @@ impl Marks {
     /// # Errors
     /// `EIO`: Linux's overlayfs copied a file up without its content (`metacopy=on`), of which only a file handle of the
     /// kernel's tells where it is.
-    pub(crate) fn origin(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<Option<Origin>> {
-        let origin = self.read(cx, fs, inode, "origin")?.and_then(|bytes| Origin::decode(&bytes));
+    pub(crate) fn origin(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<OriginMark> {
+        let mark = self.read(cx, fs, inode, "origin")?;
+        let mut origin = mark.as_deref().and_then(Origin::decode);
+        let linux = mark.filter(|_| origin.is_none());
+        if linux.is_some() {
+            origin = self.read(cx, fs, inode, OURS)?.as_deref().and_then(Origin::decode);
+        }
         let whole = origin.is_some() || inode.kind() != FileType::Regular;
         if !whole && self.read(cx, fs, inode, METACOPY)?.is_some() {
             return Err(Errno::IO);
         }
-        Ok(origin)
+        Ok(OriginMark { origin, linux })
     }
 
-    /// Where Linux's overlayfs says that an inode was copied from.
-    pub(crate) fn origin_of_linux(
+    /// Says the same in Linux's way, and our own besides.
+    pub(crate) fn set_origin_for_linux(
         self,
         cx: &Cx<'_>,
         fs: &FilesystemRef,
         inode: &Real,
-    ) -> Result<Option<Arc<[u8]>>> {
-        self.read(cx, fs, inode, "origin")
+        origin: Origin,
+        linux: &[u8],
+    ) -> Result<()> {
+        self.write(cx, fs, inode, OURS, &origin.encode())?;
+        self.write(cx, fs, inode, "origin", linux)
     }
 
     /// Checks that a file of a lower has its content. One that Linux's overlayfs made without has nothing but a hole, so

@@ -64,7 +64,7 @@ pub struct Node {
     ino: u64,
     kind: FileType,
     /// Its name in the index of Linux's overlayfs.
-    pub(crate) linux_name: Option<Arc<[u8]>>,
+    pub(crate) linux_name: OnceLock<Arc<[u8]>>,
     /// When its origin was made.
     pub(crate) btime: Option<Timespec>,
     /// What is in the upper: once it is there it stays the same.
@@ -136,7 +136,7 @@ impl Node {
             ino: new.ino,
             kind: new.kind,
             btime: new.btime,
-            linux_name: new.linux_name,
+            linux_name: new.linux_name.map(OnceLock::from).unwrap_or_default(),
             upper,
             lowers: new.lowers.into(),
             copying: Mutex::new(()),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use vnode_core::{Attr, Errno, FileType};
+use vnode_core::{Attr, Errno};
 
 use super::generate::Generator;
 use super::known::{Known, Theme};
@@ -98,12 +98,6 @@ impl Course {
 
     fn is_overlaid(self) -> bool {
         matches!(self, Course::Overlaid(_))
-    }
-
-    /// Whether links are compared of what is of this kind. In overlays of the kernel's a directory has one, and a symbolic
-    /// link that had two names keeps two.
-    fn compares_links(self, kind: FileType) -> bool {
-        !self.is_overlaid() || !matches!(kind, FileType::Directory | FileType::Symlink)
     }
 }
 
@@ -385,7 +379,8 @@ impl<'a> Pair<'a> {
     /// An outcome without what isn't compared.
     fn text(&self, outcome: &Outcome) -> String {
         match outcome {
-            Ok(Value::Attr(attr)) if !self.course.compares_links(attr.kind) => {
+            // In overlays of the kernel's a directory has one link, and a file that had two may keep them.
+            Ok(Value::Attr(attr)) if self.course.is_overlaid() => {
                 describe(&Ok(Value::Attr(Box::new(Attr { nlink: 1, ..**attr }))))
             }
             outcome => describe(outcome),
@@ -441,9 +436,14 @@ impl<'a> Pair<'a> {
 
     /// How the trees differ.
     fn trees(&mut self) -> Result<Option<String>, String> {
-        let (here, there) = self.both(Times::Left)?;
-        let compared = |tree: Tree| tree.without_links(|kind| !self.course.compares_links(kind));
-        let (here, there) = (compared(here), compared(there));
+        let (mut here, mut there) = self.both(Times::Left)?;
+        if self.course.is_overlaid() {
+            let wrong = here.miscounted();
+            if !wrong.is_empty() {
+                return Ok(Some(wrong.join("\n")));
+            }
+            (here, there) = (here.without_links(|_| true), there.without_links(|_| true));
+        }
         let differences = here.differences(&there);
         if differences.is_empty() {
             return Ok(None);

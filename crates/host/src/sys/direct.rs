@@ -90,6 +90,26 @@ pub(super) fn file_handle(inode: BorrowedFd<'_>) -> Result<(i32, Box<[u8]>)> {
     Ok((handle.kind, bytes.into()))
 }
 
+/// The uuid of an open directory's filesystem; nothing if it has one of another length.
+#[cfg(target_os = "linux")]
+pub(super) fn filesystem_uuid(dir: BorrowedFd<'_>) -> Result<Option<[u8; 16]>> {
+    /// `struct fsuuid2`.
+    #[repr(C)]
+    struct Uuid {
+        len: u8,
+        bytes: [u8; 16],
+    }
+    /// `_IOR(0x15, 0, struct fsuuid2)`.
+    const GET: u32 = 0x8011_1500;
+    let mut uuid = Uuid { len: 0, bytes: [0; 16] };
+    // SAFETY: there is room for what the call fills.
+    let done = unsafe { libc::syscall(libc::SYS_ioctl, dir.as_raw_fd(), GET, &raw mut uuid) };
+    if done != 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    Ok((uuid.len == 16).then_some(uuid.bytes))
+}
+
 /// All that Linux tells of what a name stands for; of an inode if the name is empty and the flags allow that.
 #[cfg(target_os = "linux")]
 #[inline(always)]

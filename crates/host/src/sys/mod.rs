@@ -24,7 +24,7 @@ pub(crate) use content::{position, seek_data_or_hole, seek_end, set_len, size_li
 /// An inode, by what holds it: on Linux a descriptor.
 pub(crate) use host::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use host::{
-    Listing, allocate, append, copy_range, create, filesystem, find, find_above, find_run, folds_case,
+    Listing, allocate, append, copy_range, create, filesystem, filesystem_uuid, find, find_above, find_run, folds_case,
     get_xattr, handle, link, list_xattr, look, look_at, open_directory, open_root, past_limit, process_umask,
     read_link, remove_xattr, reopen, set_mode, set_owner, set_times, set_xattr, share_all, stat, stat_at,
     sync, truncate, write,

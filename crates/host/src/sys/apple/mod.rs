@@ -32,3 +32,8 @@ use vnode_core::fs::FileHandle;
 pub(crate) fn handle(_: BorrowedFd<'_>) -> Option<FileHandle> {
     None
 }
+
+/// As above.
+pub(crate) fn filesystem_uuid(_: BorrowedFd<'_>) -> Option<[u8; 16]> {
+    None
+}

@@ -12,3 +12,8 @@ pub(crate) fn handle(inode: BorrowedFd<'_>) -> Option<FileHandle> {
     // No filesystem's is larger; overlays of the kernel keep no others.
     Some(FileHandle { kind: u8::try_from(kind).ok()?, id })
 }
+
+/// What the kernel tells a directory's filesystem from others by (`FS_IOC_GETFSUUID`, since Linux 6.9).
+pub(crate) fn filesystem_uuid(dir: BorrowedFd<'_>) -> Option<[u8; 16]> {
+    direct::filesystem_uuid(dir).ok().flatten()
+}

@@ -16,7 +16,7 @@ pub(crate) use attributes::{
     filesystem, folds_case, look, look_at, set_mode, set_owner, set_times, stat, stat_at, truncate,
 };
 pub(crate) use content::{allocate, copy_range, share_all, sync};
-pub(crate) use handles::handle;
+pub(crate) use handles::{filesystem_uuid, handle};
 pub(crate) use listing::{Listing, open_directory};
 pub(crate) use names::{create, find, find_above, find_run, link, open_root, read_link};
 pub(crate) use procfs::{process_umask, reopen};
