@@ -41,7 +41,7 @@ cargo xtask real [--release] [python] [esbuild] [sqlite]
 cargo xtask diff [--overlay] [--minutes N]
                                Apply random operations to vnode and to the kernel, or to overlays of both; compare.
 cargo xtask race [--minutes N] Swap directories of the host under guests; nothing outside may be reached.
-cargo xtask bench [--host] [--check] [--json] [--rounds N] [--percent P] [--vnode PATH] [OPERATION...]
+cargo xtask bench [--host|--overlay|--processes] [--check] [--json] [--rounds N] [--percent P] [--vnode PATH] [OPERATION...]
                                Measure what calls cost a guest, against the same program on the kernel's tmpfs.
 cargo xtask instructions [--check] [--bless] [OPERATION...]
                                Count the instructions of calls under callgrind; compare with benches/instructions.txt.

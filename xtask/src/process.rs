@@ -28,6 +28,13 @@ pub(crate) fn built_calls() -> Result<PathBuf> {
     Ok(target().join("release/vnode-calls"))
 }
 
+/// What puts layers together for a benchmark, built as it is released.
+pub(crate) fn built_layers() -> Result<PathBuf> {
+    let words = ["build", "--release", "--package", "vnode-benches", "--features", "engine"];
+    check(cargo().args(words).args(["--bin", "vnode-layers"]))?;
+    Ok(target().join("release/vnode-layers"))
+}
+
 /// Runs `command` with the terminal's streams; fails unless it ends with 0.
 pub(crate) fn check(command: &mut Command) -> Result<()> {
     let shown = show(command);

@@ -199,6 +199,7 @@ twins! {
     iovec: guest!("iovec"),
     jumps: guest!("jumps"),
     killing: family!("killing"),
+    layers: guest!("layers"),
     links: guest!("links"),
     openflags: guest!("openflags"),
     orphan: guest!("orphan"),

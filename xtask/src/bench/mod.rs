@@ -7,6 +7,9 @@
 //!
 //! With `--processes` it is `guests/src/rates.c`, whose twin is linked statically, as a module is: children and pipes.
 //!
+//! With `--overlay` it is `guests/src/layers.c`, and what it is compared with is the kernel's overlayfs, of the same layers:
+//! directories of tmpfs. Each run has layers of its own, made by `vnode-layers` (`benches/`).
+//!
 //! Besides, two threads in directories of their own are compared with one ([`threads`]). With `--host` the guest works on
 //! a directory of the same tmpfs.
 
@@ -51,6 +54,22 @@ pub(crate) const OPERATIONS: &[(&str, Kind)] = &[
 const PROCESS_OPERATIONS: &[(&str, Kind)] =
     &[("spawn-wait", Kind::Process), ("pipe-64k", Kind::Process), ("pipe-byte", Kind::Process)];
 
+/// The operations of `guests/src/layers.c`.
+const LAYER_OPERATIONS: &[(&str, Kind)] = &[
+    ("stat-1", Kind::Metadata),
+    ("stat-12", Kind::Metadata),
+    ("stat-upper", Kind::Metadata),
+    ("stat-missing", Kind::Metadata),
+    ("stat-first", Kind::Metadata),
+    ("open-close", Kind::Metadata),
+    ("readlink", Kind::Metadata),
+    ("readdir-entry", Kind::Metadata),
+    ("pread-4k", Kind::SmallIo),
+    ("create-close-unlink", Kind::Change),
+    ("copy-up-4k", Kind::Change),
+    ("copy-up-1g", Kind::Change),
+];
+
 struct Options {
     rounds: u32,
     percent: u32,
@@ -61,10 +80,14 @@ struct Options {
     only: Vec<String>,
 }
 
+/// All of them.
+const ALL: &[&[(&str, Kind)]] = &[OPERATIONS, PROCESS_OPERATIONS, LAYER_OPERATIONS];
+
 const USAGE: &str = "\
-usage: cargo xtask bench [--host|--processes] [--rounds N] [--percent P] [--check] [--json] [--vnode PATH] [OPERATION...]
+usage: cargo xtask bench [--host|--overlay|--processes] [--rounds N] [--percent P] [--check] [--json] [--vnode PATH] [OPERATION...]
 
   --host        The guest works on a directory of the host (tmpfs), not in memory.
+  --overlay     Layers, of memory and of the host (tmpfs), beside the kernel's overlayfs.
   --processes   What processes and pipes cost, in place of files.
   --rounds N    Rounds, of which each ratio is the median (9).
   --percent P   Repetitions in a round, in percent of the usual number (100).
@@ -95,11 +118,12 @@ impl Options {
                 "--json" => options.json = true,
                 "--check" => options.check = true,
                 "--host" => options.over = Over::Host,
+                "--overlay" => options.over = Over::Layers,
                 "--processes" => options.over = Over::Processes,
                 "--vnode" => {
                     options.vnode = Some(words.next().map(PathBuf::from).context(USAGE)?);
                 }
-                name if OPERATIONS.iter().chain(PROCESS_OPERATIONS).any(|(known, _)| *known == name) => {
+                name if ALL.iter().copied().flatten().any(|(known, _)| *known == name) => {
                     options.only.push(word.clone());
                 }
                 other => bail!("{other:?} is neither an option nor an operation\n{USAGE}"),
@@ -118,10 +142,17 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = Options::parse(arguments)?;
     let vnode = match &options.vnode {
         Some(path) => path.clone(),
+        None if options.over == Over::Layers => process::built_layers()?,
         None => built_vnode()?,
     };
     let scratch = runners::Scratch::new()?;
     let runners = runners::all(&vnode, &scratch, options.over)?;
+    if options.over == Over::Layers
+        && let Err(error) = runners[0].run("stat-1", 1)
+    {
+        println!("skipped: there is nothing to compare with: {error:#}");
+        return Ok(());
+    }
     let mut report = measure(&runners, &options)?;
     if options.only.is_empty() && options.over == Over::Memory {
         report.two_threads = threads::gain(options.rounds)?;
@@ -144,7 +175,11 @@ pub(crate) fn built_vnode() -> Result<PathBuf> {
 
 /// Runs every operation on every runner, in turn, and round after round.
 fn measure(runners: &[Runner], options: &Options) -> Result<Report> {
-    let operations = if options.over == Over::Processes { PROCESS_OPERATIONS } else { OPERATIONS };
+    let operations = match options.over {
+        Over::Memory | Over::Host => OPERATIONS,
+        Over::Processes => PROCESS_OPERATIONS,
+        Over::Layers => LAYER_OPERATIONS,
+    };
     let wanted: Vec<_> = operations.iter().copied().filter(|(name, _)| options.wants(name)).collect();
     let mut report =
         Report::new(runners.iter().map(|runner| runner.name.clone()).collect(), &wanted, options.over);

@@ -79,9 +79,14 @@ impl Report {
     pub(super) fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
         for row in &self.rows {
-            let ratio = self.ratio(row, 1).zip(self.over.target(row.operation, row.kind));
-            if let Some((ratio, target)) = ratio.filter(|(ratio, target)| ratio.median >= *target) {
-                missed.push(format!("{} {:.2} (target {target})", row.operation, ratio.median));
+            for column in 1..self.runners.len() {
+                let target = self.over.target(column, row.operation, row.kind);
+                let ratio = self.ratio(row, column).zip(target);
+                if let Some((ratio, target)) = ratio.filter(|(ratio, target)| ratio.median >= *target) {
+                    let name = if self.over == Over::Layers { &*self.runners[column] } else { "" };
+                    let words = [name, row.operation].join(" ");
+                    missed.push(format!("{} {:.2} (target {target})", words.trim_start(), ratio.median));
+                }
             }
         }
         let mean = self.mean(1).zip(self.over.mean_target());
@@ -150,7 +155,7 @@ impl Report {
             });
             serde_json::json!({
                 "operation": row.operation,
-                "target": self.over.target(row.operation, row.kind),
+                "target": self.over.target(1, row.operation, row.kind),
                 "runners": runners.collect::<serde_json::Map<_, _>>(),
             })
         });

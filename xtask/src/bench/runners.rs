@@ -73,8 +73,10 @@ impl Runner {
 
 /// The native twin, vnode, and the others, in this order.
 pub(super) fn all(vnode: &Path, scratch: &Scratch, over: Over) -> Result<Vec<Runner>> {
-    if over == Over::Processes {
-        return of_processes(vnode, scratch);
+    match over {
+        Over::Processes => return of_processes(vnode, scratch),
+        Over::Layers => return of_layers(vnode, scratch),
+        Over::Memory | Over::Host => {}
     }
     let module = process::root().join("guests/built/bench.wasm");
     let mut before: Vec<OsString> = vec!["run".into()];
@@ -117,6 +119,22 @@ fn of_processes(vnode: &Path, scratch: &Scratch) -> Result<Vec<Runner>> {
     let before =
         vec!["run".into(), "--copy".into(), root, module.into(), GUEST_DIR.into(), "/bin/rates".into()];
     Ok(vec![native, Runner { name: "vnode".to_owned(), program: vnode.to_path_buf(), before }])
+}
+
+/// The kernel's overlayfs, and vnode's on memory and on directories.
+fn of_layers(layers: &Path, scratch: &Scratch) -> Result<Vec<Runner>> {
+    let module = process::root().join("guests/built/layers.wasm");
+    let native = native(scratch, "layers", &[])?;
+    let runner = |over: &str, name: &str, program: &Path| Runner {
+        name: name.to_owned(),
+        program: layers.to_path_buf(),
+        before: vec![over.into(), scratch.0.join("layers").join(over).into(), program.into()],
+    };
+    Ok(vec![
+        runner("kernel", "kernel", &native),
+        runner("memory", "memory", &module),
+        runner("host", "host", &module),
+    ])
 }
 
 /// Builds the native twin of a guest.

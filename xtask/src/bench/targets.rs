@@ -7,6 +7,8 @@ pub(crate) enum Kind {
     SmallIo,
     Sequential,
     Process,
+    /// A name made or removed, a file copied up: no read.
+    Change,
 }
 
 /// What vnode's guest works on.
@@ -19,15 +21,22 @@ pub(crate) enum Over {
     Host,
     /// Other processes, by pipes.
     Processes,
+    /// Layers: of memory, and of the kernel's tmpfs.
+    Layers,
 }
 
 /// How many times the operations of one thread two make, at least, in directories of their own.
 pub(crate) const THREADS_TARGET: f64 = 1.8;
 
 impl Over {
-    /// The ratio that an operation stays under, if it has to.
-    pub(crate) fn target(self, operation: &str, kind: Kind) -> Option<f64> {
+    /// The ratio that an operation stays under, if it has to, of the runner in a column.
+    pub(crate) fn target(self, column: usize, operation: &str, kind: Kind) -> Option<f64> {
         match (self, kind) {
+            (Over::Layers, Kind::Metadata) => [1.0, 2.0].get(column.checked_sub(1)?).copied(),
+            // It would be 1, were it copied.
+            (Over::Layers, _) => (column == 1 && operation == "copy-up-1g").then_some(0.05),
+            _ if column != 1 => None,
+            (_, Kind::Change) => None,
             (Over::Memory, Kind::Metadata | Kind::SmallIo) => Some(0.5),
             (Over::Memory, Kind::Sequential) => Some(0.6),
             (Over::Processes, _) => (operation != "pipe-byte").then_some(1.0),
