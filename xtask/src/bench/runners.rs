@@ -128,7 +128,7 @@ fn of_layers(layers: &Path, scratch: &Scratch) -> Result<Vec<Runner>> {
     let runner = |over: &str, name: &str, program: &Path| Runner {
         name: name.to_owned(),
         program: layers.to_path_buf(),
-        before: vec![over.into(), scratch.0.join("layers").join(over).into(), program.into()],
+        before: vec![over.into(), scratch.0.join(over).into(), program.into()],
     };
     Ok(vec![
         runner("kernel", "kernel", &native),
