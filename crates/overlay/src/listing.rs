@@ -1,6 +1,7 @@
 //! Listing a directory: one index of its names for all who list it, kept up to date by the overlay's own changes.
 
 use core::ops::ControlFlow;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -32,7 +33,54 @@ struct Items {
 /// The names of a directory in their order: a new one's number is higher than any before, and listed are the higher ones
 /// first. Its lock is a leaf.
 #[derive(Default)]
-pub(crate) struct Index(Mutex<Items>);
+pub(crate) struct Index {
+    items: Mutex<Items>,
+    /// Whether the directory was read since its names were changed: a second time counts for nothing then.
+    was_read: AtomicBool,
+}
+
+/// Some entries, copied out of an index.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Listed>,
+    /// Their names, one behind the other.
+    names: Vec<u8>,
+}
+
+/// An entry whose name is in a batch.
+struct Listed {
+    number: u64,
+    ino: u64,
+    kind: FileType,
+    /// Where the name ends.
+    end: usize,
+}
+
+impl Batch {
+    /// Takes what an index has below a cookie, in place of what was here; tells whether that may not be all.
+    fn fill(&mut self, index: &Index, cookie: u64) -> bool {
+        self.entries.clear();
+        self.names.clear();
+        let items = index.items.lock();
+        let end = if cookie < FIRST_COOKIE { u64::MAX } else { cookie };
+        for (&number, item) in items.by_number.range(..end).rev().take(BATCH) {
+            self.names.extend_from_slice(&item.name);
+            let (ino, kind, end) = (item.ino, item.kind, self.names.len());
+            self.entries.push(Listed { number, ino, kind, end });
+        }
+        self.entries.len() == BATCH
+    }
+
+    /// The entries in order.
+    fn iter(&self) -> impl Iterator<Item = DirEntry<'_>> {
+        let mut start = 0;
+        self.entries.iter().filter_map(move |&Listed { number, ino, kind, end }| {
+            let name = self.names.get(start..end)?;
+            start = end;
+            Some(DirEntry { name, ino, kind, next: number })
+        })
+    }
+}
 
 impl Index {
     /// Of these, the first of which is listed first.
@@ -41,28 +89,23 @@ impl Index {
         for item in items.into_iter().rev() {
             all.insert(item);
         }
-        Index(Mutex::new(all))
+        Index { items: Mutex::new(all), was_read: AtomicBool::new(false) }
     }
 
     /// A name is there, now or still, for this inode.
     pub(crate) fn set(&self, name: Name<'_>, node: &Node) {
         let item = Item { name: name.as_bytes().into(), ino: node.ino(), kind: node.kind() };
-        self.0.lock().insert(item);
+        self.items.lock().insert(item);
+        self.was_read.store(false, Ordering::Relaxed);
     }
 
     /// A name is gone.
     pub(crate) fn remove(&self, name: Name<'_>) {
-        let mut items = self.0.lock();
+        let mut items = self.items.lock();
         if let Some(number) = items.numbers.remove(name.as_bytes()) {
             items.by_number.remove(&number);
         }
-    }
-
-    /// The entries that follow a cookie.
-    fn below(&self, cookie: u64) -> Vec<(u64, Item)> {
-        let items = self.0.lock();
-        let end = if cookie < FIRST_COOKIE { u64::MAX } else { cookie };
-        items.by_number.range(..end).rev().take(BATCH).map(|(number, item)| (*number, item.clone())).collect()
+        self.was_read.store(false, Ordering::Relaxed);
     }
 }
 
@@ -212,12 +255,13 @@ pub(crate) struct Listing {
     shared: Arc<Shared>,
     dir: Arc<Node>,
     index: Option<Arc<Index>>,
+    batch: Batch,
 }
 
 impl Listing {
     pub(crate) fn open(shared: &Arc<Shared>, dir: &Arc<Node>) -> Result<Self> {
         dir.directory()?;
-        Ok(Listing { shared: Arc::clone(shared), dir: Arc::clone(dir), index: None })
+        Ok(Listing { shared: Arc::clone(shared), dir: Arc::clone(dir), index: None, batch: Batch::default() })
     }
 }
 
@@ -235,20 +279,24 @@ impl DirStream for Listing {
             Some(index) => Arc::clone(index),
             None => Arc::clone(self.index.insert(self.shared.index(cx, &self.dir)?)),
         };
-        self.shared.listed(cx, &self.dir)?;
+        // Going on is no other read than beginning was, unless something changed meanwhile.
+        if cookie < FIRST_COOKIE || !index.was_read.load(Ordering::Relaxed) {
+            self.shared.listed(cx, &self.dir)?;
+            index.was_read.store(true, Ordering::Relaxed);
+        }
         let mut cookie = cookie;
-        loop {
-            let batch = index.below(cookie);
-            for (number, item) in &batch {
-                cookie = *number;
-                let Item { name, ino, kind } = item;
-                if emit(DirEntry { name, ino: *ino, kind: *kind, next: cookie }).is_break() {
+        while cookie != FIRST_COOKIE {
+            let more = self.batch.fill(&index, cookie);
+            for entry in self.batch.iter() {
+                cookie = entry.next;
+                if emit(entry).is_break() {
                     return Ok(());
                 }
             }
-            if batch.len() < BATCH || cookie == FIRST_COOKIE {
-                return Ok(());
+            if !more {
+                break;
             }
         }
+        Ok(())
     }
 }
