@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename, SetXattr};
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
+use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
 use crate::marks::{Marks, Opaque, is_private};
@@ -115,7 +116,7 @@ impl Builder {
             numbers: Numbers::default(),
         };
         layers.clear_work(&own)?;
-        let table = Arc::new(Table::default());
+        let table = Arc::new(Table::new(Known::new(layers.may_block())));
         let root = root_node(&own, &layers, &table)?;
         root.state.lock().ctime = ctime;
         Ok(Overlay::new(Shared::new(layers, table, self.held), root))

@@ -15,6 +15,9 @@ use crate::node::Node;
 /// How many sets there are, in which a name's hash tells where it may be.
 const SETS: usize = 1 << 10;
 
+/// How many there are where inodes hold what is scarce: descriptors of the host.
+const FEW_SETS: usize = 1 << 7;
+
 /// How many names are in a set.
 const WAYS: usize = 8;
 
@@ -45,16 +48,17 @@ pub(crate) struct Known {
     keys: RandomState,
 }
 
-impl Default for Known {
-    fn default() -> Self {
-        let sets = core::iter::repeat_with(Mutex::default).take(SETS).collect();
+impl Known {
+    /// With room for fewer names where the layers' inodes hold what is scarce.
+    pub(crate) fn new(scarce: bool) -> Self {
+        let sets = if scarce { FEW_SETS } else { SETS };
+        let sets = core::iter::repeat_with(Mutex::default).take(sets).collect();
         Known { sets, keys: RandomState::new() }
     }
-}
 
-impl Known {
     fn set(&self, dir: u64, name: &[u8]) -> Option<&Mutex<Set>> {
-        self.sets.get(self.keys.hash_one((dir, name)) as usize % SETS)
+        let hash = self.keys.hash_one((dir, name)) as usize;
+        self.sets.get(hash % self.sets.len())
     }
 
     /// What a name stands for, if that is known: a node, or nothing.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vnode_core::fs::{At, Filesystem, Inode};
+use vnode_core::fs::{At, Caps, Filesystem, Inode};
 use vnode_core::{Attr, Clock, Credentials, Cx, FileType, FilesystemRef, Name, Result, Timespec};
 
 use crate::linux::LinuxIndex;
@@ -68,6 +68,12 @@ impl Layers {
             Some(lower) => &lower.fs,
             None => &self.upper.fs,
         }
+    }
+
+    /// Whether a call of a layer may block.
+    pub(crate) fn may_block(&self) -> bool {
+        let lowers = self.lowers.iter().map(|lower| &lower.fs);
+        lowers.chain([&self.upper.fs]).any(|fs| fs.caps().contains(Caps::BLOCKING))
     }
 
     /// The lowers with their numbers, the topmost first.

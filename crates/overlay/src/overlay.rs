@@ -78,18 +78,14 @@ impl Filesystem for Overlay {
     type Inode = Node;
 
     fn caps(&self) -> Caps {
+        const OF_UPPER: Caps = Caps::SYMLINKS
+            .union(Caps::HARDLINKS)
+            .union(Caps::EXCHANGE)
+            .union(Caps::XATTR)
+            .union(Caps::SPECIAL);
         let layers = &self.shared.layers;
-        let upper = layers.upper.fs.caps();
-        let blocking = layers.lowers.iter().any(|lower| lower.fs.caps().contains(Caps::BLOCKING));
-        let mut caps = upper
-            & (Caps::SYMLINKS
-                | Caps::HARDLINKS
-                | Caps::EXCHANGE
-                | Caps::XATTR
-                | Caps::SPECIAL
-                | Caps::BLOCKING);
-        caps |= Caps::RUNS;
-        caps.set(Caps::BLOCKING, blocking || upper.contains(Caps::BLOCKING));
+        let mut caps = layers.upper.fs.caps() & OF_UPPER | Caps::RUNS;
+        caps.set(Caps::BLOCKING, layers.may_block());
         caps
     }
 

@@ -16,7 +16,6 @@ type Key = (LayerNumber, InodeId);
 
 /// Every node that is held, by what it is in the upper and by what it was found as. Its locks are leaves; no node is
 /// dropped under them.
-#[derive(Default)]
 pub(crate) struct Table {
     nodes: Mutex<HashMap<Key, Weak<Node>>>,
     /// What [`State::ctime`](crate::node::State::ctime) was of inodes of the upper that nobody holds. An inode that is
@@ -30,6 +29,10 @@ pub(crate) struct Table {
 pub(crate) type ShownCtime = (Timespec, Timespec);
 
 impl Table {
+    pub(crate) fn new(known: Known) -> Self {
+        Table { nodes: Mutex::default(), ctimes: Mutex::default(), known }
+    }
+
     /// Remembers the `ctime` of an inode of the upper whose node is dropped.
     pub(crate) fn keep_ctime(&self, id: InodeId, ctime: ShownCtime) {
         self.ctimes.lock().insert(id, ctime);
