@@ -28,6 +28,7 @@ const GUEST_DIR: &str = "/work";
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Host::make_room();
     match run(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

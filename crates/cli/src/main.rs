@@ -35,6 +35,8 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         say(format_args!("this is an error of vnode itself; please report it: {panic}"));
     }));
+    #[cfg(unix)]
+    vnode_host::Host::make_room();
     match options::parse(std::env::args_os()) {
         Ok(Action::Run { options, mounts }) => run::run(&options, &mounts).unwrap_or_else(|failure| {
             say(&failure);

@@ -11,6 +11,7 @@ use vnode_overlay::Overlay;
 
 use crate::adapted::{self, Books, Layer};
 use crate::host::{self, Calls};
+use crate::stepwise::Stepwise;
 use crate::subject::Needs;
 use crate::vnode::{Layout, Make, Vnode};
 
@@ -21,6 +22,8 @@ pub enum Scene {
     Upper,
     /// In a lower: what fills the tree is covered before the first call that is tested.
     Lower,
+    /// The same, with names found one by one.
+    LowerByName,
     /// In a lower that is an overlay itself, with an empty lower of its own.
     LowerOverlay,
 }
@@ -72,10 +75,13 @@ const FORMAT: u64 = 3;
 /// Those of [`Vnode::new`].
 pub fn subject(layout: Layout, scene: Scene) -> Result<Vnode> {
     let name = format!("overlay of memory, the scene in {scene:?}");
-    let cover = |lower: FilesystemRef| limited(vec![lower], 0, 0);
+    let cover = move |lower: FilesystemRef| match limited(vec![lower], 0, 0) {
+        overlay if scene == Scene::LowerByName => FilesystemRef::new(Stepwise(overlay)),
+        overlay => overlay,
+    };
     match scene {
         Scene::Upper => Vnode::new(&name, layout, maker()),
-        Scene::Lower => {
+        Scene::Lower | Scene::LowerByName => {
             let memory: Make = Box::new(|size, inodes| {
                 if (size, inodes) == (0, 0) {
                     memory(0, 0)
@@ -117,7 +123,9 @@ pub fn of_host(within: &Path, layout: Layout, scene: Scene) -> Result<Vnode> {
     let uppers = make.clone();
     let cover = move |lower: FilesystemRef| made(over(vec![lower], uppers(0, 0)));
     let subject = match scene {
-        Scene::Lower => Vnode::new(&name, layout, Box::new(make))?.covered(Box::new(cover)),
+        Scene::Lower | Scene::LowerByName => {
+            Vnode::new(&name, layout, Box::new(make))?.covered(Box::new(cover))
+        }
         Scene::Upper | Scene::LowerOverlay => {
             let overlays: Make = Box::new(move |size, inodes| match (size, inodes) {
                 (0, 0) => made(over(vec![make(0, 0)], make(0, 0))),

@@ -72,6 +72,11 @@ fn the_scene_in_the_lower() {
 }
 
 #[test]
+fn the_scene_in_the_lower_by_single_names() {
+    check(Layout::Root, Scene::LowerByName);
+}
+
+#[test]
 fn the_scene_in_a_lower_overlay() {
     check(Layout::Root, Scene::LowerOverlay);
 }

@@ -12,6 +12,9 @@ use crate::node::HostNode;
 use crate::pool::Pool;
 use crate::sys::{self, AsFd};
 
+/// As many descriptors as there is room made for. Each takes nine bytes.
+const DESCRIPTORS: usize = 4096;
+
 /// A directory of the host that can't be served.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve the host directory {}: {errno}", path.display())]
@@ -131,6 +134,13 @@ impl Host {
     /// As [`HostBuilder::open`].
     pub fn new(path: impl AsRef<Path>) -> Result<Arc<Self>, HostError> {
         Host::builder().open(path).map(Arc::new)
+    }
+
+    /// Has the kernel make room for the descriptors of a process at once, as many as directories of the host are likely to
+    /// hold: for a program to call before it starts threads. Where there are threads, the kernel waits some milliseconds each
+    /// time that its table of descriptors grows (`expand_fdtable` in Linux), which guests would wait for.
+    pub fn make_room() {
+        sys::make_room(DESCRIPTORS);
     }
 
     /// Options for serving a directory of the host.

@@ -63,6 +63,7 @@ compile_error!(
 mod builder;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod climb;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 mod copy;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod file;

@@ -6,6 +6,7 @@
 #[cfg(any(target_os = "macos", vnode_as_macos))]
 mod apple;
 mod content;
+mod descriptors;
 #[cfg_attr(vnode_as_macos, allow(dead_code, reason = "Linux tells more"))]
 mod direct;
 #[cfg(all(target_os = "linux", not(vnode_as_macos)))]
@@ -21,6 +22,7 @@ use apple as host;
 use linux as host;
 
 pub(crate) use content::{position, seek_data_or_hole, seek_end, set_len, size_limit};
+pub(crate) use descriptors::{descriptor_limit, make_room};
 /// An inode, by what holds it: on Linux a descriptor.
 pub(crate) use host::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use host::{
@@ -30,8 +32,7 @@ pub(crate) use host::{
     sync, truncate, write,
 };
 pub(crate) use names::{
-    MOST_LEVELS, create_file, descriptor_limit, find_up, link_named, open_content, read_link_at, remove,
-    rename,
+    MOST_LEVELS, create_file, find_up, link_named, open_content, read_link_at, remove, rename,
 };
 pub(crate) use raw::{Moved, read};
 pub(crate) use stat::{Stat, coarse_time};

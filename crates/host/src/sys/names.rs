@@ -138,9 +138,3 @@ pub(super) fn kind_of_entry(dir: BorrowedFd<'_>, name: &[u8], told: HostType) ->
         HostType::Unknown => stat_at(dir, name)?.attr.kind,
     })
 }
-
-/// How many descriptors the process may have.
-pub(crate) fn descriptor_limit() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
-}
