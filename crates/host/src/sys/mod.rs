@@ -26,10 +26,10 @@ pub(crate) use descriptors::{descriptor_limit, make_room};
 /// An inode, by what holds it: on Linux a descriptor.
 pub(crate) use host::{AsFd, BorrowedFd, OwnedFd};
 pub(crate) use host::{
-    Listing, allocate, append, copy_range, create, filesystem, filesystem_uuid, find, find_above, find_run, folds_case,
-    get_xattr, handle, link, list_xattr, look, look_at, open_directory, open_root, past_limit, process_umask,
-    read_link, remove_xattr, reopen, set_mode, set_owner, set_times, set_xattr, share_all, stat, stat_at,
-    sync, truncate, write,
+    Listing, allocate, append, copy_range, create, filesystem, filesystem_uuid, find, find_above, find_run,
+    folds_case, get_xattr, handle, link, list_xattr, look, look_at, open_directory, open_root, past_limit,
+    process_umask, read_link, remove_xattr, reopen, set_mode, set_owner, set_times, set_xattr, share_all,
+    stat, stat_at, sync, truncate, write,
 };
 pub(crate) use names::{
     MOST_LEVELS, create_file, find_up, link_named, open_content, read_link_at, remove, rename,
