@@ -95,15 +95,22 @@ pub fn subject(layout: Layout, scene: Scene) -> Result<Vnode> {
     }
 }
 
-/// A process on overlays whose upper, and whose lower once the tree is filled, suffer the same faults.
+/// A process on overlays whose upper, and whose lower once the tree is filled, suffer the same faults: of memory or, in
+/// `within`, of directories of the host.
 ///
 /// # Errors
-/// Those of [`Vnode::new`].
-pub fn suffering() -> Result<(Vnode, Books)> {
-    let (subject, books) = adapted::subject(Layout::Root, &[Layer::Faults, Layer::Overlay])?;
+/// As [`stacked`].
+pub fn suffering(within: &Path, medium: Medium) -> Result<(Vnode, Books)> {
+    let layers = [Layer::Faults, Layer::Overlay];
+    let uppers = host::maker(within, Calls::Runs)?;
+    let (subject, books) = match medium {
+        Medium::Memory => adapted::subject(Layout::Root, &layers)?,
+        Medium::Host => host::subject_under(&layers, within, Layout::Root, Calls::Runs)?,
+    };
     let control = books.control();
     let cover = move |lower: FilesystemRef| {
-        let upper = Faults::controlled_by(memory(0, 0), &control);
+        let upper = if medium == Medium::Memory { memory(0, 0) } else { uppers(0, 0) };
+        let upper = Faults::controlled_by(upper, &control);
         made(over(vec![lower], FilesystemRef::new::<Faults<FilesystemRef>>(upper)))
     };
     Ok((subject.covered(Box::new(cover)), books))
