@@ -1,4 +1,4 @@
-//! Guest calls on a memory filesystem, without an engine: what instruction counts and scaling are measured on.
+//! Guest calls on a memory filesystem and an overlay of two, without an engine: what instruction counts and scaling are measured on.
 //!
 //! `vnode-calls count OPERATION REPETITIONS` makes calls and ends. Run under callgrind with two numbers of
 //! repetitions, the difference is what one costs: what comes before the first call cancels out.
@@ -18,7 +18,7 @@ mod guest;
 mod operations;
 mod scale;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: vnode-calls list | count OPERATION REPETITIONS | scale THREADS MILLISECONDS";
@@ -37,12 +37,11 @@ fn main() -> ExitCode {
 
 fn run(words: &[&str]) -> Result<()> {
     match words {
-        ["list"] => operations::ALL.iter().for_each(|operation| println!("{}", operation.name)),
-        ["count", name, repetitions] => {
-            let operation = operations::ALL.iter().find(|operation| operation.name == *name);
-            let operation = operation.with_context(|| format!("there is no operation {name:?}"))?;
-            operations::repeat(operation, repetitions.parse()?)?;
+        ["list"] => {
+            let all = operations::ALL.iter().chain(operations::LAYERED);
+            all.for_each(|operation| println!("{}", operation.name));
         }
+        ["count", name, repetitions] => operations::repeat(name, repetitions.parse()?)?,
         ["scale", threads, milliseconds] => {
             println!("{:.0}", scale::operations_a_second(threads.parse()?, milliseconds.parse()?)?);
         }

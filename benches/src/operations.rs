@@ -1,11 +1,12 @@
 //! What is counted: the operations of `guests/src/bench.c`, call by call, but for sequential IO: of a large copy the
 //! processor's model decides how many instructions it is.
 
-use crate::guest::Guest;
-use anyhow::Result;
+use crate::guest::{Guest, Still};
+use anyhow::{Context, Result};
 use std::sync::Arc;
-use vnode_core::{FilesystemRef, Namespace};
+use vnode_core::{Credentials, Cx, FilesystemRef, Namespace};
 use vnode_memory::Memory;
+use vnode_overlay::Overlay;
 
 const PIECE: u32 = 65536;
 const FILE_SIZE: u64 = 1 << 20;
@@ -82,6 +83,21 @@ pub(crate) const ALL: &[Operation] = &[
     Operation { name: "append-64", run: append },
 ];
 
+/// The same on an overlay of memory filesystems, the tree being in the lower.
+pub(crate) const LAYERED: &[Operation] = &[
+    Operation { name: "overlay-stat-1", run: each!(|guest, fd, i| guest.stat("f")?) },
+    Operation { name: "overlay-stat-12", run: each!(|guest, fd, i| guest.stat(DEEP)?) },
+    Operation { name: "overlay-stat-missing", run: each!(|guest, fd, i| guest.stat_missing("missing")?) },
+    Operation {
+        name: "overlay-open-close",
+        run: each!(|guest, fd, i| {
+            let opened = guest.open("f")?;
+            guest.close(opened)?
+        }),
+    },
+    Operation { name: "overlay-pread-4k", run: each!(|guest, fd, i| guest.read_at(fd, 4096, offset_of(i))?) },
+];
+
 fn offset_of(index: u32) -> u64 {
     u64::from(index) * 37 % (FILE_SIZE / 4096) * 4096
 }
@@ -133,9 +149,37 @@ fn plant(guest: &mut Guest) -> Result<u32> {
 }
 
 /// Makes an operation so often.
-pub(crate) fn repeat(operation: &Operation, count: u32) -> Result<()> {
-    let namespace = Arc::new(Namespace::new(FilesystemRef::new::<Memory>(Memory::new())));
-    let mut guest = Guest::out_of_time(&namespace, namespace.root().clone())?;
+pub(crate) fn repeat(name: &str, count: u32) -> Result<()> {
+    let named = |list: &'static [Operation]| list.iter().find(|operation| operation.name == name);
+    let memory = FilesystemRef::new::<Memory>(Memory::new());
+    let (mut guest, fd) = planted(&memory)?;
+    match named(ALL) {
+        Some(operation) => (operation.run)(&mut guest, fd, count),
+        None => {
+            let operation = named(LAYERED).with_context(|| format!("there is no operation {name:?}"))?;
+            let mut guest = guest_of(over(memory)?)?;
+            let fd = guest.open("f")?;
+            (operation.run)(&mut guest, fd, count)
+        }
+    }
+}
+
+fn guest_of(root: FilesystemRef) -> Result<Guest> {
+    let namespace = Arc::new(Namespace::new(root));
+    Guest::out_of_time(&namespace, namespace.root().clone())
+}
+
+/// A guest on a filesystem with the tree, and a descriptor of the file `f`.
+fn planted(root: &FilesystemRef) -> Result<(Guest, u32)> {
+    let mut guest = guest_of(root.clone())?;
     let fd = plant(&mut guest)?;
-    (operation.run)(&mut guest, fd, count)
+    Ok((guest, fd))
+}
+
+/// An overlay of an empty upper over a lower.
+fn over(lower: FilesystemRef) -> Result<FilesystemRef> {
+    let who = Credentials::root();
+    let upper = FilesystemRef::new::<Memory>(Memory::new());
+    let overlay = Overlay::builder().lower(lower).build(&Cx::new(&who, &Still), upper);
+    Ok(FilesystemRef::new::<Overlay>(overlay.context("cannot put the layers together")?))
 }
