@@ -207,7 +207,7 @@ impl Shared {
         let mode = match attr.kind {
             FileType::Symlink => attr.mode,
             FileType::Directory => attr.mode | Mode::RWXU,
-            _ => attr.mode - SET_ID | Mode::RUSR | Mode::WUSR,
+            _ => (attr.mode - SET_ID) | Mode::RUSR | Mode::WUSR,
         };
         self.layers.upper.fs.create(own, at, NewInode { kind, mode, uid: attr.uid, gid: attr.gid })
     }
