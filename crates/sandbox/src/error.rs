@@ -61,8 +61,8 @@ pub enum ViewError {
     },
     /// What the directory for changes has was made in another way, or by a later version.
     #[error(
-        "{} was made by another version of vnode, or with other extended attributes; give another directory",
-        path.display()
+        "{} was made by another version of vnode, with other extended attributes, or by an overlayfs that was mounted volatile \
+         and may have lost something; give another directory", path.display()
     )]
     Version {
         /// Which directory.
