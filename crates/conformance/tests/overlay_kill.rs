@@ -284,6 +284,38 @@ impl Expected<'_> {
     }
 }
 
+/// What the kernel shows of the upper. A rename may have left a whiteout where nothing is to be hidden: it is taken away.
+fn shown_by_kernel(mounts: &Mounts, layers: &Layers, next: &[Vec<u8>]) -> Tree {
+    let point = layers.point();
+    let mount = || mounts.overlay(&point, &layers.options("redirect_dir=on,index=on")).expect("an overlay");
+    mount();
+    let mut phantoms = Vec::new();
+    listed_only(&point, &mut phantoms);
+    for phantom in phantoms {
+        let path = phantom.strip_prefix(&point).expect("a path in it");
+        let named = next.iter().any(|word| path.as_os_str().as_encoded_bytes() == word.as_slice());
+        assert!(named && next.first().is_some_and(|verb| verb == b"rename"), "{}", path.display());
+        mounts.unmount(&point).expect("it is mounted");
+        std::fs::remove_file(layers.path("top/upper").join(path)).expect("a whiteout");
+        mount();
+    }
+    let shown = layers::tree(&layers::host(&point).expect("it")).expect("a tree");
+    mounts.unmount(&point).expect("it is mounted");
+    shown
+}
+
+/// What is listed, but isn't there.
+fn listed_only(dir: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        match std::fs::symlink_metadata(&path) {
+            Ok(of) if of.is_dir() => listed_only(&path, out),
+            Ok(_) => {}
+            Err(_) => out.push(path),
+        }
+    }
+}
+
 /// Kills once; answers how many steps were done.
 fn round(lower: &Lower, seed: u64, mounts: Option<&Mounts>) -> usize {
     let lowers = vec![lower.layers.lower().to_owned()];
@@ -309,12 +341,7 @@ fn round(lower: &Lower, seed: u64, mounts: Option<&Mounts>) -> usize {
     }
     drop(fs);
     if let Some(mounts) = mounts {
-        let point = layers.point();
-        mounts
-            .overlay(&point, &layers.options("redirect_dir=on,index=on"))
-            .expect("an overlay of the kernel's");
-        let shown = layers::tree(&layers::host(&point).expect("it")).expect("a tree");
-        mounts.unmount(&point).expect("it is mounted");
+        let shown = shown_by_kernel(mounts, &layers, &next);
         let differences = here.differences(&shown.without_links(any));
         assert!(differences.is_empty(), "seed {seed}, vnode <> the kernel: {}", differences.join("\n"));
     }
