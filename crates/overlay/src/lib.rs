@@ -33,12 +33,13 @@
 //!
 //! # The format
 //!
-//! The upper's root has `upper/`, what the guest sees; `work/`, emptied when an overlay is made; `index/`, a name for
-//! each inode with several names in a lower that was copied up; `meta`, what the lowers had under each name when the upper
+//! The upper's root has `upper/`, what the guest sees; `work/`, emptied when an overlay is made; `work/index/`, Linux's own
+//! index, and `index/`: in one of them is a name for each inode with several names in a lower that was copied up; `meta`, what the lowers had under each name when the upper
 //! first had something there ([`touched`]). In `upper/` a character device 0:0 is a whiteout: what
 //! lowers have under its name is hidden. Extended attributes, of `trusted.overlay` or `user.overlay` ([`Marks`]):
 //! `opaque` (`y`: nothing below shows through a directory), `redirect` (what is below stands at this path),
-//! `origin` (what an inode was copied from), `nlink` (its names in lowers). In lowers all that is understood too, and
+//! `origin` (what an inode was copied from; if that is said in Linux's way, `vnode` says it in ours), `nlink` (its names in
+//! lowers). In lowers all that is understood too, and
 //! whiteouts that are extended attributes, so that the upper of one overlay may be a lower of another.
 //!
 //! # Invariants
@@ -51,13 +52,15 @@
 //!   of an operation is the state before it, the state after it, or, of a rename that leaves a whiteout, both names.
 //! * An operation that fails for what the names are copies nothing up.
 //! * An inode keeps `st_ino`, its `ctime` and its place in listings when it is copied up, and its directory all times.
-//!   The number is the origin's, with the layer in the top 8 bits; it is kept in the upper, or where an inode can't
+//!   The number is the origin's, with the layer in the top 8 bits, or where a lower spans devices a number given to the
+//!   layer's device for as long as the overlay lasts; it is kept in the upper, or where an inode can't
 //!   carry that, for as long as the overlay lasts.
 //! * What a node has in the upper never becomes another inode; what it has below never changes at all.
 //! * An open file is read where it is changed: the upper's as soon as there is one, whoever had it copied up.
 //!   Opening copies nothing; the first change does, and truncation no byte that it drops.
 //! * The extended attributes of overlays are never shown to callers nor taken from them, and neither are whiteouts.
 //! * The layers are called as root; the upper, for what a caller does to what is his, as the caller.
+//! * What an upper that isn't root's can't keep of a copy it does without: owners, and set-user-id bits with them.
 //!
 //! # Where it is not Linux's overlayfs
 //!

@@ -55,6 +55,8 @@ struct Below {
 /// What came of asking one lower.
 enum Sought {
     Nothing,
+    /// Nothing, but what is further down stands there.
+    Elsewhere(Way),
     /// What is further down doesn't show through.
     End,
     There(Step),
@@ -117,6 +119,10 @@ impl Shared {
             };
             let step = match step {
                 Sought::Nothing => continue,
+                Sought::Elsewhere(other) => {
+                    way = other;
+                    continue;
+                }
                 Sought::End => break,
                 Sought::There(step) => step,
             };
@@ -178,8 +184,9 @@ impl Shared {
             last: opaque == Opaque::Yes,
             redirect: None,
         };
-        let mut taken: Vec<u8> = Vec::new();
-        let mut names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).peekable();
+        // The way so far as the lowers further down have it, and whether that is another one.
+        let (mut below, mut moved): (Vec<u8>, bool) = (Vec::new(), false);
+        let mut names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
         while let Some(name) = names.next() {
             if !here.piece.inode.kind().is_dir() {
                 return Ok(Sought::End);
@@ -189,24 +196,35 @@ impl Shared {
             let step = match self.one_name(cx, &here.piece, name)? {
                 Sought::There(step) => step,
                 Sought::Nothing if here.last => return Ok(Sought::End),
+                Sought::Nothing if moved => {
+                    for name in [name.as_bytes()].into_iter().chain(names) {
+                        below.push(b'/');
+                        below.extend_from_slice(name);
+                    }
+                    return Ok(Sought::Elsewhere(Way::Path(below.into())));
+                }
                 other => return Ok(other),
             };
-            let redirect = match step.redirect {
-                Some(Way::Name(name)) => Some([taken.as_slice(), &name].concat()),
-                Some(Way::Path(path)) => Some(path.into()),
-                None => None,
-            };
-            here = Step { last: here.last || step.last, redirect: here.redirect, piece: step.piece };
-            if let Some(mut redirect) = redirect {
-                for rest in names.clone() {
-                    redirect.push(b'/');
-                    redirect.extend_from_slice(rest);
+            let mut last = here.last || step.last;
+            moved |= step.redirect.is_some();
+            match step.redirect {
+                Some(Way::Path(path)) => {
+                    below = path.into();
+                    // What hides those above it doesn't hide what is somewhere else.
+                    last = step.last;
                 }
-                here.redirect = Some(Way::Path(redirect.into()));
+                Some(Way::Name(other)) => {
+                    below.push(b'/');
+                    below.extend_from_slice(&other);
+                }
+                None => {
+                    below.push(b'/');
+                    below.extend_from_slice(name.as_bytes());
+                }
             }
-            taken.extend_from_slice(name.as_bytes());
-            taken.push(b'/');
+            here = Step { last, redirect: None, piece: step.piece };
         }
+        here.redirect = moved.then(|| Way::Path(below.into()));
         Ok(Sought::There(here))
     }
 

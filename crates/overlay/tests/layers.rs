@@ -227,6 +227,31 @@ fn a_directory_of_a_lower_is_renamed_with_all_below() {
 }
 
 #[test]
+fn a_redirection_leads_through_those_of_lowers() {
+    let (bottom, first, second) = (Tree::memory(), Tree::memory(), Tree::memory());
+    for dir in ["a", "a/b", "a/b/c", "d", "e"] {
+        bottom.mkdir(dir).unwrap();
+    }
+    bottom.write("a/b/c/f", "deep").unwrap();
+    let tree = Tree::over(&[&bottom], &first);
+    // What is below is at another place than the path says that the next overlay has for it.
+    tree.rename("a", "d/a", Rename::Replace).unwrap();
+    tree.mkdir("a").unwrap();
+    drop(tree);
+    let stack = || {
+        let builder = Overlay::builder().lower_from(first.0.clone(), first.node("upper").unwrap());
+        let overlay = as_root(|cx| builder.lower(bottom.0.clone()).build(cx, second.0.clone())).unwrap();
+        Tree(FilesystemRef::new::<Overlay>(overlay))
+    };
+    let tree = stack();
+    tree.rename("d/a/b/c", "e/c", Rename::Replace).unwrap();
+    for tree in [tree, stack()] {
+        assert_eq!(tree.read("e/c/f").unwrap(), "deep");
+        assert_eq!((tree.list("d/a/b").unwrap(), tree.list("a").unwrap()), (vec![], vec![]));
+    }
+}
+
+#[test]
 fn what_an_overlay_keeps_is_nobody_else_s() {
     let tree = Tree::over(&[&lower()], &Tree::memory());
     tree.rename("d", "e", Rename::Replace).unwrap();
