@@ -51,6 +51,8 @@ const RULES: &[Rule] = &[
             "crates/wasmtime/src/engine.rs",
             // What a program's memory and threads are, in an example that measures.
             "crates/wasmtime/examples/thousand_guests.rs",
+            // Layers of the host, and the kernel's overlayfs over such, to be measured.
+            "benches/src/layers.rs",
             // Waiting for the descriptors of the command's own standard streams.
             "crates/kernel/src/event.rs",
             "crates/kernel/src/wait.rs",
