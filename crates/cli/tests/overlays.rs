@@ -94,7 +94,8 @@ fn changes_in_a_directory_are_there_in_the_next_run() {
     assert!(meta("upper/old").file_type().is_char_device() && meta("upper/old").rdev() == 0);
     assert_eq!(meta("").permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::read_to_string(upper.join("upper/there")).unwrap(), "changed");
-    let left: Vec<_> = fs::read_dir(upper.join("work")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(upper.join("work")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["index"]);
     let noted = fs::read_to_string(upper.join("meta")).unwrap();
     for path in ["/there", "/h", "/d", "/gone", "/gone/g", "/dangling", "/old"] {

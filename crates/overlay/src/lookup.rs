@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vnode_core::fs::Filesystem;
-use vnode_core::{Cx, Errno, FileType, Name, Result};
+use vnode_core::{Cx, Errno, FileType, NAME_MAX, Name, PATH_MAX, Result};
 
 use crate::layers::{LayerNumber, Piece, Real, UPPER, at};
 use crate::marks::{Opaque, Origin};
@@ -79,7 +79,8 @@ impl Shared {
         Ok(!self.below(cx, dir, name)?.is_empty())
     }
 
-    /// Notes what the lowers have under a name, before the upper has something there for the first time.
+    /// Notes what the lowers have under a name, before the upper has something there for the first time; but not at the end of
+    /// a path that is longer than any system takes.
     ///
     /// # Errors
     /// Those of the layers; nothing was changed then.
@@ -87,10 +88,12 @@ impl Shared {
         let below = self.below(own, dir, name)?;
         let Some(Piece { layer, inode, .. }) = below.first() else { return Ok(()) };
         let attr = self.layers.fs(*layer).getattr(own, inode)?;
-        let mut path = {
+        let path = {
             let redirect = dir.directory()?.redirect.lock();
-            path_below(dir, redirect.as_deref())
+            path_below(dir, redirect.as_deref(), PATH_MAX - NAME_MAX)
         };
+        // Nobody goes by a longer one.
+        let Some(mut path) = path else { return Ok(()) };
         path.push(b'/');
         path.extend_from_slice(name.as_bytes());
         let upper = &self.layers.upper;

@@ -60,6 +60,9 @@ impl Relation {
     }
 }
 
+/// The most bytes of a redirection: what an extended attribute can have.
+const LONGEST: usize = 65_536;
+
 /// What is renamed, both places being locked.
 struct Move<'a> {
     from: NodeAt<'a>,
@@ -252,7 +255,8 @@ impl Shared {
         if redirect.as_ref().is_some_and(|path| path.starts_with(b"/")) {
             return Ok(());
         }
-        let path = path_below(node, redirect.as_deref());
+        // As on Linux, where `redirect_max` is less: whoever moves it is to copy it.
+        let path = path_below(node, redirect.as_deref(), LONGEST).ok_or(Errno::XDEV)?;
         marks.set_redirect(own, fs, upper, &path)?;
         *redirect = Some(path.into());
         self.to_medium(own, upper)
@@ -361,23 +365,29 @@ impl Shared {
 }
 
 /// The path by which a directory's part below is reached from the lowers' roots, if `redirect` is its own redirection.
-pub(crate) fn path_below(node: &Arc<Node>, redirect: Option<&[u8]>) -> Vec<u8> {
+/// Nothing: it has more than `most` bytes.
+pub(crate) fn path_below(node: &Arc<Node>, redirect: Option<&[u8]>, most: usize) -> Option<Vec<u8>> {
     let mut parts: Vec<Box<[u8]>> = Vec::new();
     let mut above = step_below(node, redirect, &mut parts);
+    let mut bytes = 0;
     while let Some(here) = above {
+        bytes += parts.last().map_or(0, |part| part.len() + 1);
+        if bytes > most {
+            return None;
+        }
         let Ok(directory) = here.directory() else { break };
         // Locked: whoever renames it gives it a redirection before another name.
         let redirect = directory.redirect.lock();
         above = step_below(&here, redirect.as_deref(), &mut parts);
     }
-    let mut path = Vec::new();
+    let mut path = Vec::with_capacity(bytes);
     for part in parts.iter().rev() {
         if !part.starts_with(b"/") {
             path.push(b'/');
         }
         path.extend_from_slice(part);
     }
-    path
+    Some(path)
 }
 
 /// Takes one directory's part of the path; answers the directory whose part comes before, if any does.
