@@ -263,3 +263,70 @@ fn what_a_user_may_not_look_at_fails_alone() {
     });
     assert_eq!(picture(layers.lower()), before, "the lower was changed");
 }
+
+/// In the environment of the process in a namespace: the directories.
+const NAMESPACE: &str = "VNODE_NAMESPACE_DIRECTORY";
+
+/// As root of a user namespace that has no other user.
+#[test]
+fn the_root_of_a_namespace() {
+    let Some(directory) = std::env::var_os(NAMESPACE).map(PathBuf::from) else { return };
+    let overlay = || {
+        let who = Credentials::root();
+        let lower = FilesystemRef::new::<Host>(Host::new(directory.join("lower")).expect("the lower"));
+        let upper =
+            Host::builder().devices(true).owners(true).open(directory.join("top")).expect("the upper");
+        let builder = Overlay::builder().lower(lower);
+        let overlay = builder.build(&Cx::new(&who, &Epoch), FilesystemRef::new::<Host>(upper));
+        FilesystemRef::new::<Overlay>(overlay.expect("an overlay"))
+    };
+    Process::on(&overlay()).all_do(&[
+        ("stat dir/x", "{type=file mode=644 nlink=1 uid=65534 gid=65534 size=1}"),
+        ("file dir/x changed", "ok"),
+        ("stat dir/x", "{type=file mode=644 nlink=1 uid=0 gid=0 size=7}"),
+        ("stat dir", "{type=dir mode=755 nlink=2 uid=0 gid=0}"),
+        ("chmod program 711", "ok"),
+        ("unlink gone", "ok"),
+        ("rename dir moved", "ok"),
+        ("mknod whiteout chr:0:0", "EPERM"),
+        ("chown moved/x 12 12", "EINVAL"),
+    ]);
+    Process::on(&overlay()).all_do(&[
+        ("ls /", "[moved program]"),
+        ("cat moved/x", "\"changed\""),
+        ("stat program", "{type=file mode=711 nlink=1 uid=0 gid=0 size=2}"),
+    ]);
+    println!("all was done");
+}
+
+#[test]
+fn what_the_root_of_a_namespace_changes_is_kept() {
+    if !can_be_another() {
+        return;
+    }
+    let layers = layers_within(Path::new("/dev/shm"));
+    make(&layers, "dir", None, 0o755, NOBODY);
+    make(&layers, "dir/x", Some("x"), 0o644, NOBODY);
+    make(&layers, "program", Some("#!"), 0o4755, NOBODY);
+    make(&layers, "gone", Some("gone"), 0o644, NOBODY);
+    for path in ["top", "top/work"] {
+        chown(layers.path(path), Some(0), Some(0)).expect("root may");
+    }
+    let before = picture(layers.lower());
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user"])
+        .arg(std::env::current_exe().expect("this test"))
+        .args(["--exact", "the_root_of_a_namespace", "--nocapture"])
+        .env(NAMESPACE, layers.path(""))
+        .output();
+    let said = match output {
+        Ok(output) => String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        Err(error) => format!("unshare: {error}"),
+    };
+    if said.contains("unshare") {
+        println!("skipped: no user namespace: {said}");
+        return;
+    }
+    assert!(said.contains("all was done"), "{said}");
+    assert_eq!(picture(layers.lower()), before, "the lower was changed");
+}

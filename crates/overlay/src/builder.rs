@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename, SetXattr};
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
+use crate::copy_up::create_for;
 use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
@@ -165,7 +166,7 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
     }
     let mode = attr.mode | Mode::RWXU;
     let new = NewInode { kind: NewKind::Directory, mode, uid: attr.uid, gid: attr.gid };
-    let made = fs.create(own, place.get(), new)?;
+    let made = create_for(own, fs, place.get(), new)?;
     let mut names: Vec<Box<[u8]>> = Vec::new();
     match lower.list_xattr(own, from, &mut |name| names.push(name.into())) {
         Err(Errno::OPNOTSUPP) => {}

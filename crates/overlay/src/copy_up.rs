@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use vnode_core::fs::{Access, Filesystem, Inode, LinkTarget, NewInode, NewKind, SetXattr};
-use vnode_core::{Attr, Cx, Errno, FileType, Mode, Name, Result, SetAttr, SetTime, Timespec};
+use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime, Timespec};
 
 use crate::content;
-use crate::layers::{Own, Piece, Real, at};
+use crate::layers::{Own, Piece, Real, RealAt, at};
 use crate::marks::{Origin, is_private};
 use crate::node::Node;
 use crate::overlay::Shared;
@@ -209,7 +209,7 @@ impl Shared {
             FileType::Directory => attr.mode | Mode::RWXU,
             _ => (attr.mode - SET_ID) | Mode::RUSR | Mode::WUSR,
         };
-        self.layers.upper.fs.create(own, at, NewInode { kind, mode, uid: attr.uid, gid: attr.gid })
+        create_for(own, &self.layers.upper.fs, at, NewInode { kind, mode, uid: attr.uid, gid: attr.gid })
     }
 
     /// Gives a new inode the content, extended attributes, mode, owner and times of the one that it is like.
@@ -278,6 +278,22 @@ impl Shared {
             fs.setattr(own, upper, &SetAttr { mode: Some(mode - forbidden), ..none })?;
         }
         fs.setattr(own, upper, &SetAttr { atime: set.atime, mtime: set.mtime, ..none })
+    }
+}
+
+/// Makes an inode, of the overlay's own owner if it can't have another.
+pub(crate) fn create_for(
+    own: &Cx<'_>,
+    fs: &FilesystemRef,
+    at: RealAt<'_>,
+    new: NewInode<'_>,
+) -> Result<Real> {
+    match fs.create(own, at, new) {
+        // In a user namespace there may be no such user.
+        Err(Errno::PERM | Errno::INVAL) if (new.uid, new.gid) != (0, 0) => {
+            fs.create(own, at, NewInode { uid: 0, gid: 0, ..new })
+        }
+        made => made,
     }
 }
 
