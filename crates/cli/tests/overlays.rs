@@ -118,7 +118,7 @@ fn the_kernel_shows_what_was_changed() {
     fs::create_dir(&seen).unwrap();
     // As the help says.
     let option = format!(
-        "redirect_dir=on,lowerdir={},upperdir={}/upper,workdir={}/work",
+        "redirect_dir=on,index=on,lowerdir={},upperdir={}/upper,workdir={}/work",
         host.text(""),
         upper.display(),
         upper.display()
@@ -251,6 +251,30 @@ fn what_cannot_be_is_told_before_the_guest_starts() {
     fs::create_dir(&later).unwrap();
     fs::write(later.join("meta"), "vnode-overlay-meta 2 trusted\n").unwrap();
     refused(&upper(later.to_str().unwrap()), "was made by another version of vnode");
+    // It looks like one, and is somebody's own.
+    for meta in ["", "title: x", "vnode-overlay-meta 1 trusted\n"] {
+        let like = place.path().join("like");
+        fs::create_dir_all(like.join("work/src")).unwrap();
+        fs::write(like.join("work/src/thesis"), "thesis").unwrap();
+        fs::write(like.join("meta"), meta).unwrap();
+        refused(&upper(like.to_str().unwrap()), "has work/src, which no overlay made");
+        fs::remove_dir_all(like.join("work")).unwrap();
+        let says = if meta == "title: x" { "its file meta is damaged" } else { "" };
+        if !says.is_empty() {
+            refused(&upper(like.to_str().unwrap()), says);
+            assert!(!like.join("upper").exists() && !like.join("work").exists());
+            assert_eq!(fs::read_to_string(like.join("meta")).unwrap(), meta);
+        }
+    }
+    for (name, makes) in [("work", "no directory"), ("upper", "no directory")] {
+        let wrong = place.path().join(format!("wrong-{name}"));
+        fs::create_dir(&wrong).unwrap();
+        fs::write(wrong.join(name), "").unwrap();
+        refused(&upper(wrong.to_str().unwrap()), &format!("has {name}, {makes}, which no overlay made"));
+    }
+    let lossy = place.path().join("lossy");
+    fs::create_dir_all(lossy.join("work/work/incompat/volatile")).unwrap();
+    refused(&upper(lossy.to_str().unwrap()), "remove");
     assert_eq!(host.picture(), before);
 }
 
@@ -271,27 +295,95 @@ fn a_directory_is_one_runs_at_a_time() {
     Ran::from(command(&twice, "list /").output().unwrap()).fails(125, "is in use by process");
 }
 
-#[test]
-fn a_filesystem_without_attributes_is_refused() {
+/// Runs `vnode --overlay OPTION` behind a shell's script, in a mount namespace of its own; nothing where that can't be.
+fn behind(script: &str, arguments: &[&str], option: &str) -> Option<Ran> {
     if !is_root() {
-        return println!("skipped: only root can mount");
+        println!("skipped: only root can mount");
+        return None;
     }
-    let (host, place) = (lower(), Dir::new());
-    let at = place.path().join("ramfs");
-    fs::create_dir(&at).unwrap();
-    let script = "mount -t ramfs none \"$1\" || exit 77; shift; exec \"$@\"";
+    let arguments: Vec<&str> = arguments.to_vec();
+    let script = format!("{{ {script}; }} || exit 77; shift {}; exec \"$@\"", arguments.len());
     let mut run = Command::new("unshare");
-    run.args(["-m", "sh", "-c", script, "sh"]).arg(&at);
-    let vnode =
-        command(&["--overlay", &overlay(&host, &format!(",upper={}/changes", at.display()))], "list /");
+    run.args(["-m", "sh", "-c", &script, "sh"]).args(arguments);
+    let vnode = command(&["--overlay", option], "list /");
     run.arg(vnode.get_program()).args(vnode.get_args()).stdin(Stdio::null());
-    let Ok(output) = run.output() else { return println!("skipped: there is no unshare") };
-    let ran = Ran::from(output);
+    let ran = Ran::from(run.output().ok()?);
     if ran.code == Some(77) || ran.stderr.starts_with("unshare") {
-        return println!("skipped: {}", ran.stderr);
+        println!("skipped: {}", ran.stderr);
+        return None;
     }
-    ran.fails(125, "is on a filesystem without extended attributes or device nodes");
-    assert!(ran.stderr.contains("give a directory on ext4"), "{}", ran.stderr);
+    Some(ran)
+}
+
+#[test]
+fn a_filesystem_that_can_not_keep_changes_is_refused() {
+    let (host, place) = (lower(), Dir::new());
+    let at = place.text("at");
+    fs::create_dir(&at).unwrap();
+    let option = overlay(&host, &format!(",upper={at}/changes"));
+    let unfit = "is on a filesystem without extended attributes or device nodes";
+    if let Some(ran) = behind("mount -t ramfs none \"$1\"", &[&at], &option) {
+        ran.fails(125, unfit);
+        assert!(ran.stderr.contains("give a directory on ext4"), "{}", ran.stderr);
+    }
+    // Linux's overlayfs lets nobody make its whiteouts, either.
+    let script =
+        "mkdir \"$2/u\" \"$2/w\" && mount -t overlay -o \"lowerdir=$3,upperdir=$2/u,workdir=$2/w\" o \"$1\"";
+    let nested = overlay(&host, &format!(",upper={at}/nested"));
+    if let Some(ran) = behind(script, &[&at, &place.text(""), &host.text("d")], &nested) {
+        ran.fails(125, unfit);
+    }
+}
+
+#[test]
+fn what_is_in_one_another_by_mounts_is_refused() {
+    let (host, place) = (lower(), Dir::new());
+    let at = place.text("at");
+    fs::create_dir(&at).unwrap();
+    let option = overlay(&host, &format!(",upper={at}/changes"));
+    for (from, to) in [(host.text("d/sub"), at.clone()), (at.clone(), host.text("gone"))] {
+        if let Some(ran) = behind("mount --bind \"$1\" \"$2\"", &[&from, &to], &option) {
+            ran.fails(125, "are in one another; keep changes elsewhere");
+        }
+    }
+}
+
+#[test]
+fn what_the_kernel_has_mounted_is_refused() {
+    let (host, place) = (lower(), Dir::new());
+    let (seen, upper) = (place.text("seen"), place.text("changes"));
+    for dir in [&seen, &upper, &format!("{upper}/upper"), &format!("{upper}/work")] {
+        fs::create_dir(dir).unwrap();
+    }
+    let script = "mount -t overlay -o \"lowerdir=$1,upperdir=$2/upper,workdir=$2/work\" o \"$3\"";
+    let option = overlay(&host, &format!(",upper={upper}"));
+    if let Some(ran) = behind(script, &[&host.text(""), &upper, &seen], &option) {
+        ran.fails(125, &format!("is in use by the overlay mounted on {seen}; unmount that first"));
+    }
+}
+
+#[test]
+fn what_root_kept_is_not_shown_to_who_can_not_read_it() {
+    let (host, place) = (lower(), Dir::new());
+    let option = overlay(&host, &format!(",upper={}/changes", place.text("")));
+    change(&["--overlay", &option]);
+    let drop = "--bounding-set=-sys_admin";
+    for means in [&["setpriv", drop, "--inh-caps=-sys_admin"][..], &["unshare", "-Ur"]] {
+        let vnode = command(&["--overlay", &option], "list /data/gone");
+        let mut run = Command::new(means[0]);
+        run.args(&means[1..]).arg(vnode.get_program()).args(vnode.get_args()).stdin(Stdio::null());
+        if !is_root() {
+            return println!("skipped: only root keeps changes as root");
+        }
+        let Ok(output) = run.output() else { continue };
+        let ran = Ran::from(output);
+        if ran.stderr.starts_with(means[0]) {
+            println!("skipped: {}", ran.stderr);
+            continue;
+        }
+        ran.fails(125, "was made by root, whose trusted.* attributes this process can't see");
+    }
+    assert_changed(&files(&["--overlay", &option], LOOK));
 }
 
 /// Runs as somebody who isn't root; nothing where that can't be.

@@ -12,7 +12,7 @@ use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
 use crate::marks::{Marks, Opaque, is_private};
-use crate::meta::Meta;
+use crate::meta::{self, Meta};
 use crate::node::{NewNode, Node, Place};
 use crate::numbers::Numbers;
 use crate::overlay::{Overlay, Shared};
@@ -80,6 +80,7 @@ impl Builder {
     ///   says that the upper may not have survived a crash (its mount option `volatile`).
     /// * `EOPNOTSUPP`: the upper lacks what an overlay needs: links, exchanging, extended attributes of either kind,
     ///   devices.
+    /// * `EPERM`: the upper's marks are `trusted.*`, which this process can't see.
     /// * `EEXIST`, `ENOTDIR`: the upper has something else than an overlay's directories in their places.
     /// * Those of the filesystems.
     pub fn build(self, cx: &Cx<'_>, upper: FilesystemRef) -> Result<Overlay> {
@@ -91,6 +92,8 @@ impl Builder {
         }
         let own = Own::during(cx);
         let own = own.cx();
+        // Before anything is made: it may be somebody else's.
+        meta::marks(&own, &upper)?;
         let work = directory(&own, &upper, b"work")?;
         let index = directory(&own, &upper, b"index")?;
         let top = self.lowers.first().ok_or(Errno::INVAL)?.clone();
@@ -108,6 +111,7 @@ impl Builder {
             Some(marks) => marks,
             None => Marks::find(&own, &upper, &root, &work)?,
         };
+        marks.check(&own, &upper, &work)?;
         let meta = Meta::open(&own, &upper, marks)?;
         let linux = LinuxIndex::open(&own, &upper, &work)?;
         let layers = Layers {
@@ -117,6 +121,7 @@ impl Builder {
             numbers: Numbers::default(),
         };
         layers.clear_work(&own)?;
+        layers.check_whiteouts(&own)?;
         let table = Arc::new(Table::new(Known::new(layers.may_block())));
         let root = root_node(&own, &layers, &table)?;
         root.state.lock().ctime = ctime;

@@ -1,13 +1,15 @@
 //! Extended attributes that tell what an inode is to the overlay, as Linux's overlayfs has them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use vnode_core::fs::{Filesystem, SetXattr};
-use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Result, Timespec};
+use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Name, Result, Timespec};
 
-use crate::layers::{LayerNumber, Real};
+use crate::layers::{LayerNumber, Real, at};
 use crate::leave::with_leave;
 use crate::meta;
+use crate::work::names_in;
 
 /// The namespace of the overlay's extended attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub enum Marks {
     User,
 }
 
-/// In the order in which they are tried.
-const BOTH: [Marks; 2] = [Marks::Trusted, Marks::User];
+/// How many names of an upper are looked at for marks.
+const LOOKS: usize = 4096;
 
 /// The namespaces' names, either of which is hidden whichever is used.
 const PREFIXES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
@@ -134,6 +136,9 @@ impl Opaque {
 }
 
 impl Marks {
+    /// In the order in which they are tried.
+    pub(crate) const ALL: [Marks; 2] = [Marks::Trusted, Marks::User];
+
     /// The marks that an upper has already, else the first that it can carry.
     ///
     /// # Errors
@@ -142,27 +147,68 @@ impl Marks {
         if let Some(marks) = meta::marks(cx, fs)? {
             return Ok(marks);
         }
-        let mut found = None;
-        // One that Linux's overlayfs made tells by what its root carries.
-        fs.list_xattr(cx, root, &mut |name| {
-            found = found.or(BOTH.into_iter().find(|marks| name.starts_with(marks.prefix())));
-        })?;
-        match found {
-            Some(marks) => Ok(marks),
-            None => {
-                for marks in BOTH {
-                    if marks.can_be_carried(cx, fs, work)? {
-                        return Ok(marks);
-                    }
-                }
-                Err(Errno::OPNOTSUPP)
+        // One that Linux's overlayfs made tells by what is in it.
+        if let Some(marks) = Marks::seen(cx, fs, root)? {
+            return Ok(marks);
+        }
+        for marks in Marks::ALL {
+            if marks.can_be_carried(cx, fs, work)? {
+                return Ok(marks);
             }
+        }
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// The marks that something has of what is in an upper, as far as it is looked through.
+    fn seen(cx: &Cx<'_>, fs: &FilesystemRef, root: &Real) -> Result<Option<Self>> {
+        let mut left = VecDeque::from([Arc::clone(root)]);
+        let mut looks = LOOKS;
+        while let Some(inode) = left.pop_front() {
+            let mut found = None;
+            let listed = with_leave(cx, fs, &[&inode], || {
+                let mut names = Vec::new();
+                fs.list_xattr(cx, &inode, &mut |name| names.push(Box::<[u8]>::from(name))).map(|()| names)
+            });
+            for name in listed.unwrap_or_default() {
+                found = found.or(Marks::ALL.into_iter().find(|marks| name.starts_with(marks.prefix())));
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
+            if !inode.kind().is_dir() {
+                continue;
+            }
+            for name in with_leave(cx, fs, &[&inode], || names_in(cx, fs, &inode))? {
+                looks -= 1;
+                if looks == 0 {
+                    return Ok(None);
+                }
+                left.push_back(fs.lookup(cx, at(&inode, Name::new(&name)?))?);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Checks that the upper can carry the marks that it has, or is to have.
+    ///
+    /// # Errors
+    /// `EPERM`: they are `trusted.*`, which this process can neither set nor see: what they tell would be lost.
+    /// `EOPNOTSUPP`: the upper can't have them.
+    pub(crate) fn check(self, cx: &Cx<'_>, fs: &FilesystemRef, work: &Real) -> Result<()> {
+        match self {
+            _ if self.can_be_carried(cx, fs, work)? => Ok(()),
+            Marks::Trusted => Err(Errno::PERM),
+            Marks::User => Err(Errno::OPNOTSUPP),
         }
     }
 
+    /// Whether the upper can carry them, and they are seen.
     fn can_be_carried(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<bool> {
         match self.write(cx, fs, dir, "probe", b"y") {
-            Ok(()) => fs.remove_xattr(cx, dir, &self.name("probe")).map(|()| true),
+            Ok(()) => {
+                let seen = self.read(cx, fs, dir, "probe")?.is_some();
+                fs.remove_xattr(cx, dir, &self.name("probe")).map(|()| seen)
+            }
             Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
             // It would be, if there were room.
             Err(Errno::NOSPC | Errno::DQUOT) => Ok(true),
@@ -179,7 +225,7 @@ impl Marks {
     }
 
     pub(crate) fn of_word(word: &str) -> Option<Self> {
-        BOTH.into_iter().find(|marks| marks.word() == word)
+        Marks::ALL.into_iter().find(|marks| marks.word() == word)
     }
 
     fn prefix(self) -> &'static [u8] {

@@ -149,8 +149,7 @@ impl Meta {
             Err(errno) => return Err(errno),
         };
         if let Some(lines) = &lines
-            && lines.end > 0
-            && first_line(own, &*lines.file)? != Some(marks)
+            && first_line(own, &*lines.file)?.is_some_and(|made| made != marks)
         {
             return Err(Errno::INVAL);
         }
@@ -167,7 +166,7 @@ impl Meta {
             Some(lines) => lines,
             none => none.insert(Lines::make(own, upper)?),
         };
-        let head = if lines.end == 0 { format!("{HEAD}{}\n", self.marks.word()) } else { String::new() };
+        let head = if lines.end == 0 { head(self.marks) } else { String::new() };
         lines.add(own, &(head + &touched.line()))
     }
 }
@@ -258,13 +257,20 @@ fn size(cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<u64> {
     }
 }
 
+/// The first line.
+fn head(marks: Marks) -> String {
+    format!("{HEAD}{}\n", marks.word())
+}
+
 /// What the first line says, if it is whole.
 fn first_line(cx: &Cx<'_>, file: &dyn File) -> Result<Option<Marks>> {
     let mut bytes = [0; 64];
     let read = read(cx, file, 0, &mut bytes)?;
     let bytes = bytes.get(..read).unwrap_or_default();
     let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-        return if read < bytes.len().max(64) { Ok(None) } else { Err(Errno::INVAL) };
+        // What was left of it, or a file of somebody else's.
+        let begun = Marks::ALL.iter().any(|marks| head(*marks).as_bytes().starts_with(bytes));
+        return if begun { Ok(None) } else { Err(Errno::INVAL) };
     };
     let line = bytes.get(..end).and_then(|line| core::str::from_utf8(line).ok());
     let word = line.and_then(|line| line.strip_prefix(HEAD)).ok_or(Errno::INVAL)?;

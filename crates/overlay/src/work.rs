@@ -56,6 +56,19 @@ impl Layers {
         Ok(temporary)
     }
 
+    /// Checks that whiteouts can be made, which not every filesystem that has devices lets whoever likes.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`.
+    pub(crate) fn check_whiteouts(&self, cx: &Cx<'_>) -> Result<()> {
+        match self.whiteout(cx) {
+            // They could be, if there were room.
+            Ok(_) | Err(Errno::NOSPC | Errno::DQUOT) => Ok(()),
+            Err(Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => Err(Errno::OPNOTSUPP),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Removes what is in a directory of the upper, and the directory.
     pub(crate) fn clear(&self, cx: &Cx<'_>, dir: &Real, depth: usize) -> Result<()> {
         for name in names_in(cx, &self.upper.fs, dir)? {

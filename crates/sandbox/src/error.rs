@@ -59,14 +59,42 @@ pub enum ViewError {
         /// Which directory.
         path: PathBuf,
     },
-    /// What the directory for changes has was made in another way, or by a later version.
+    /// What the directory for changes has was made by a later version, or `meta` isn't what overlays write.
     #[error(
-        "{} was made by another version of vnode, with other extended attributes, or by an overlayfs that was mounted volatile \
-         and may have lost something; give another directory", path.display()
+        "{} was made by another version of vnode, with other extended attributes, or its file meta is damaged; \
+         give another directory", path.display()
     )]
     Version {
         /// Which directory.
         path: PathBuf,
+    },
+    /// What the directory for changes keeps was kept as root, in attributes that this process can't see.
+    #[error(
+        "{} was made by root, whose trusted.* attributes this process can't see: what was deleted would be back; \
+         run vnode as root, or give another directory", path.display()
+    )]
+    Privileged {
+        /// Which directory.
+        path: PathBuf,
+    },
+    /// Linux's overlayfs has the directory for changes.
+    #[error("{} is in use by the overlay mounted on {}; unmount that first", path.display(), at.display())]
+    Mounted {
+        /// Which directory.
+        path: PathBuf,
+        /// Where it is mounted.
+        at: PathBuf,
+    },
+    /// Linux's overlayfs says that what the directory for changes has may not be whole (its mount option `volatile`).
+    #[error(
+        "{} was mounted as volatile and may have lost changes; if it was unmounted in order, remove {}",
+        path.display(), mark.display()
+    )]
+    Volatile {
+        /// Which directory.
+        path: PathBuf,
+        /// What says so.
+        mark: PathBuf,
     },
     /// The overlay can't be made.
     #[error("can't make an overlay: {0}")]

@@ -15,7 +15,7 @@
 //! # Map
 //!
 //! * `view` - [`View`], the choices and what comes of them; `upper` - the directory that keeps changes: whether it can be
-//!   one, and its lock; `error` - why there is no view.
+//!   one, and its lock; `mounts` - where directories really are; `error` - why there is no view.
 //!
 //! # Invariants
 //!
@@ -26,6 +26,7 @@
 //!   be set in it.
 
 mod error;
+mod mounts;
 mod upper;
 mod view;
 

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, openat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, openat, statat,
+};
 use vnode_core::Errno;
 
 use crate::error::ViewError;
+use crate::mounts::Mounts;
 
 /// What an overlay has in its upper's root.
 const PARTS: [&str; 5] = ["upper", "work", "index", "meta", "lock"];
@@ -39,15 +41,17 @@ impl Upper {
     /// That it can't be one, or that another has it.
     pub(crate) fn take(path: &Path, lowers: &[PathBuf]) -> Result<Self, ViewError> {
         let fails = |error: rustix::io::Errno| ViewError::upper(path, host(error));
+        let mounts = Mounts::now();
         let dir = match open(path) {
             // The directory that it is to be made in must not be in a lower either.
             Err(rustix::io::Errno::NOENT) => {
-                check_apart(path, above(path), lowers)?;
+                check_apart(path, above(path), lowers, &mounts)?;
                 make(path).map_err(fails)?
             }
             opened => opened.map_err(fails)?,
         };
-        check_apart(path, path, lowers)?;
+        check_apart(path, path, lowers, &mounts)?;
+        check_kernel(path, &mounts)?;
         check_content(path, &dir)?;
         let lock = Lock::take(path, &dir)?;
         let mode = Mode::from_raw_mode(fstat(&dir).map_err(fails)?.st_mode);
@@ -87,7 +91,14 @@ fn above(path: &Path) -> &Path {
 }
 
 /// Refuses an upper inside a lower, and a lower inside the upper. `here` is the upper, or where it will be made.
-fn check_apart(upper: &Path, here: &Path, lowers: &[PathBuf]) -> Result<(), ViewError> {
+fn check_apart(upper: &Path, here: &Path, lowers: &[PathBuf], mounts: &Mounts) -> Result<(), ViewError> {
+    let is_in = |inner: &Path, outer: &Path| {
+        // What can't be looked at isn't, and is told by whoever opens it.
+        let (Ok(inner), Ok(outer)) = (std::fs::canonicalize(inner), std::fs::canonicalize(outer)) else {
+            return false;
+        };
+        inner.starts_with(&outer) || mounts.is_in(&inner, &outer)
+    };
     for lower in lowers {
         let around = here == upper && is_in(lower, here);
         if around || is_in(here, lower) {
@@ -97,14 +108,19 @@ fn check_apart(upper: &Path, here: &Path, lowers: &[PathBuf]) -> Result<(), View
     Ok(())
 }
 
-/// Whether a directory is another one, or below it. What can't be looked at isn't, and is told by whoever opens it.
-fn is_in(inner: &Path, outer: &Path) -> bool {
-    let (Ok(inner), Some(outer)) = (std::fs::canonicalize(inner), identity(outer)) else { return false };
-    inner.ancestors().any(|dir| identity(dir) == Some(outer))
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+/// Refuses what Linux's overlayfs has mounted, and what it says isn't whole.
+fn check_kernel(path: &Path, mounts: &Mounts) -> Result<(), ViewError> {
+    let directory = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    for part in ["upper", "work"] {
+        if let Some(at) = mounts.overlay_with(&directory.join(part)) {
+            return Err(ViewError::Mounted { path: path.to_owned(), at: at.to_owned() });
+        }
+    }
+    let mark = path.join("work/work/incompat/volatile");
+    if std::fs::symlink_metadata(&mark).is_ok() {
+        return Err(ViewError::Volatile { path: path.to_owned(), mark });
+    }
+    Ok(())
 }
 
 /// Refuses a directory with files that no overlay put there: what is in `work` is removed.
@@ -117,15 +133,20 @@ fn check_content(path: &Path, dir: &OwnedFd) -> Result<(), ViewError> {
     {
         return not_an_upper(shown(other));
     }
-    if names.iter().any(|name| name == b"meta") || !names.iter().any(|name| name == b"work") {
+    for name in &names {
+        let is_dir = !matches!(name.as_slice(), b"meta" | b"lock");
+        let stat = statat(dir, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).map_err(fails)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != if is_dir { FileType::Directory } else { FileType::RegularFile } {
+            let what = if is_dir { "no directory" } else { "no regular file" };
+            return not_an_upper(format!("{}, {what}", shown(name)));
+        }
+    }
+    if !names.iter().any(|name| name == b"work") {
         return Ok(());
     }
-    let work = openat(
-        dir,
-        "work",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    );
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let work = openat(dir, "work", flags, Mode::empty());
     let work = self::names(&work.map_err(fails)?).map_err(fails)?;
     // What an overlay was making when it was interrupted starts with #.
     let known = |name: &[u8]| name.starts_with(b"#") || OF_LINUX.iter().any(|part| part.as_bytes() == name);

@@ -139,7 +139,8 @@ impl Builder {
             FilesystemRef::new::<Quota<Host>>(quota)
         };
         let filesystem = overlay(builder.holding(lock), upper).map_err(|errno| match errno {
-            Errno::OPNOTSUPP | Errno::PERM => ViewError::Unfit { path: path.clone() },
+            Errno::OPNOTSUPP => ViewError::Unfit { path: path.clone() },
+            Errno::PERM if !sees_trusted() => ViewError::Privileged { path: path.clone() },
             Errno::INVAL => ViewError::Version { path: path.clone() },
             errno => ViewError::upper(&path, errno),
         })?;
@@ -151,6 +152,27 @@ fn overlay(builder: vnode_overlay::Builder, upper: FilesystemRef) -> vnode_core:
     let who = Credentials::root();
     let overlay = builder.build(&Cx::new(&who, &Now), upper)?;
     Ok(FilesystemRef::new::<Overlay>(overlay))
+}
+
+/// Whether this process may have `trusted.*` attributes (`xattr(7)`).
+fn sees_trusted() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CapabilitySet, capabilities};
+        capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+            && !is_in_user_namespace()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        rustix::process::geteuid().is_root()
+    }
+}
+
+/// Whether root here is somebody else outside (`user_namespaces(7)`).
+#[cfg(target_os = "linux")]
+fn is_in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().ne(["0", "0", "4294967295"])
 }
 
 /// The time of day.

@@ -103,7 +103,7 @@ have nothing.
 
 DIR gets upper, work, index, meta and lock, in the format of Linux's overlayfs, and has to be on a filesystem with extended \
 attributes (ext4, xfs, btrfs, tmpfs). Root's can be mounted: \
-mount -t overlay -o redirect_dir=on,lowerdir=HOST,upperdir=DIR/upper,workdir=DIR/work overlay PLACE";
+mount -t overlay -o redirect_dir=on,index=on,lowerdir=HOST,upperdir=DIR/upper,workdir=DIR/work overlay PLACE";
 
 /// Every such option.
 pub(crate) static SHORTS: &[ShortRow] = &[
