@@ -65,7 +65,7 @@
 //! # Where it is not Linux's overlayfs
 //!
 //! * Renaming what is in a lower works whatever it is (there `EXDEV` without `redirect_dir=on`); the redirections are
-//!   Linux's.
+//!   Linux's. It is `EXDEV` where the upper has no room for one: on ext4 past some 4000 bytes of path.
 //! * Hard links of a lower stay linked (there with `index=on`).
 //! * Opening for writing copies nothing up yet.
 //! * A merged directory's links are counted; there they are 1.

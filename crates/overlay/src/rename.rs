@@ -62,6 +62,18 @@ impl Relation {
 
 /// The most bytes of a redirection: what an extended attribute can have.
 const LONGEST: usize = 65_536;
+/// What every filesystem has room for in an extended attribute, unless it is full.
+const ALWAYS_FITS: usize = 1024;
+
+/// What keeps a directory from being moved whose redirection can't be kept: one that is too long for the upper, which on
+/// ext4 is `ENOSPC` past a block, has it copied instead, as Linux does past `redirect_max`.
+fn not_redirected(errno: Errno, path: &[u8]) -> Errno {
+    match errno {
+        Errno::TOOBIG | Errno::RANGE => Errno::XDEV,
+        Errno::NOSPC if path.len() > ALWAYS_FITS => Errno::XDEV,
+        errno => errno,
+    }
+}
 
 /// What is renamed, both places being locked.
 struct Move<'a> {
@@ -257,7 +269,7 @@ impl Shared {
         }
         // As on Linux, where `redirect_max` is less: whoever moves it is to copy it.
         let path = path_below(node, redirect.as_deref(), LONGEST).ok_or(Errno::XDEV)?;
-        marks.set_redirect(own, fs, upper, &path)?;
+        marks.set_redirect(own, fs, upper, &path).map_err(|errno| not_redirected(errno, &path))?;
         *redirect = Some(path.into());
         self.to_medium(own, upper)
     }
