@@ -140,6 +140,7 @@ impl File for OverlayFile {
         if self.node.upper().is_none() {
             return Ok(());
         }
+        self.shared.layers.meta_to_medium(cx)?;
         self.current(cx)?.sync(cx, data_only)
     }
 }

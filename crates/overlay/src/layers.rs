@@ -94,6 +94,15 @@ impl Layers {
         self.numbers.shown(self.lowers.len(), layer, dev, ino)
     }
 
+    /// Has what is noted of the lowers on the medium, before a caller has there what it tells of.
+    ///
+    /// # Errors
+    /// Those of the upper.
+    pub(crate) fn meta_to_medium(&self, cx: &Cx<'_>) -> Result<()> {
+        let Upper { fs, meta, volatile, .. } = &self.upper;
+        if *volatile { Ok(()) } else { meta.to_medium(&Own::during(cx).cx(), fs) }
+    }
+
     /// The attributes of an inode of the upper.
     pub(crate) fn upper_attr(&self, cx: &Cx<'_>, inode: &Real) -> Result<Attr> {
         self.upper.fs.getattr(cx, inode)

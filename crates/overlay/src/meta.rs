@@ -1,6 +1,7 @@
 //! What the lowers had under a name when it was first touched: kept in the upper's `meta`, for those who bring changes to
 //! where the lowers came from and must know whether they are the same still.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ pub struct Touched {
 pub(crate) struct Meta {
     marks: Marks,
     lines: Mutex<Option<Lines>>,
+    /// Whether there is something that may not be on the medium, of this run or of the one before.
+    unsynced: AtomicBool,
 }
 
 /// The file opened.
@@ -51,6 +54,8 @@ struct Lines {
     file: Arc<dyn File>,
     /// Where the next line goes.
     end: u64,
+    /// Whether its name is known to be on the medium.
+    named: bool,
 }
 
 impl Touched {
@@ -153,7 +158,8 @@ impl Meta {
         {
             return Err(Errno::INVAL);
         }
-        Ok(Meta { marks, lines: Mutex::new(lines) })
+        let unsynced = AtomicBool::new(lines.is_some());
+        Ok(Meta { marks, lines: Mutex::new(lines), unsynced })
     }
 
     /// Adds a line for what is touched now.
@@ -166,8 +172,32 @@ impl Meta {
             Some(lines) => lines,
             none => none.insert(Lines::make(own, upper)?),
         };
+        self.unsynced.store(true, Ordering::Release);
         let head = if lines.end == 0 { head(self.marks) } else { String::new() };
         lines.add(own, &(head + &touched.line()))
+    }
+
+    /// Brings what isn't on the medium there: before what it tells of is.
+    ///
+    /// # Errors
+    /// Those of the upper; it is still to be brought then.
+    pub(crate) fn to_medium(&self, own: &Cx<'_>, upper: &FilesystemRef) -> Result<()> {
+        if !self.unsynced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut guard = self.lines.lock();
+        // Somebody else may have done it, and lines are added with the lock held.
+        if let Some(lines) = &mut *guard
+            && self.unsynced.load(Ordering::Relaxed)
+        {
+            lines.file.sync(own, true)?;
+            if !lines.named {
+                upper.sync(own, &upper.root(), false)?;
+                lines.named = true;
+            }
+            self.unsynced.store(false, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
@@ -191,7 +221,7 @@ impl Lines {
         if end < size {
             file.set_len(own, end)?;
         }
-        Ok(Lines { file, end })
+        Ok(Lines { file, end, named: false })
     }
 
     fn add(&mut self, own: &Cx<'_>, text: &str) -> Result<()> {
@@ -235,7 +265,8 @@ pub fn touched(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Vec<Touched>> {
     }
     let mut bytes = vec![0; usize::try_from(size).map_err(|_| Errno::FBIG)?];
     let read = read(cx, &*file, 0, &mut bytes)?;
-    let text = core::str::from_utf8(bytes.get(..read).unwrap_or_default()).map_err(|_| Errno::INVAL)?;
+    let bytes = before_nul(bytes.get(..read).unwrap_or_default());
+    let text = core::str::from_utf8(bytes).map_err(|_| Errno::INVAL)?;
     // A line without an end is of one who was interrupted before anything was changed.
     let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
     whole.split('\n').skip(1).map(|line| Touched::parse(line).ok_or(Errno::INVAL)).collect()
@@ -266,33 +297,41 @@ fn head(marks: Marks) -> String {
 fn first_line(cx: &Cx<'_>, file: &dyn File) -> Result<Option<Marks>> {
     let mut bytes = [0; 64];
     let read = read(cx, file, 0, &mut bytes)?;
-    let bytes = bytes.get(..read).unwrap_or_default();
-    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
+    let written = before_nul(bytes.get(..read).unwrap_or_default());
+    let Some(end) = written.iter().position(|&byte| byte == b'\n') else {
         // What was left of it, or a file of somebody else's.
-        let begun = Marks::ALL.iter().any(|marks| head(*marks).as_bytes().starts_with(bytes));
+        let begun = Marks::ALL.iter().any(|marks| head(*marks).as_bytes().starts_with(written));
         return if begun { Ok(None) } else { Err(Errno::INVAL) };
     };
-    let line = bytes.get(..end).and_then(|line| core::str::from_utf8(line).ok());
+    let line = written.get(..end).and_then(|line| core::str::from_utf8(line).ok());
     let word = line.and_then(|line| line.strip_prefix(HEAD)).ok_or(Errno::INVAL)?;
     Marks::of_word(word).map(Some).ok_or(Errno::INVAL)
 }
 
-/// Where the last whole line ends.
+/// Where the last whole line ends of those that were written.
 fn end_of_lines(own: &Cx<'_>, file: &dyn File, size: u64) -> Result<u64> {
-    let mut end = size;
+    let (mut end, mut start) = (0, 0);
     let mut buffer = vec![0; PIECE];
-    while end > 0 {
-        let start = end.saturating_sub(PIECE as u64);
-        let len = usize::try_from(end - start).unwrap_or(PIECE);
-        let piece = buffer.get_mut(..len).ok_or(Errno::IO)?;
-        let read = read(own, file, start, piece)?;
-        let piece = piece.get(..read).unwrap_or_default();
-        if let Some(at) = piece.iter().rposition(|&byte| byte == b'\n') {
-            return Ok(start + at as u64 + 1);
+    while start < size {
+        let read = read(own, file, start, &mut buffer)?;
+        let piece = buffer.get(..read).unwrap_or_default();
+        let written = before_nul(piece);
+        if let Some(at) = written.iter().rposition(|&byte| byte == b'\n') {
+            end = start + at as u64 + 1;
         }
-        end = start;
+        if written.len() < buffer.len() {
+            break;
+        }
+        start = start.saturating_add(read as u64);
     }
-    Ok(0)
+    Ok(end)
+}
+
+/// What is before the first NUL byte. No line has one: some filesystems have them after a loss of power where what was
+/// written isn't on the medium.
+fn before_nul(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    bytes.get(..end).unwrap_or_default()
 }
 
 /// Reads until the buffer is full or the file ends.

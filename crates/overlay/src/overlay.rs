@@ -175,10 +175,9 @@ impl Filesystem for Overlay {
     }
 
     fn sync(&self, cx: &Cx<'_>, inode: &Arc<Node>, data_only: bool) -> Result<()> {
-        match inode.upper() {
-            Some(upper) => self.shared.layers.upper.fs.sync(cx, upper, data_only),
-            None => Ok(()),
-        }
+        let Some(upper) = inode.upper() else { return Ok(()) };
+        self.shared.layers.meta_to_medium(cx)?;
+        self.shared.layers.upper.fs.sync(cx, upper, data_only)
     }
 
     fn resolve_run(

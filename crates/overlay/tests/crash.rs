@@ -82,3 +82,35 @@ fn names_are_whole() {
     ];
     assert!(moments.iter().all(|moments| *moments > 5), "{moments:?}");
 }
+
+#[test]
+fn meta_is_on_the_medium_before_the_copy_is() {
+    let bottom = lower();
+    let owner = vnode_core::SetAttr { uid: Some(5), ..Default::default() };
+    for synced in [&["", "d", "d/f"][..], &["d/f", "d", ""]] {
+        let whole = (1..MANY).find(|&nth| {
+            let memory = FilesystemRef::new::<Memory>(Memory::new());
+            drop(Tree::over(&[&bottom], &Tree(memory.clone())));
+            let crash = Arc::new(as_root(|cx| Crash::new(cx, memory)).unwrap());
+            let tree =
+                Tree::over(&[&bottom], &Tree(FilesystemRef::new::<Crash<FilesystemRef>>(crash.clone())));
+            crash.control().crash_at(OpSet::ALL, nth);
+            let node = tree.node("d/f");
+            let done = node.and_then(|node| as_root(|cx| tree.0.setattr(cx, &node, &owner)));
+            let done = done.and_then(|()| sync(&tree, synced));
+            let survived = !crash.control().crashed();
+            let left = Tree::memory();
+            as_root(|cx| crash.recovered().write_into(cx, &left.0)).unwrap();
+            let noted = as_root(|cx| vnode_overlay::touched(cx, &left.0)).unwrap();
+            for path in ["d", "d/f"] {
+                let there = left.node(&format!("upper/{path}")).is_ok();
+                let known = noted.iter().any(|noted| noted.path == format!("/{path}").into_bytes());
+                assert!(known || !there, "{path} of {synced:?}, call {nth}: {noted:?}");
+                assert!(there || !survived, "{path} of {synced:?} is lost");
+            }
+            assert_eq!(done.is_ok(), survived);
+            survived
+        });
+        assert!(whole.is_some(), "more than {MANY} calls");
+    }
+}

@@ -100,7 +100,9 @@ fn what_was_left_of_a_line_is_taken_away() {
     Tree::over(&[&first, &second], &upper).unlink("f").unwrap();
     let meta = upper.open(&upper.node("meta").unwrap(), Access::READ | Access::WRITE).unwrap();
     let whole = content(&*meta).unwrap();
-    for left in ["1", "1 f 0 12 3 4.0 5.0 /d/", &"x".repeat(100_000)] {
+    let holes = ["\0".to_owned(), "\0".repeat(200_000), format!("1 f 0\0\0{whole}"), format!("\0{whole}\0")];
+    let lefts = ["1", "1 f 0 12 3 4.0 5.0 /d/", &"x".repeat(100_000)];
+    for left in lefts.into_iter().chain(holes.iter().map(String::as_str)) {
         as_root(|cx| meta.append(cx, &mut Source::from_slice(left.as_bytes()))).unwrap();
         assert_eq!(paths(&upper), ["/f"]);
         Tree::over(&[&first, &second], &upper);
@@ -116,6 +118,10 @@ fn a_meta_of_another_version_is_refused() {
     for (content, opens) in [
         ("", true),
         ("vnode-over", true),
+        ("\0", true),
+        (&"\0".repeat(70_000), true),
+        ("vnode-over\0\0\0\0", true),
+        ("x\ny\n\0", false),
         ("vnode-overlay-meta 2 user\n", false),
         ("\n", false),
         ("x\ny\n", false),
@@ -125,6 +131,9 @@ fn a_meta_of_another_version_is_refused() {
         let builder = Overlay::builder().lower(first.0.clone()).lower(second.0.clone());
         let built = as_root(|cx| builder.build(cx, upper.0.clone())).map(drop);
         assert_eq!(built, if opens { Ok(()) } else { Err(Errno::INVAL) }, "{content:?}");
+        if opens {
+            assert_eq!(paths(&upper), [""; 0], "{content:?}");
+        }
     }
     // It is what was made, also without being told.
     let upper = Tree::memory();
