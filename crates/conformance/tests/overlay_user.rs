@@ -264,6 +264,67 @@ fn what_a_user_may_not_look_at_fails_alone() {
     assert_eq!(picture(layers.lower()), before, "the lower was changed");
 }
 
+#[test]
+fn an_open_file_goes_on_whatever_its_mode_becomes() {
+    if !can_be_another() {
+        return;
+    }
+    for within in [PathBuf::from("/dev/shm"), std::env::temp_dir()] {
+        let layers = layers_within(&within);
+        for name in ["f", "g", "h"] {
+            make(&layers, name, Some("hello"), 0o644, NOBODY);
+        }
+        by_nobody(|| {
+            let fs = overlay(&layers);
+            let mut process = Process::on(&fs);
+            process.all_do(&[
+                ("open f rw as f", "ok"),
+                ("open f rw as other", "ok"),
+                ("open g rw as g", "ok"),
+                ("open h rw as h", "ok"),
+                ("chmod f 444", "ok"),
+                ("chmod g 0", "ok"),
+                ("chmod h 0", "ok"),
+            ]);
+            let before = process.does("stat g");
+            process.all_do(&[
+                ("pread %g 0 5", "\"hello\""),
+                ("write %f J", "1"),
+                ("pread %other 0 5", "\"Jello\""),
+                ("ftruncate %h 4", "ok"),
+                ("pread %h 0 9", "\"hell\""),
+                ("fsync %g", "ok"),
+                ("stat f", "{type=file mode=444 nlink=1 uid=65534 gid=65534 size=5}"),
+            ]);
+            assert_eq!(process.does("stat g"), before);
+        });
+        let mode = |name: &str| std::fs::metadata(layers.path(name)).expect("a copy").mode() & 0o7777;
+        assert_eq!(["f", "g", "h"].map(|name| mode(&format!("top/upper/{name}"))), [0o444, 0, 0]);
+    }
+}
+
+#[test]
+fn what_may_not_be_written_to_is_not_copied() {
+    if !can_be_another() {
+        return;
+    }
+    let layers = layers_within(Path::new("/dev/shm"));
+    make(&layers, "locked", Some("locked"), 0o444, NOBODY);
+    by_nobody(|| {
+        let fs = overlay(&layers);
+        let mut process = Process::on(&fs);
+        // The guest is root, but the host has it that its owner must let himself first.
+        process.all_do(&[
+            ("open locked rw as f", "ok"),
+            ("write %f x", "EACCES"),
+            ("ftruncate %f 2", "EACCES"),
+            ("cat locked", "\"locked\""),
+        ]);
+    });
+    assert_eq!(left_in_work(&layers), ["index"; 0]);
+    assert!(!layers.path("top/upper/locked").exists(), "a failed write left a copy");
+}
+
 /// In the environment of the process in a namespace: the directories.
 const NAMESPACE: &str = "VNODE_NAMESPACE_DIRECTORY";
 

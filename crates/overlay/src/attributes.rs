@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vnode_core::fs::{Filesystem, Inode};
 use vnode_core::{Attr, Cx, Name, Result, SetAttr, SetTime};
 
-use crate::copy_up::Truncation;
+use crate::copy_up::First;
 use crate::layers::{Own, Real, UPPER};
 use crate::node::{Names, Node};
 use crate::overlay::Shared;
@@ -137,12 +137,15 @@ impl Shared {
             if resized {
                 set.mtime = set.mtime.or(Some(SetTime::Now));
             }
-            let change = |copy: &Real| fs.setattr(cx, copy, &set);
-            if self.copy_truncated(cx, node, &Truncation { size, change: &change })? {
+            let act = |copy: &Real| fs.setattr(cx, copy, &set);
+            if self.copy_and(cx, node, &First { size: Some(size), act: &act })? {
                 return Ok(());
             }
         }
-        fs.setattr(cx, self.copy_up(cx, node)?, set)?;
+        let upper = self.copy_up(cx, node)?;
+        // Not while a file takes leave to be opened again, after which it gets its mode back.
+        let _alone = set.mode.map(|_| node.copying.lock());
+        fs.setattr(cx, upper, set)?;
         node.changed();
         Ok(())
     }

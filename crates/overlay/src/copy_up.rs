@@ -12,13 +12,12 @@ use crate::node::Node;
 use crate::overlay::Shared;
 use crate::work::Temporary;
 
-/// How a file is truncated that is not in the upper yet: no byte is copied that is dropped, and the copy gets its place
-/// when it is truncated.
-pub(crate) struct Truncation<'a> {
-    /// The bytes that stay.
-    pub(crate) size: u64,
-    /// Makes the change to the copy.
-    pub(crate) change: &'a dyn Fn(&Real) -> Result<()>,
+/// What is done to a copy before it gets its place; if that fails there is none.
+pub(crate) struct First<'a> {
+    /// The bytes that stay, if it is truncated: no byte is copied that is dropped.
+    pub(crate) size: Option<u64>,
+    /// Makes the change to the copy, or opens it.
+    pub(crate) act: &'a dyn Fn(&Real) -> Result<()>,
 }
 
 /// What has a program run as its owner.
@@ -43,28 +42,18 @@ impl Shared {
         node.upper().ok_or(Errno::IO)
     }
 
-    /// Truncates a file while it is copied up. Tells whether it did: the file may be in the upper already.
+    /// Does something to a file while it is copied up. Tells whether it did: the file may be in the upper already.
     ///
     /// # Errors
-    /// As [`Shared::copy_up`], and those of the change.
-    pub(crate) fn copy_truncated(
-        &self,
-        cx: &Cx<'_>,
-        node: &Arc<Node>,
-        truncation: &Truncation<'_>,
-    ) -> Result<bool> {
+    /// As [`Shared::copy_up`], and those of what is done.
+    pub(crate) fn copy_and(&self, cx: &Cx<'_>, node: &Arc<Node>, first: &First<'_>) -> Result<bool> {
         if node.upper().is_some() {
             return Ok(false);
         }
-        self.copy_with_ancestors(cx, node, Some(truncation))
+        self.copy_with_ancestors(cx, node, Some(first))
     }
 
-    fn copy_with_ancestors(
-        &self,
-        cx: &Cx<'_>,
-        node: &Arc<Node>,
-        truncation: Option<&Truncation<'_>>,
-    ) -> Result<bool> {
+    fn copy_with_ancestors(&self, cx: &Cx<'_>, node: &Arc<Node>, first: Option<&First<'_>>) -> Result<bool> {
         let own = Own::during(cx);
         let own = own.cx();
         let mut above = Vec::new();
@@ -74,7 +63,7 @@ impl Shared {
         while let Some(parent) = above.pop() {
             self.copy_one(cx, &own, &parent, None)?;
         }
-        let copied = self.copy_one(cx, &own, node, truncation)?;
+        let copied = self.copy_one(cx, &own, node, first)?;
         if copied && node.is_indexed() {
             // What can't be is no failure: the copy is found all the same.
             let _ = self.name_copy(cx, &own, node);
@@ -88,7 +77,7 @@ impl Shared {
         cx: &Cx<'_>,
         own: &Cx<'_>,
         node: &Arc<Node>,
-        truncation: Option<&Truncation<'_>>,
+        first: Option<&First<'_>>,
     ) -> Result<bool> {
         let _copying = node.copying.lock();
         if node.upper().is_some() {
@@ -98,12 +87,13 @@ impl Shared {
         let attr = self.layers.fs(piece.layer).getattr(own, &piece.inode)?;
         let origin = Origin::of(piece.layer, &attr);
         let (made, upper) = self.layers.prepare(own, |at| self.make_like(own, at, piece, &attr))?;
-        let size = truncation.map_or(attr.size, |truncation| truncation.size.min(attr.size));
+        let left = first.and_then(|first| first.size);
+        let size = left.map_or(attr.size, |left| left.min(attr.size));
         self.fill(cx, own, piece, &upper, &attr, size)?;
         let fs = &self.layers.upper.fs;
         let marked = node.kind().is_dir() || self.layers.marks.set_origin(own, fs, &upper, origin)?;
-        if let Some(truncation) = truncation {
-            (truncation.change)(&upper)?;
+        if let Some(first) = first {
+            (first.act)(&upper)?;
         }
         if node.is_indexed() {
             let (parent, name) = node.place()?;
@@ -114,7 +104,7 @@ impl Shared {
             self.put_in_place(own, node, made, upper)?;
         }
         // Nothing may fail from here on: it is seen.
-        if truncation.is_none()
+        if left.is_none()
             && let Some(Ok(raw)) = node.upper().map(|upper| fs.getattr(own, upper))
         {
             let mut state = node.state.lock();

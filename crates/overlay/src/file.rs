@@ -1,14 +1,16 @@
 //! An open file: of a lower until it is written to, by whomever, and of the upper from then on.
 
+use core::cell::RefCell;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use vnode_core::fs::{Access, Allocate, File, Filesystem, SeekFor};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, Result};
+use vnode_core::{Cx, Errno, Result};
 
-use crate::copy_up::Truncation;
-use crate::layers::{self, UPPER};
+use crate::copy_up::First;
+use crate::layers::{self, Own, UPPER};
+use crate::leave::with_leave;
 use crate::node::Node;
 use crate::overlay::Shared;
 
@@ -63,18 +65,63 @@ impl OverlayFile {
             return Ok(Arc::clone(&real.file));
         };
         drop(real);
-        let file = self.shared.layers.upper.fs.open(cx, upper, self.access)?;
-        let mut real = self.real.write();
-        *real = Real { in_upper: true, file: Arc::clone(&file) };
-        Ok(file)
+        let file = self.shared.open_again(cx, &self.node, upper, self.access)?;
+        Ok(self.goes_on_as(file))
+    }
+
+    /// Has the upper's file be the one that is open.
+    fn goes_on_as(&self, file: Arc<dyn File>) -> Arc<dyn File> {
+        *self.real.write() = Real { in_upper: true, file: Arc::clone(&file) };
+        file
+    }
+
+    /// What is to be changed now: the upper's file, copied up if it wasn't. A copy that may not be changed isn't kept.
+    fn copied(&self, cx: &Cx<'_>) -> Result<Arc<dyn File>> {
+        if self.node.upper().is_none() {
+            let opened = RefCell::new(None);
+            let open = |copy: &layers::Real| {
+                *opened.borrow_mut() = Some(self.shared.layers.upper.fs.open(cx, copy, self.access)?);
+                Ok(())
+            };
+            self.shared.copy_and(cx, &self.node, &First { size: None, act: &open })?;
+            if let Some(file) = opened.into_inner() {
+                return Ok(self.goes_on_as(file));
+            }
+        }
+        self.current(cx)
     }
 
     /// Changes the file, which is copied up if it wasn't.
     fn change<T>(&self, cx: &Cx<'_>, change: impl FnOnce(&dyn File) -> Result<T>) -> Result<T> {
-        self.shared.copy_up(cx, &self.node)?;
-        let changed = change(&*self.current(cx)?)?;
+        let changed = change(&*self.copied(cx)?)?;
         self.node.changed();
         Ok(changed)
+    }
+}
+
+impl Shared {
+    /// Opens what is in the upper for those who had it open already, whatever its mode is by now: nobody sees that the
+    /// layer's file is another one.
+    fn open_again(
+        &self,
+        cx: &Cx<'_>,
+        node: &Arc<Node>,
+        upper: &layers::Real,
+        access: Access,
+    ) -> Result<Arc<dyn File>> {
+        let fs = &self.layers.upper.fs;
+        match fs.open(cx, upper, access) {
+            Err(Errno::ACCES) => {}
+            opened => return opened,
+        }
+        let own = Own::during(cx);
+        let own = own.cx();
+        // Nobody sets the mode meanwhile, or takes leave himself.
+        let _alone = node.copying.lock();
+        let before = self.attr(&own, node)?.ctime;
+        let opened = with_leave(&own, fs, &[upper], || fs.open(cx, upper, access));
+        self.restore_ctime(&own, node, before);
+        opened
     }
 }
 
@@ -105,8 +152,8 @@ impl File for OverlayFile {
 
     fn set_len(&self, cx: &Cx<'_>, len: u64) -> Result<()> {
         let upper = &self.shared.layers.upper.fs;
-        let change = |copy: &layers::Real| upper.open(cx, copy, self.access)?.set_len(cx, len);
-        if self.shared.copy_truncated(cx, &self.node, &Truncation { size: len, change: &change })? {
+        let act = |copy: &layers::Real| upper.open(cx, copy, self.access)?.set_len(cx, len);
+        if self.shared.copy_and(cx, &self.node, &First { size: Some(len), act: &act })? {
             return Ok(());
         }
         self.change(cx, |file| file.set_len(cx, len))
