@@ -86,12 +86,21 @@ pub struct Cx<'a> {
     pid: u32,
     cancel: Option<&'a dyn Cancel>,
     keep_atime: bool,
+    sees_guards: bool,
 }
 
 impl<'a> Cx<'a> {
     /// A call by `credentials` at the time that `clock` tells.
     pub fn new(credentials: &'a Credentials, clock: &'a dyn Clock) -> Self {
-        Cx { credentials, clock, now: Cell::new(None), pid: 0, cancel: None, keep_atime: false }
+        Cx {
+            credentials,
+            clock,
+            now: Cell::new(None),
+            pid: 0,
+            cancel: None,
+            keep_atime: false,
+            sees_guards: false,
+        }
     }
 
     /// The same with the id of the calling process.
@@ -108,13 +117,25 @@ impl<'a> Cx<'a> {
 
     /// The same call, leaving access times as they are (`O_NOATIME`, a read-only mount).
     pub fn keeping_atime(&self) -> Cx<'a> {
+        Cx { keep_atime: true, ..self.again() }
+    }
+
+    /// The same call by a filesystem that copies files of another one: it is shown what guards them there, which callers
+    /// may not see: access control lists (`system.posix_acl_*`) and capabilities of programs (`security.capability`).
+    /// Never for what a guest asks for itself.
+    pub fn seeing_guards(&self) -> Cx<'a> {
+        Cx { sees_guards: true, ..self.again() }
+    }
+
+    fn again(&self) -> Cx<'a> {
         Cx {
             credentials: self.credentials,
             clock: self.clock,
             now: self.now.clone(),
             pid: self.pid,
             cancel: self.cancel,
-            keep_atime: true,
+            keep_atime: self.keep_atime,
+            sees_guards: self.sees_guards,
         }
     }
 
@@ -143,6 +164,11 @@ impl<'a> Cx<'a> {
     /// Whether reads leave the access time.
     pub fn keeps_atime(&self) -> bool {
         self.keep_atime
+    }
+
+    /// Whether lists and capabilities that callers may not see are shown ([`Cx::seeing_guards`]).
+    pub fn sees_guards(&self) -> bool {
+        self.sees_guards
     }
 
     /// Ends a long call whose caller is gone.

@@ -30,6 +30,7 @@ pub struct HostError {
 pub struct HostBuilder {
     one_mount: bool,
     set_id: bool,
+    hide_guards: bool,
     devices: bool,
     owners: bool,
     stepwise: bool,
@@ -51,6 +52,15 @@ impl HostBuilder {
     #[must_use]
     pub fn set_id(mut self, allowed: bool) -> Self {
         self.set_id = allowed;
+        self
+    }
+
+    /// Shows access control lists and capabilities of programs, and whatever else is not `user.*` or `trusted.*`, to no
+    /// caller, also with [`HostBuilder::set_id`], and lets none set them: for an upper, where an overlay puts those of what
+    /// it copies ([`Cx::seeing_guards`](vnode_core::Cx::seeing_guards)).
+    #[must_use]
+    pub fn hide_guards(mut self, hidden: bool) -> Self {
+        self.hide_guards = hidden;
         self
     }
 
@@ -118,6 +128,7 @@ impl HostBuilder {
             has_openat2,
             one_mount: self.one_mount,
             set_id: self.set_id,
+            hide_guards: self.hide_guards,
             devices: self.devices,
             owners: self.owners,
             // Unknown, any bit may be taken.

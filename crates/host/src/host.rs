@@ -26,6 +26,7 @@ pub struct Host {
     pub(crate) has_openat2: bool,
     pub(crate) one_mount: bool,
     pub(crate) set_id: bool,
+    pub(crate) hide_guards: bool,
     pub(crate) devices: bool,
     pub(crate) owners: bool,
     /// What the process's umask takes off what is made.
@@ -74,6 +75,19 @@ impl Made {
         }
     }
 }
+
+/// What is done with an extended attribute.
+#[derive(Clone, Copy)]
+enum XattrUse {
+    Read,
+    Set,
+    Remove,
+}
+
+/// Access control lists (`acl(5)`).
+const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
+/// Capabilities of a program (`capabilities(7)`).
+const CAPABILITY: &[u8] = b"security.capability";
 
 /// Set in the device numbers of other filesystems of the host, so that none is one of ours.
 const FOREIGN: u64 = 1 << 63;
@@ -192,10 +206,23 @@ impl Host {
     }
 
     /// Refuses what means something to the host: capabilities of programs, access control lists.
-    fn check_xattr(&self, name: &[u8]) -> Result<()> {
+    fn check_xattr(&self, cx: &Cx<'_>, name: &[u8], to: XattrUse) -> Result<()> {
         let harmless: [&[u8]; 2] = [b"user.", b"trusted."];
-        let shown = self.set_id || harmless.iter().any(|prefix| name.starts_with(prefix));
+        let shown = self.set_id && !self.hide_guards;
+        let shown =
+            shown || harmless.iter().any(|prefix| name.starts_with(prefix)) || self.keeps(cx, name, to);
         if shown && !name.is_empty() { Ok(()) } else { Err(Errno::OPNOTSUPP) }
+    }
+
+    /// Whether somebody who copies files may do that with what guards them: without them nobody gets more by it.
+    fn keeps(&self, cx: &Cx<'_>, name: &[u8], to: XattrUse) -> bool {
+        let is_list = ACLS.contains(&name);
+        cx.sees_guards()
+            && match to {
+                XattrUse::Read => is_list || name == CAPABILITY,
+                XattrUse::Set => self.set_id && (is_list || name == CAPABILITY),
+                XattrUse::Remove => is_list,
+            }
     }
 
     /// Gives a new inode what the process's own identity and umask took away from it.
@@ -415,31 +442,32 @@ impl Filesystem for Host {
         runs::open(self, cx, dir, run, access)
     }
 
-    fn get_xattr(&self, _: &Cx<'_>, inode: &Arc<HostNode>, name: &[u8]) -> Result<Arc<[u8]>> {
-        self.check_xattr(name)?;
+    fn get_xattr(&self, cx: &Cx<'_>, inode: &Arc<HostNode>, name: &[u8]) -> Result<Arc<[u8]>> {
+        self.check_xattr(cx, name, XattrUse::Read)?;
         sys::get_xattr(inode.fd()?.as_fd(), name)
     }
 
     fn set_xattr(
         &self,
-        _: &Cx<'_>,
+        cx: &Cx<'_>,
         inode: &Arc<HostNode>,
         name: &[u8],
         value: &[u8],
         how: SetXattr,
     ) -> Result<()> {
-        self.check_xattr(name)?;
+        self.check_xattr(cx, name, XattrUse::Set)?;
         sys::set_xattr(inode.fd()?.as_fd(), name, value, how)
     }
 
-    fn list_xattr(&self, _: &Cx<'_>, inode: &Arc<HostNode>, emit: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn list_xattr(&self, cx: &Cx<'_>, inode: &Arc<HostNode>, emit: &mut dyn FnMut(&[u8])) -> Result<()> {
         let names = sys::list_xattr(inode.fd()?.as_fd())?;
-        names.split(|&byte| byte == 0).filter(|name| self.check_xattr(name).is_ok()).for_each(emit);
+        let shown = |name: &&[u8]| self.check_xattr(cx, name, XattrUse::Read).is_ok();
+        names.split(|&byte| byte == 0).filter(shown).for_each(emit);
         Ok(())
     }
 
-    fn remove_xattr(&self, _: &Cx<'_>, inode: &Arc<HostNode>, name: &[u8]) -> Result<()> {
-        self.check_xattr(name)?;
+    fn remove_xattr(&self, cx: &Cx<'_>, inode: &Arc<HostNode>, name: &[u8]) -> Result<()> {
+        self.check_xattr(cx, name, XattrUse::Remove)?;
         sys::remove_xattr(inode.fd()?.as_fd(), name)
     }
 }

@@ -4,14 +4,15 @@ use core::any::Any;
 use core::fmt;
 use std::sync::Arc;
 
-use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename, SetXattr};
+use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename};
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
 use crate::copy_up::create_for;
+use crate::guards::copy_xattrs;
 use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
-use crate::marks::{Marks, Opaque, is_private};
+use crate::marks::{Marks, Opaque};
 use crate::meta::{self, Meta};
 use crate::node::{NewNode, Node, Place};
 use crate::numbers::Numbers;
@@ -172,20 +173,15 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
     let mode = attr.mode | Mode::RWXU;
     let new = NewInode { kind: NewKind::Directory, mode, uid: attr.uid, gid: attr.gid };
     let made = create_for(own, fs, place.get(), new)?;
-    let mut names: Vec<Box<[u8]>> = Vec::new();
-    match lower.list_xattr(own, from, &mut |name| names.push(name.into())) {
-        Err(Errno::OPNOTSUPP) => {}
-        listed => listed?,
-    }
-    for name in names.iter().filter(|name| !is_private(name)) {
-        let value = lower.get_xattr(own, from, name)?;
-        fs.set_xattr(own, &made, name, &value, SetXattr::Any)?;
-    }
+    let guards = copy_xattrs(own, (lower, from), (fs, &made))?;
     let (atime, mtime) = (Some(SetTime::To(attr.atime)), Some(SetTime::To(attr.mtime)));
     fs.setattr(own, &made, &SetAttr { atime, mtime, ..SetAttr::default() })?;
+    guards.set(own, (fs, &made))?;
     fs.rename(own, place.get(), At::of(&root, b"upper")?.get(), Rename::NoReplace)?;
-    if mode != attr.mode {
-        fs.setattr(own, &made, &SetAttr { mode: Some(attr.mode), ..SetAttr::default() })?;
+    let made_with = fs.getattr(own, &made)?.mode;
+    let mode = attr.mode & made_with;
+    if mode != made_with {
+        fs.setattr(own, &made, &SetAttr { mode: Some(mode), ..SetAttr::default() })?;
     }
     Ok(made)
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, Filesystem, Inode, LinkTarget, NewInode, NewKind, SetXattr};
+use vnode_core::fs::{Access, Filesystem, Inode, LinkTarget, NewInode, NewKind};
 use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime, Timespec};
 
 use crate::content;
+use crate::guards::copy_xattrs;
 use crate::layers::{Own, Piece, Real, RealAt, at};
-use crate::marks::{Origin, is_private};
+use crate::marks::Origin;
 use crate::node::Node;
 use crate::overlay::Shared;
 use crate::work::Temporary;
@@ -218,15 +219,7 @@ impl Shared {
                 (from.open(own, &piece.inode, Access::READ)?, to.open(own, upper, Access::WRITE)?);
             content::copy(cx, own, &*source, &*target, size)?;
         }
-        let mut names: Vec<Box<[u8]>> = Vec::new();
-        match from.list_xattr(own, &piece.inode, &mut |name| names.push(name.into())) {
-            Err(Errno::OPNOTSUPP) => {}
-            listed => listed?,
-        }
-        for name in names.iter().filter(|name| !is_private(name)) {
-            let value = from.get_xattr(own, &piece.inode, name)?;
-            to.set_xattr(own, upper, name, &value, SetXattr::Any)?;
-        }
+        let guards = copy_xattrs(own, (from, &piece.inode), (to, upper))?;
         let made = to.getattr(own, upper)?;
         let other = |is: u32, should: u32| (is != should).then_some(should);
         let set = SetAttr {
@@ -242,7 +235,9 @@ impl Shared {
             // namespace without such a user.
             Err(Errno::PERM | Errno::INVAL) => self.keep_own(own, upper, &set),
             set => set,
-        }
+        }?;
+        // A change of the owner takes capabilities, one of the mode changes lists.
+        guards.set(own, (to, upper))
     }
 
     /// Sets as much as one may who isn't root: what has another owner is his own from now on, and doesn't run as him.

@@ -28,7 +28,8 @@
 //! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's; `known` - what names were
 //!   found to stand for; `runs` - many names, one after the other.
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
-//! * `copy_up` - bringing to the upper what is to be changed; `content` - a file's bytes.
+//! * `copy_up` - bringing to the upper what is to be changed; `content` - a file's bytes;
+//!   `guards` - extended attributes, and among them what says on the host who may do what.
 //! * `attributes`, `xattr` - of the layer's inode; `listing` - the merged names in order; `file` - an open file.
 //!
 //! # The format
@@ -61,6 +62,10 @@
 //! * The extended attributes of overlays are never shown to callers nor taken from them, and neither are whiteouts.
 //! * The layers are called as root; the upper, for what a caller does to what is his, as the caller.
 //! * What an upper that isn't root's can't keep of a copy it does without: owners, and set-user-id bits with them.
+//! * A copy has the access control lists and the capabilities of its original, on an upper that keeps them and shows them
+//!   only to whom the lower does. Without its list a copy's mode allows nobody more than the list did: its group what
+//!   the list's own entry and the mask do, group and others no more than each user and group that the list names. What is
+//!   made in `work/` inherits no list.
 //!
 //! # Where it is not Linux's overlayfs
 //!
@@ -100,6 +105,7 @@ mod builder;
 mod content;
 mod copy_up;
 mod file;
+mod guards;
 mod known;
 mod layers;
 mod leave;

@@ -129,7 +129,8 @@ impl Builder {
     fn in_directory(&self, builder: vnode_overlay::Builder, path: &Path) -> Result<View, ViewError> {
         let Upper { path, is_private, lock } = Upper::take(path, &self.lowers)?;
         let is_root = rustix::process::geteuid().is_root();
-        let host = Host::builder().devices(true).owners(is_root).set_id(is_private).open(&path);
+        let host = Host::builder().devices(true).owners(is_root).set_id(is_private).hide_guards(true);
+        let host = host.open(&path);
         let host = host.map_err(|error| ViewError::upper(&path, error.errno))?;
         let upper = if self.max_bytes == 0 && self.max_inodes == 0 {
             FilesystemRef::new::<Host>(host)
