@@ -8,7 +8,7 @@ use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename}
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
 use crate::copy_up::create_for;
-use crate::guards::copy_xattrs;
+use crate::guards::{copy_xattrs, strip};
 use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
@@ -97,6 +97,9 @@ impl Builder {
         meta::marks(&own, &upper)?;
         let work = directory(&own, &upper, b"work")?;
         let index = directory(&own, &upper, b"index")?;
+        for dir in [&work, &index] {
+            strip(&own, &upper, dir)?;
+        }
         let top = self.lowers.first().ok_or(Errno::INVAL)?.clone();
         let (root, ctime) = match upper.lookup(&own, At::of(&upper.root(), b"upper")?.get()) {
             Ok(root) if root.kind().is_dir() => (root, None),

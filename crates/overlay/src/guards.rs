@@ -130,6 +130,25 @@ fn most_without(list: &[u8]) -> Mode {
     above | Mode::from_raw(group << 3 | other)
 }
 
+/// Takes lists from a directory of the overlay's own, which it inherited from where it was made, so that nothing does from
+/// it: Linux takes them from its work directory.
+pub(crate) fn strip(own: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<()> {
+    let seeing = own.seeing_guards();
+    for name in [DEFAULT, ACCESS] {
+        match fs.remove_xattr(&seeing, dir, name) {
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(errno),
+            // What was the list's mask would be the group's now.
+            Ok(()) if name == ACCESS => {
+                let mode = fs.getattr(own, dir)?.mode - Mode::RWXG - Mode::RWXO;
+                fs.setattr(own, dir, &SetAttr { mode: Some(mode), ..SetAttr::default() })?;
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

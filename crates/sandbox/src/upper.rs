@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fstat, mkdirat, openat, statat,
+    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fremovexattr, fstat, mkdirat,
+    openat, statat,
 };
 use vnode_core::Errno;
 
@@ -75,6 +76,10 @@ fn make(path: &Path) -> rustix::io::Result<OwnedFd> {
         made => {
             made?;
             let dir = open(path)?;
+            // What it inherited is nothing that it is to hand on. Where there are no such lists that is no failure.
+            for list in [c"system.posix_acl_default", c"system.posix_acl_access"] {
+                let _ = fremovexattr(&dir, list);
+            }
             // Whatever the umask took.
             fchmod(&dir, Mode::RWXU)?;
             Ok(dir)

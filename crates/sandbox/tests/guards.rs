@@ -188,3 +188,53 @@ fn the_root_of_what_is_seen_has_the_list_of_the_lower_s() {
     drop(View::of(&lower).changes_in(&open).open().unwrap());
     assert_eq!((mode(&open.join("upper")), get(&open.join("upper"), ACCESS)), (0o700, None));
 }
+
+/// Whatever has a list at or below a path.
+fn listed(path: &Path, found: &mut Vec<PathBuf>) {
+    if [ACCESS, DEFAULT].iter().any(|name| get(path, name).is_some()) {
+        found.push(path.to_owned());
+    }
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| listed(&entry.unwrap().path(), found));
+    }
+}
+
+#[test]
+fn nothing_inherits_a_list_of_where_changes_are_kept() {
+    let Some((place, lower)) = place() else { return };
+    for dir in ["plain", "more"] {
+        fs::create_dir(lower.join(dir)).unwrap();
+        fs::write(lower.join(dir).join("file"), dir).unwrap();
+    }
+    let (above, leaks) = (place.path().join("above"), list(7, 7, 7, 7, 7));
+    fs::create_dir_all(above.join("there")).unwrap();
+    fs::set_permissions(above.join("there"), Permissions::from_mode(0o700)).unwrap();
+    for dir in [&above, &above.join("there")] {
+        set(dir, DEFAULT, &leaks).unwrap();
+    }
+    for changes in [above.join("new"), above.join("there")] {
+        let view = View::of(&lower).changes_in(&changes).open().unwrap();
+        touch(&view, "plain/file");
+        drop(view);
+        let mut found = Vec::new();
+        listed(&changes, &mut found);
+        // A directory that was there is whoever gave it's; files in it that the overlay makes are for the owner alone.
+        let own = |path: &Path| ["there", "meta", "lock"].iter().any(|name| path.ends_with(name));
+        found.retain(|path| !own(path) || !changes.ends_with("there"));
+        assert_eq!(found, [""; 0].map(PathBuf::from), "{}", changes.display());
+        let made = ["upper/plain", "upper/plain/file"].map(|path| mode(&changes.join(path)));
+        assert_eq!(made, ["plain", "plain/file"].map(|path| mode(&lower.join(path))));
+
+        // Of an overlay that was made before.
+        set(&changes.join("work"), DEFAULT, &leaks).unwrap();
+        set(&changes.join("work"), ACCESS, &leaks).unwrap();
+        let view = View::of(&lower).changes_in(&changes).open().unwrap();
+        touch(&view, "more/file");
+        drop(view);
+        for path in ["work", "upper", "upper/more", "upper/more/file"] {
+            let lists = [ACCESS, DEFAULT].map(|name| get(&changes.join(path), name));
+            assert_eq!(lists, [None, None], "{path}");
+        }
+        assert_eq!(mode(&changes.join("work")), 0o700);
+    }
+}
