@@ -10,7 +10,8 @@ use vnode_conformance::kernel::overlayfs::Mounts;
 use vnode_conformance::layers::{self, Layers, Process};
 use vnode_conformance::subject::User;
 use vnode_conformance::tree::Tree;
-use vnode_core::{Clock, Credentials, Cx, FileType, FilesystemRef, Timespec};
+use vnode_core::fs::{At, Filesystem};
+use vnode_core::{Clock, Credentials, Cx, FileType, FilesystemRef, Name, Timespec};
 use vnode_host::Host;
 use vnode_overlay::Overlay;
 
@@ -34,9 +35,13 @@ fn is_root() -> bool {
 
 /// An overlay as it is made for a user.
 fn overlay(layers: &Layers) -> FilesystemRef {
+    overlay_of(layers, Host::builder)
+}
+
+fn overlay_of(layers: &Layers, host: fn() -> vnode_host::HostBuilder) -> FilesystemRef {
     let who = Credentials::root();
-    let lower = FilesystemRef::new::<Host>(Host::new(layers.lower()).expect("the lower"));
-    let upper = Host::builder().devices(true).open(layers.path("top")).expect("the upper");
+    let lower = FilesystemRef::new::<Host>(host().open(layers.lower()).expect("the lower"));
+    let upper = host().devices(true).open(layers.path("top")).expect("the upper");
     let builder = Overlay::builder().lower(lower);
     let overlay = builder.build(&Cx::new(&who, &Epoch), FilesystemRef::new::<Host>(upper));
     FilesystemRef::new::<Overlay>(overlay.expect("an overlay"))
@@ -300,6 +305,61 @@ fn an_open_file_goes_on_whatever_its_mode_becomes() {
         });
         let mode = |name: &str| std::fs::metadata(layers.path(name)).expect("a copy").mode() & 0o7777;
         assert_eq!(["f", "g", "h"].map(|name| mode(&format!("top/upper/{name}"))), [0o444, 0, 0]);
+    }
+}
+
+/// `user.` attributes are not for symbolic links and special files: what is known of them holds no descriptors.
+#[test]
+fn any_number_of_links_keep_their_numbers_with_few_descriptors() {
+    const LINKS: usize = 2000;
+    if !can_be_another() {
+        return;
+    }
+    for within in [PathBuf::from("/dev/shm"), std::env::temp_dir()] {
+        let layers = layers_within(&within);
+        let in_lower = |name: &str| layers.lower().join(name);
+        for at in 0..LINKS {
+            symlink("target", in_lower(&format!("l{at}"))).expect("room");
+        }
+        for name in ["x", "y", "gone"] {
+            std::fs::hard_link(in_lower("l0"), in_lower(name)).expect("room");
+        }
+        by_nobody(|| {
+            let fs = overlay_of(&layers, || Host::builder().max_descriptors(48));
+            let mut process = Process::on(&fs);
+            let number = |fs: &FilesystemRef, name: &str| {
+                let who = Credentials::root();
+                let cx = Cx::new(&who, &Epoch);
+                let (root, name) = (fs.root(), Name::new(name.as_bytes()).expect("a name"));
+                let node = fs.lookup(&cx, At { dir: &root, name }).expect("it is there");
+                let attr = fs.getattr(&cx, &node).expect("attributes");
+                (attr.ino, attr.btime, attr.nlink)
+            };
+            let before: Vec<_> = (0..LINKS).map(|at| number(&fs, &format!("l{at}"))).collect();
+            for at in 0..LINKS {
+                assert_eq!(process.does(&format!("rename l{at} m{at}")), "ok", "link {at}");
+            }
+            assert_eq!(process.does("unlink gone"), "ok");
+            for (at, &(ino, btime, nlink)) in before.iter().enumerate() {
+                let nlink = if at == 0 { nlink - 1 } else { nlink };
+                assert_eq!(number(&fs, &format!("m{at}")), (ino, btime, nlink), "link {at}");
+                assert_eq!(process.does(&format!("readlink m{at}")), "\"target\"");
+            }
+            for name in ["x", "y"] {
+                assert_eq!(number(&fs, name).0, before[0].0);
+            }
+            // Numbers that are free again stand for what is new.
+            for at in 1..LINKS {
+                assert_eq!(process.does(&format!("unlink m{at}")), "ok");
+            }
+            let mut new = std::collections::HashSet::new();
+            for at in 1..LINKS {
+                assert_eq!(process.does(&format!("symlink new n{at}")), "ok");
+                new.insert(number(&fs, &format!("n{at}")).0);
+            }
+            assert_eq!(new.len(), LINKS - 1);
+            assert!(before.iter().all(|(ino, ..)| !new.contains(ino)), "a number of what is gone");
+        });
     }
 }
 

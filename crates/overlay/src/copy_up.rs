@@ -11,6 +11,7 @@ use crate::layers::{Own, Piece, Real, RealAt, at};
 use crate::marks::Origin;
 use crate::node::Node;
 use crate::overlay::Shared;
+use crate::unmarked::{self, Copied};
 use crate::work::Temporary;
 
 /// What is done to a copy before it gets its place; if that fails there is none.
@@ -93,6 +94,7 @@ impl Shared {
         self.fill(cx, own, piece, &upper, &attr, size)?;
         let fs = &self.layers.upper.fs;
         let marked = node.kind().is_dir() || self.layers.marks.set_origin(own, fs, &upper, origin)?;
+        let unmarked = if marked { None } else { Some(fs.getattr(own, &upper)?) };
         if let Some(first) = first {
             (first.act)(&upper)?;
         }
@@ -111,11 +113,19 @@ impl Shared {
             let mut state = node.state.lock();
             state.ctime = Some((raw.ctime, state.gone.unwrap_or(attr.ctime)));
         }
-        if !marked {
-            // Its number can't be kept in the upper.
-            self.kept.lock().push(Arc::clone(node));
+        if let Some(upper) = unmarked {
+            self.keep_unmarked(node, &upper, origin);
         }
         Ok(true)
+    }
+
+    /// Remembers where a copy is from that the upper doesn't tell of, unless nobody will find it.
+    fn keep_unmarked(&self, node: &Node, upper: &Attr, origin: Origin) {
+        let mut state = node.state.lock();
+        if state.gone.is_none() {
+            state.unmarked = Some(unmarked::key(upper));
+            self.unmarked.keep(upper, Copied { origin, more_names: state.more_names });
+        }
     }
 
     /// Puts a copy where its origin is, unless that was removed.

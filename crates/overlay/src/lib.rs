@@ -24,7 +24,8 @@
 //!   things are made before anybody sees them; `meta` - what the lowers had under a name that was touched.
 //! * `linux` - the index of Linux's overlayfs.
 //! * `leave` - what the upper's owner may only do after he let himself.
-//! * `node` - [`Node`], the inode; `table` - one for each inode of a layer; `numbers` - `st_ino`.
+//! * `node` - [`Node`], the inode; `table` - one for each inode of a layer; `numbers` - `st_ino`;
+//!   `unmarked` - where copies are from that can't be marked.
 //! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's; `known` - what names were
 //!   found to stand for; `runs` - many names, one after the other.
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
@@ -122,6 +123,7 @@ mod overlay;
 mod rename;
 mod runs;
 mod table;
+mod unmarked;
 mod work;
 mod xattr;
 

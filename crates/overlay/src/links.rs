@@ -107,6 +107,9 @@ impl Shared {
         let mut state = node.state.lock();
         if let (Some(copy), Some(more)) = (node.upper(), state.more_names) {
             state.more_names = Some(more - 1);
+            if let Some(key) = state.unmarked {
+                self.unmarked.set_more_names(key, more - 1);
+            }
             let _ = self.layers.marks.set_more_names(own, &self.layers.upper.fs, copy, more - 1);
         }
     }
@@ -116,6 +119,18 @@ impl Shared {
     pub(crate) fn settle_names(&self, cx: &Cx<'_>, node: &Node) {
         let own = Own::during(cx);
         let _ = self.leave_index(&own.cx(), node);
+        self.forget_unmarked(&own.cx(), node);
+    }
+
+    /// Where a copy is from that the upper doesn't tell of is known until its last name is removed. If nobody can tell
+    /// whether it has one, it is forgotten: its number may be given to another one.
+    fn forget_unmarked(&self, own: &Cx<'_>, node: &Node) {
+        let key = node.state.lock().unmarked;
+        if let (Some(key), Some(copy)) = (key, node.upper())
+            && !self.layers.upper_attr(own, copy).is_ok_and(|attr| attr.nlink > 0)
+        {
+            self.unmarked.forget(key);
+        }
     }
 
     fn leave_index(&self, cx: &Cx<'_>, node: &Node) -> Result<()> {
@@ -145,7 +160,14 @@ impl Shared {
                 let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
                 Ok(Some(Origin::of(piece.layer, &attr)))
             }
-            None => Ok(self.layers.marks.origin(cx, &self.layers.upper.fs, copy)?.origin),
+            None => {
+                let marked = self.layers.marks.origin(cx, &self.layers.upper.fs, copy)?.origin;
+                if marked.is_some() {
+                    return Ok(marked);
+                }
+                let attr = self.layers.upper_attr(cx, copy)?;
+                Ok(self.unmarked.get(&attr).map(|copied| copied.origin))
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::meta::Touched;
 use crate::node::{Names, NewNode, Node, Place};
 use crate::overlay::Shared;
 use crate::rename::path_below;
+use crate::unmarked;
 
 /// What a directory of the upper has under a name.
 pub(crate) enum InUpper {
@@ -281,7 +282,7 @@ impl Shared {
         }
         let kind = inode.kind();
         let (mut lowers, mut redirect, mut more_names) = (Vec::new(), None, None);
-        let (mut origin, mut linux_name) = (None, None);
+        let (mut origin, mut linux_name, mut unmarked) = (None, None, None);
         if kind.is_dir() {
             Below { lowers, redirect } = self.below_upper(cx, dir, name, &inode)?;
             if let Some(piece) = lowers.first() {
@@ -305,14 +306,24 @@ impl Shared {
             Some(Origin { layer, dev, ino, .. }) => self.layers.shown_ino(layer, dev, ino),
             None => {
                 let attr = self.layers.upper_attr(cx, &inode)?;
-                self.layers.shown_ino(UPPER, attr.dev, attr.ino)
+                match self.unmarked.get(&attr) {
+                    Some(copied) => {
+                        unmarked = Some(unmarked::key(&attr));
+                        (origin, more_names) = (Some(copied.origin), copied.more_names);
+                        let Origin { layer, dev, ino, .. } = copied.origin;
+                        self.layers.shown_ino(layer, dev, ino)
+                    }
+                    None => self.layers.shown_ino(UPPER, attr.dev, attr.ino),
+                }
             }
         };
         let place = Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() };
         let btime = origin.and_then(|origin| origin.btime);
         let new =
             NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names, linux_name, btime };
-        let node = self.table.get_or_add(UPPER, id, Arc::new(Node::new(new, &self.table)));
+        let new = Node::new(new, &self.table);
+        new.state.lock().unmarked = unmarked;
+        let node = self.table.get_or_add(UPPER, id, Arc::new(new));
         if let Some(ctime) = self.table.take_ctime(id) {
             node.state.lock().ctime = Some(ctime);
         }

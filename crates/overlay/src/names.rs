@@ -203,6 +203,7 @@ impl Shared {
         if victim.is_indexed() && victim.upper().is_none() {
             return Ok(Attempt::After(vec![victim.clone()]));
         }
+        let _held = victim.hold_unmarked();
         match place.dir.upper() {
             Some(upper) => self.take_name(cx, at(upper, place.name), place, &victim, shows)?,
             None => return Ok(Attempt::After(vec![Arc::clone(place.dir)])),

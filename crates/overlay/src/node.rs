@@ -11,6 +11,7 @@ use vnode_core::{Errno, FileType, Result, Timespec};
 use crate::layers::{Piece, Real, UPPER};
 use crate::listing::Index;
 use crate::table::{ShownCtime, Table};
+use crate::unmarked;
 
 /// Where an inode was found: a directory is there, a lower file without a copy too.
 pub(crate) struct Place {
@@ -54,6 +55,8 @@ pub(crate) struct State {
     pub(crate) more_names: Option<i64>,
     /// The `ctime` to show, as long as nothing but the overlay's own work changed it.
     pub(crate) ctime: Option<ShownCtime>,
+    /// By what its origin is found, if the upper can't keep that.
+    pub(crate) unmarked: Option<unmarked::Key>,
     /// Holders for long.
     pins: usize,
 }
@@ -205,9 +208,26 @@ impl Node {
         self.state.lock().more_names.is_some()
     }
 
+    /// Holds a copy that the upper doesn't tell the origin of, while a name of it is removed: whether that was its last
+    /// one is asked then.
+    pub(crate) fn hold_unmarked(&self) -> Option<Pinned<'_>> {
+        let upper = self.upper.get().filter(|_| self.state.lock().unmarked.is_some())?;
+        upper.pin(true);
+        Some(Pinned(upper))
+    }
+
     /// Its attributes were changed: the `ctime` is no more the overlay's own.
     pub(crate) fn changed(&self) {
         self.state.lock().ctime = None;
+    }
+}
+
+/// An inode of the upper that is held.
+pub(crate) struct Pinned<'a>(&'a Real);
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        self.0.pin(false);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::layers::Layers;
 use crate::listing::Listing;
 use crate::node::Node;
 use crate::table::Table;
+use crate::unmarked::Unmarked;
 
 /// The number of Linux's overlayfs among filesystems (`OVERLAYFS_SUPER_MAGIC`).
 const OVERLAYFS_MAGIC: u64 = 0x794c_7630;
@@ -27,8 +28,8 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     /// Held while something moves between directories.
     pub(crate) renames: Mutex<()>,
-    /// Inodes whose numbers the upper can't keep.
-    pub(crate) kept: Mutex<Vec<Arc<Node>>>,
+    /// Copies whose origins the upper can't keep.
+    pub(crate) unmarked: Unmarked,
     /// What is let go with the overlay.
     _held: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -39,7 +40,13 @@ impl Shared {
         table: Arc<Table>,
         held: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Arc<Self> {
-        Arc::new(Shared { layers, table, renames: Mutex::new(()), kept: Mutex::default(), _held: held })
+        Arc::new(Shared {
+            layers,
+            table,
+            renames: Mutex::new(()),
+            unmarked: Unmarked::default(),
+            _held: held,
+        })
     }
 }
 

@@ -179,6 +179,8 @@ impl Shared {
         let rename = Move { from, to, old, new, upper_from, upper_to };
         let own = Own::during(cx);
         let own = own.cx();
+        let replaced = rename.new.clone().filter(|_| !exchange);
+        let _held = replaced.as_ref().and_then(|new| new.hold_unmarked());
         let before = self.before(&own, &rename);
         let renamed =
             if exchange { self.exchange(cx, &own, &rename) } else { self.replace(cx, &own, &rename) };
