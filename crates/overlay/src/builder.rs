@@ -186,7 +186,8 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
     if mode != made_with {
         fs.setattr(own, &made, &SetAttr { mode: Some(mode), ..SetAttr::default() })?;
     }
-    Ok(made)
+    // Found where it is from now on: inodes of the host are found again by that.
+    fs.lookup(own, At::of(&root, b"upper")?.get())
 }
 
 fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<Node>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, Filesystem, Inode, LinkTarget, NewInode, NewKind};
+use vnode_core::fs::{Access, Caps, Filesystem, Inode, LinkTarget, NewInode, NewKind};
 use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime, Timespec};
 
 use crate::content;
@@ -141,10 +141,21 @@ impl Shared {
         let above = parent.upper().ok_or(Errno::IO)?;
         let kept = self.keep_times(own, &parent)?;
         self.touch(own, &parent, Name::new(&name)?)?;
-        made.put_copy(at(above, Name::new(&name)?))?;
-        node.set_upper(upper);
+        let place = at(above, Name::new(&name)?);
+        made.put_copy(place)?;
+        node.set_upper(self.found_there(own, place, upper));
         self.restore_times(own, &parent, above, &kept);
         Ok(())
+    }
+
+    /// A copy as it is found where it is from now on. Inodes of the host are found again by that when their descriptors
+    /// were closed.
+    fn found_there(&self, own: &Cx<'_>, place: RealAt<'_>, copy: Real) -> Real {
+        let fs = &self.layers.upper.fs;
+        if !fs.caps().contains(Caps::BLOCKING) {
+            return copy;
+        }
+        fs.lookup(own, place).ok().filter(|found| found.id() == copy.id()).unwrap_or(copy)
     }
 
     /// Brings an inode of the upper to the medium: before it gets a name, or before its name gets another meaning.
