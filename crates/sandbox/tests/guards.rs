@@ -3,14 +3,17 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
+mod support;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{XattrFlags, getxattr, setxattr};
+use support::as_root;
 use tempfile::TempDir;
 use vnode_core::fs::{At, Filesystem as _, Inode, SetXattr};
-use vnode_core::{Clock, Credentials, Cx, Errno, Mode, Name, Result, SetAttr, SetTime, Timespec};
+use vnode_core::{Errno, Mode, Name, Result, SetAttr, SetTime};
 use vnode_sandbox::View;
 
 const ACCESS: &str = "system.posix_acl_access";
@@ -19,19 +22,6 @@ const CAPABILITY: &str = "security.capability";
 
 /// `cap_net_bind_service=ep` (`struct vfs_cap_data`).
 const BINDS: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-struct Noon;
-
-impl Clock for Noon {
-    fn now(&self) -> Timespec {
-        Timespec { sec: 1_000_000_000, nsec: 0 }
-    }
-}
-
-fn as_root<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
-    let who = Credentials::root();
-    call(&Cx::new(&who, &Noon))
-}
 
 /// A list: what its owner may do, the user 1234, the owning group, anybody who is named, and others.
 fn list(owner: u16, user: u16, group: u16, mask: u16, other: u16) -> Vec<u8> {

@@ -2,28 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod support;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use support::as_root;
 use tempfile::TempDir;
 use vnode_core::fs::{Access, At, Filesystem as _};
 use vnode_core::io::Source;
-use vnode_core::{Clock, Credentials, Cx, Errno, Mode, Name, Result, SetAttr, Timespec};
+use vnode_core::{Errno, Mode, Name, Result, SetAttr};
 use vnode_sandbox::{Marks, View, ViewError};
-
-struct Noon;
-
-impl Clock for Noon {
-    fn now(&self) -> Timespec {
-        Timespec { sec: 1_000_000_000, nsec: 0 }
-    }
-}
-
-fn as_root<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
-    let who = Credentials::root();
-    call(&Cx::new(&who, &Noon))
-}
 
 /// Appends to a file in the root of a view.
 fn append(view: &View, name: &str, text: &str) -> Result<()> {
