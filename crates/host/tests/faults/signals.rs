@@ -61,6 +61,9 @@ const NONE: OpenFlags = OpenFlags::empty();
 /// A large file.
 const ROOM: u64 = 64 << 20;
 
+/// Rounds that must be made.
+const LEAST: u32 = 10;
+
 /// Each record has its number in it, so that one that is written twice or lost is seen.
 fn record(number: u32) -> Vec<u8> {
     number.to_le_bytes().repeat(1000 + number as usize % 97)
@@ -110,7 +113,8 @@ fn work(scene: &Scene, stepwise: bool, seconds: u64) -> u32 {
     let guest = Guest::new(Host::builder().stepwise(stepwise), &scene.served);
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut rounds, mut expected) = (0, Vec::new());
-    while Instant::now() < until {
+    // A disk that others keep busy takes its time to sync.
+    while Instant::now() < until || rounds < LEAST {
         round(&guest, rounds, &mut expected);
         rounds += 1;
     }
@@ -145,7 +149,7 @@ fn check(scene: &Scene) {
     for (stepwise, apart) in [(false, 50), (true, 300)] {
         let (rounds, came) = pestered(apart, || work(scene, stepwise, 1));
         println!("{}: {rounds} rounds, {came} signals", scene.served.display());
-        assert!(rounds >= 10 && came >= 500, "too little was tried: {rounds} rounds, {came} signals");
+        assert!(rounds >= LEAST && came >= 500, "too little was tried: {rounds} rounds, {came} signals");
     }
 }
 
