@@ -6,6 +6,7 @@ use crate::cx::Cx;
 use crate::errno::{Errno, Result};
 #[cfg(doc)]
 use crate::fs::Caps;
+use crate::in_place::InPlace;
 use crate::io::{Sink, Source};
 
 /// How `fallocate(2)` changes a file.
@@ -124,6 +125,16 @@ pub trait File: Any + Send + Sync {
     /// Those of `take`, of a read, and `EOPNOTSUPP`: it has nothing to share, as none has unless it says so.
     fn lend(&self, cx: &Cx<'_>, take: &mut dyn FnMut(&dyn File) -> Result<u64>) -> Result<u64> {
         let _ = (cx, take);
+        Err(Errno::OPNOTSUPP)
+    }
+
+    /// What it has at `offset`, of at most `len` bytes, without a copy: of a file that never changes and whose content
+    /// lies in memory. There may be more behind it.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`: it isn't such a file, as none is unless it says so. `EIO`.
+    fn in_place(&self, cx: &Cx<'_>, offset: u64, len: u64) -> Result<InPlace> {
+        let _ = (cx, offset, len);
         Err(Errno::OPNOTSUPP)
     }
 

@@ -15,6 +15,7 @@ use crate::cx::Cx;
 pub use crate::erase::Concrete;
 use crate::errno::{Errno, Result};
 pub use crate::file::{Allocate, File, SeekFor};
+pub use crate::in_place::{InPlace, SharedBytes};
 use crate::mount::Place;
 use crate::path::{NAME_MAX, Name, NameBuf};
 pub use crate::run::{Run, RunEnd, Want};

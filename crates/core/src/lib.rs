@@ -47,6 +47,7 @@ mod errno;
 mod file;
 pub mod fs;
 mod gate;
+mod in_place;
 pub mod io;
 mod mount;
 mod mount_at;

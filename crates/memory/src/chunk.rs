@@ -2,9 +2,11 @@
 //!
 //! A chunk of few pages has each by itself, as long as its bytes; one of many has them in a block (see
 //! [`slab`](crate::slab)), where they are whole and side by side. At least three quarters of a block's pages are stored.
+//! One that is read where another filesystem has it in memory is that filesystem's until it is changed.
 
 use core::ops::Range;
 
+use vnode_core::fs::SharedBytes;
 use vnode_core::io::{Sink, Source};
 
 use crate::page::{PAGE_LEN, Page, cut_page, page_of, read_page, write_page, zero_page};
@@ -32,6 +34,8 @@ enum Body {
     Pages([Page; PAGES as usize]),
     /// A page that is not stored may hold anything.
     Block(Block),
+    /// Bytes that are not ours; what they don't reach is zero. A page that is not stored may hold anything.
+    Foreign(SharedBytes),
 }
 
 /// 64 KiB of a file.
@@ -56,10 +60,9 @@ impl Clone for Chunk {
                     runs(self.stored).for_each(|run| copy[run.clone()].copy_from_slice(&block[run]));
                     Body::Block(copy)
                 }
-                None => Body::Pages(core::array::from_fn(|index| {
-                    self.page(index).map(<[u8]>::to_vec).unwrap_or_default()
-                })),
+                None => self.own_pages(),
             },
+            Body::Foreign(bytes) => Body::Foreign(bytes.clone()),
         };
         Chunk { stored: self.stored, body }
     }
@@ -96,14 +99,22 @@ fn runs(pages: u16) -> impl Iterator<Item = Range<usize>> {
 }
 
 impl Chunk {
+    /// A chunk of at most [`CHUNK`] bytes that are not ours.
+    pub(crate) fn foreign(bytes: SharedBytes) -> Chunk {
+        Chunk { stored: mask(&(0..bytes.len().div_ceil(PAGE_LEN))), body: Body::Foreign(bytes) }
+    }
+
     /// Which pages are stored, one bit each.
     pub(crate) fn stored(&self) -> u16 {
         self.stored
     }
 
-    /// Whether all pages are stored that have bytes of a range, which is not empty.
+    /// Whether a range, which is not empty, can be written without more being stored.
     #[inline]
-    pub(crate) fn has_all(&self, range: &Range<usize>) -> bool {
+    pub(crate) fn takes(&self, range: &Range<usize>) -> bool {
+        if matches!(self.body, Body::Foreign(_)) {
+            return false;
+        }
         if range.start / PAGE_LEN == (range.end - 1) / PAGE_LEN {
             return self.has(range.start / PAGE_LEN);
         }
@@ -124,36 +135,50 @@ impl Chunk {
         match &self.body {
             Body::Pages(pages) => pages.get(index).map(Vec::as_slice),
             Body::Block(block) => block.get(place(index)),
+            Body::Foreign(bytes) => {
+                let place = place(index);
+                bytes.get(place.start..place.end.min(bytes.len()))
+            }
         }
     }
 
     /// Stores a page that was not stored.
     pub(crate) fn set(&mut self, index: usize, page: Page) {
+        self.make_own();
         match &mut self.body {
             Body::Pages(pages) => pages[index] = page,
-            Body::Block(block) => {
-                let (bytes, rest) = block[place(index)].split_at_mut(page.len());
-                bytes.copy_from_slice(&page);
-                rest.fill(0);
-            }
+            Body::Block(block) => put_page(block, index, &page),
+            Body::Foreign(_) => return,
         }
         self.stored |= 1 << index;
     }
 
     /// Whether it is to be given a block before these pages are stored, too.
     pub(crate) fn wants_block(&self, pages: u16) -> bool {
-        (self.stored | pages).count_ones() >= MANY && matches!(self.body, Body::Pages(_))
+        (self.stored | pages).count_ones() >= MANY && !matches!(self.body, Body::Block(_))
     }
 
     /// Moves the pages into a block.
     pub(crate) fn move_to(&mut self, block: Block) {
-        let stored = core::mem::take(&mut self.stored);
-        let body = core::mem::replace(&mut self.body, Body::Block(block));
-        if let Body::Pages(pages) = body {
-            let stored = |index: &usize| stored & (1 << index) != 0;
-            pages.into_iter().enumerate().filter(|(index, _)| stored(index)).for_each(|(index, page)| {
-                self.set(index, page);
-            });
+        let before =
+            Chunk { stored: self.stored, body: core::mem::replace(&mut self.body, Body::Block(block)) };
+        let Body::Block(block) = &mut self.body else { return };
+        for index in 0..PAGES as usize {
+            if let Some(page) = before.page(index) {
+                put_page(block, index, page);
+            }
+        }
+    }
+
+    /// The pages, each by itself.
+    fn own_pages(&self) -> Body {
+        Body::Pages(core::array::from_fn(|index| self.page(index).map(<[u8]>::to_vec).unwrap_or_default()))
+    }
+
+    /// Copies what is not ours, to be changed.
+    fn make_own(&mut self) {
+        if matches!(self.body, Body::Foreign(_)) {
+            self.body = self.own_pages();
         }
     }
 
@@ -190,6 +215,10 @@ impl Chunk {
                         let stop = until(rest.trailing_ones());
                         (stop, into.put(&block[at..stop]))
                     }
+                    Body::Foreign(bytes) => {
+                        let stop = until(rest.trailing_ones());
+                        (stop, read_page(bytes, at, stop - at, into))
+                    }
                 }
             };
             at += done;
@@ -204,6 +233,7 @@ impl Chunk {
     /// pages are stored then.
     #[inline]
     pub(crate) fn write(&mut self, start: usize, len: usize, from: &mut Source<'_>) -> usize {
+        self.make_own();
         match &mut self.body {
             Body::Pages(pages) if start % PAGE_LEN + len <= PAGE_LEN => {
                 let index = start / PAGE_LEN;
@@ -213,6 +243,7 @@ impl Chunk {
             }
             Body::Pages(pages) => write_pages(pages, &mut self.stored, start, len, from),
             Body::Block(block) => write_block(block, &mut self.stored, start, len, from),
+            Body::Foreign(_) => 0,
         }
     }
 
@@ -221,14 +252,17 @@ impl Chunk {
         if !self.has(index) {
             return;
         }
+        self.make_own();
         match &mut self.body {
             Body::Pages(pages) => zero_page(&mut pages[index], range),
             Body::Block(block) => block[place(index)][range].fill(0),
+            Body::Foreign(_) => {}
         }
     }
 
     /// Drops the bytes of a page from `len` on, if it is stored: they are zero then.
     pub(crate) fn cut(&mut self, index: usize, len: usize) {
+        self.make_own();
         match &mut self.body {
             Body::Pages(pages) if self.stored & (1 << index) != 0 => cut_page(&mut pages[index], len),
             _ => self.zero(index, len..PAGE_LEN),
@@ -242,7 +276,7 @@ impl Chunk {
         match &mut self.body {
             Body::Pages(pages) => pages[range].fill_with(Page::new),
             Body::Block(_) if self.stored.count_ones() < FEW => self.leave_block(),
-            Body::Block(_) => {}
+            Body::Block(_) | Body::Foreign(_) => {}
         }
         u64::from(hit.count_ones())
     }
@@ -264,6 +298,13 @@ impl Chunk {
         }
         self.body = Body::Pages(pages);
     }
+}
+
+/// Stores a page in a block.
+fn put_page(block: &mut Block, index: usize, page: &[u8]) {
+    let (bytes, rest) = block[place(index)].split_at_mut(page.len());
+    bytes.copy_from_slice(page);
+    rest.fill(0);
 }
 
 #[inline(never)]

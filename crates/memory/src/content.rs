@@ -138,7 +138,7 @@ impl Content {
             let stored = match &mut self.store {
                 Store::Page(_) => None,
                 Store::Chunks(chunks) => {
-                    chunks.get_mut(at / CHUNK).filter(|chunk| chunk.has_all(&(start..start + len)))
+                    chunks.get_mut(at / CHUNK).filter(|chunk| chunk.takes(&(start..start + len)))
                 }
             };
             let done = match stored {
@@ -448,6 +448,11 @@ impl Content {
             Store::Page(page) => (index == 0 && !page.is_empty()).then_some(page),
             Store::Chunks(chunks) => chunks.get(index / PAGES)?.page((index % PAGES) as usize),
         }
+    }
+
+    /// Where a page lies.
+    pub(crate) fn page_address(&self, index: u64) -> Option<*const u8> {
+        self.page(index).map(<[u8]>::as_ptr)
     }
 
     /// Whether a chunk's pages are in a block.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vnode_core::fs::InPlace;
 use vnode_core::{Errno, Result};
 
 use crate::chunk::{CHUNK, Chunk, PAGES, mask};
@@ -26,6 +27,23 @@ enum Stored {
 }
 
 impl Extent {
+    /// What another filesystem has in memory. A page at most is copied: that takes less than to hold on to it.
+    pub(crate) fn foreign(what: &InPlace) -> Extent {
+        let bytes = match what {
+            InPlace::Bytes(bytes) => bytes,
+            InPlace::Hole(len) => return Extent { len: *len, cut: false, store: Stored::Chunks(Vec::new()) },
+        };
+        let len = bytes.len();
+        let store = if len as u64 <= PAGE {
+            Stored::Page(bytes.to_vec())
+        } else {
+            let starts = (0..len).step_by(CHUNK as usize);
+            let parts = starts.filter_map(|start| bytes.part(start..len.min(start + CHUNK as usize)));
+            Stored::Chunks((0..).zip(parts.map(|part| Arc::new(Chunk::foreign(part)))).collect())
+        };
+        Extent { len: len as u64, cut: false, store }
+    }
+
     /// Bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len

@@ -6,7 +6,9 @@ use vnode_core::fs::{Allocate, File, SeekFor};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Cx, Errno, Mode, Result, access};
 
+use crate::chunk::CHUNK;
 use crate::content::Content;
+use crate::extent::Extent;
 use crate::node::Node;
 
 impl Node {
@@ -78,10 +80,16 @@ impl File for Node {
         from_offset: u64,
         len: u64,
     ) -> Result<u64> {
-        let Some(from) = (from as &dyn Any).downcast_ref::<Node>() else { return Err(Errno::OPNOTSUPP) };
         // One lock at a time, for both may be the same file.
-        let extent = from.content()?.read().extent(from_offset, len).ok_or(Errno::OPNOTSUPP)?;
-        from.meta.accessed(cx);
+        let extent = match (from as &dyn Any).downcast_ref::<Node>() {
+            Some(from) => {
+                let extent = from.content()?.read().extent(from_offset, len).ok_or(Errno::OPNOTSUPP)?;
+                from.meta.accessed(cx);
+                extent
+            }
+            None if offset.is_multiple_of(CHUNK) => Extent::foreign(&from.in_place(cx, from_offset, len)?),
+            None => return Err(Errno::OPNOTSUPP),
+        };
         let len = extent.len();
         if len > 0 {
             let mut content = self.content()?.write();

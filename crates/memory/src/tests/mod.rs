@@ -3,6 +3,7 @@
 mod blocks;
 mod data;
 mod extents;
+mod foreign;
 mod hashing;
 mod kernel;
 mod limits;
