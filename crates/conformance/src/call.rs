@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use vnode_core::{Attr, Errno, SetTime, Timespec};
+use vnode_core::{Attr, Errno, FileType, SetTime, Timespec};
 
 use crate::subject::{
     Access, Allocate, At, Entry, Follow, Handle, Mount, Node, OpenFlags, RenameHow, Subject, Target, User,
@@ -421,9 +421,13 @@ fn content(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
             } else {
                 list_path(subject, words.path(env)?)
             };
-            listed.map(|entries| {
-                let mut names: Vec<_> = entries.into_iter().map(|entry| entry.name).collect();
-                names.retain(|name| name != b"." && name != b"..");
+            let types = words.has("types");
+            listed.map(|mut entries| {
+                entries.retain(|entry| entry.name != b"." && entry.name != b"..");
+                let mut names: Vec<_> = entries
+                    .into_iter()
+                    .map(|Entry { name, kind, .. }| if types { with_type(name, kind) } else { name })
+                    .collect();
                 names.sort();
                 Value::Names(names)
             })
@@ -439,6 +443,12 @@ fn content(subject: &mut dyn Subject, env: &mut Env, words: &mut Words<'_>, verb
             })
         }
     })
+}
+
+/// A name in a listing with what the listing says that it is, `l=link`.
+fn with_type(name: Vec<u8>, kind: u8) -> Vec<u8> {
+    let word = FileType::from_mode(u32::from(kind) << 12).map_or("unknown", value::kind_word);
+    [&name[..], b"=", word.as_bytes()].concat()
 }
 
 fn write_file(subject: &mut dyn Subject, at: At<'_>, mut bytes: &[u8]) -> vnode_core::Result<()> {

@@ -8,6 +8,7 @@
 //! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.
 //! * [`script`], [`suite`]: case files and running them. The cases stand in `cases/*.txt`.
+//! * [`founding`]: the founding case, on every kind of filesystem.
 //! * [`frozen`]: the cases on a read-only filesystem. [`faulty`]: operations in which one call after the other fails.
 //! * [`tree`]: a picture of a whole tree.
 //! * [`differ`]: random paths and sequences on vnode and on the kernel, from a seed ([`random`]).
@@ -23,6 +24,7 @@ pub mod adapted;
 pub mod call;
 pub mod differ;
 pub mod faulty;
+pub mod founding;
 pub mod frozen;
 pub mod host;
 pub mod kernel;

@@ -131,6 +131,15 @@ pub fn passed_by(oracle: &mut dyn Subject, cases: Vec<Case>) -> Vec<Case> {
     cases.into_iter().filter(|case| run_case(oracle, case).is_ok()).collect()
 }
 
+/// What the founding case comes to, on a filesystem that is mounted at `point`: nothing, or a path without a slash
+/// behind.
+///
+/// # Errors
+/// [`BadText`]: the case file is not well formed.
+pub fn founding_cases(point: &str) -> Result<Vec<Case>, BadText> {
+    script::parse("founding.txt", &include_str!("../cases/founding.txt").replace('@', point))
+}
+
 /// Runs a case and answers the tree it leaves.
 ///
 /// # Errors
@@ -203,7 +212,11 @@ fn fits(step: &script::Step, outcome: &Outcome) -> bool {
 }
 
 /// Whether the oracle's tree after `case` is `tree`.
-fn same_effect(tree: &Tree, oracle: &mut dyn Subject, case: &Case) -> Result<(), String> {
+/// Runs a case on the oracle; it must leave the same tree.
+///
+/// # Errors
+/// What differs.
+pub(crate) fn same_effect(tree: &Tree, oracle: &mut dyn Subject, case: &Case) -> Result<(), String> {
     let broken = |what: &str, errno: Errno| format!("the oracle's {what}: {errno:?}");
     oracle.reset().map_err(|errno| broken("reset", errno))?;
     let mut env = Env::default();

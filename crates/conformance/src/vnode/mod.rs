@@ -15,8 +15,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use vnode_core::fs::{Access, File};
 use vnode_core::{
-    Clock, Credentials, FilesystemRef, Listing, MountFlags, Name, Namespace, Place, Policy, Result, Timespec,
+    Clock, Credentials, FilesystemRef, Listing, Mode, MountFlags, Name, Namespace, Place, Policy, Result,
+    Timespec,
 };
+use vnode_memory::Memory;
 
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ pub enum Layout {
     Root,
     /// The filesystem is mounted below another one, on `/mnt`, and that is the process's root.
     SubMount,
+    /// The filesystem is mounted below one in memory, on `/mnt`, and the process's root is that one's.
+    Below,
     /// A directory of the filesystem is mounted once more (`bind`), and that is the process's root.
     Bind,
 }
@@ -45,6 +49,8 @@ pub struct Vnode {
     make: Make,
     layout: Layout,
     cover: Option<Cover>,
+    /// Names that are looked at before each call.
+    warming: Vec<Vec<u8>>,
     ns: Arc<Namespace>,
     root: Place,
     cwd: Place,
@@ -104,6 +110,7 @@ impl Vnode {
             make,
             layout,
             cover: None,
+            warming: Vec::new(),
             ns,
             cwd: root.clone(),
             root,
@@ -136,6 +143,12 @@ impl Vnode {
         self
     }
 
+    /// The same, looking at some paths before each call: what they are, where they lead, what they list.
+    pub fn warmed(mut self, paths: Vec<Vec<u8>>) -> Self {
+        self.warming = paths;
+        self
+    }
+
     /// The same, resolving paths by another policy.
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -148,6 +161,7 @@ impl Layout {
         match self {
             Layout::Root => "at the root",
             Layout::SubMount => "at a sub-mount",
+            Layout::Below => "below the root",
             Layout::Bind => "at a bind mount",
         }
     }
@@ -155,16 +169,41 @@ impl Layout {
 
 /// A fresh namespace and the process's root in it.
 fn tree(make: &Make, layout: Layout, clock: &dyn Clock) -> Result<(Arc<Namespace>, Place)> {
-    let ns = Namespace::new(make(0, 0));
-    let point = Name::new(b"mnt")?;
-    let root = match layout {
-        Layout::Root => ns.root().clone(),
-        Layout::SubMount => ns.mount(ns.root(), point, &make(0, 0), MountFlags::empty())?,
-        Layout::Bind => {
-            let source = process::make_directory(&ns, clock, b"source")?;
-            process::make_directory(&ns, clock, b"mnt")?;
-            ns.bind(ns.root(), point, &source, MountFlags::empty())?
-        }
+    let (ns, root) = match layout {
+        Layout::Root | Layout::Bind => rooted(make(0, 0)),
+        Layout::SubMount => mounted(make(0, 0), &make(0, 0))?,
+        Layout::Below => below(&make(0, 0), clock)?,
     };
+    if layout != Layout::Bind {
+        return Ok((ns, root));
+    }
+    let source = process::make_directory(&ns, clock, b"source")?;
+    process::make_directory(&ns, clock, POINT)?;
+    let root = ns.bind(ns.root(), Name::new(POINT)?, &source, MountFlags::empty())?;
+    Ok((ns, root))
+}
+
+/// Where what is mounted is mounted.
+const POINT: &[u8] = b"mnt";
+
+fn rooted(fs: FilesystemRef) -> (Arc<Namespace>, Place) {
+    let ns = Namespace::new(fs);
+    let root = ns.root().clone();
+    (Arc::new(ns), root)
+}
+
+/// A namespace with a process whose root is a filesystem that is mounted on another one.
+fn mounted(outer: FilesystemRef, fs: &FilesystemRef) -> Result<(Arc<Namespace>, Place)> {
+    let ns = Namespace::new(outer);
+    let root = ns.mount(ns.root(), Name::new(POINT)?, fs, MountFlags::empty())?;
     Ok((Arc::new(ns), root))
+}
+
+/// A namespace with a process that has a filesystem mounted below its root.
+fn below(fs: &FilesystemRef, clock: &dyn Clock) -> Result<(Arc<Namespace>, Place)> {
+    let outer = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0).build();
+    let (ns, root) = rooted(FilesystemRef::new::<Memory>(outer));
+    process::make_directory(&ns, clock, POINT)?;
+    ns.mount(&root, Name::new(POINT)?, fs, MountFlags::empty())?;
+    Ok((ns, root))
 }

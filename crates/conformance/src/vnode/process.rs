@@ -3,11 +3,11 @@
 use vnode_core::access::May;
 use vnode_core::fs::Access;
 use vnode_core::{
-    Caller, Clock, Credentials, Cx, Errno, Follow, Mode, MountFlags, Name, Namespace, Place, Policy, Result,
-    VPath,
+    Caller, Clock, Credentials, Cx, Errno, FilesystemRef, Follow, Mode, MountFlags, Name, Namespace, Place,
+    Policy, Result, VPath,
 };
 
-use super::{Node, Open, Vnode};
+use super::{Layout, Node, Open, POINT, Vnode};
 use crate::subject::{self, At, Handle};
 
 /// Makes a directory of the namespace's root, as root.
@@ -21,6 +21,15 @@ pub(super) fn make_directory(ns: &Namespace, clock: &dyn Clock, name: &[u8]) -> 
 }
 
 impl Vnode {
+    /// The filesystem that is tested.
+    pub(super) fn served(&self) -> Result<FilesystemRef> {
+        if self.layout != Layout::Below {
+            return Ok(self.root.mount().filesystem().clone());
+        }
+        let point = self.call(|caller| caller.resolve(caller.root, VPath::new(POINT)?, Follow::No))?;
+        Ok(point.mount().filesystem().clone())
+    }
+
     /// Runs an operation as the process.
     pub(super) fn call<T>(&self, operation: impl FnOnce(Caller<'_>) -> Result<T>) -> Result<T> {
         let cx = Cx::new(&self.credentials, &self.clock);

@@ -12,7 +12,7 @@ use vnode_core::{
 };
 
 use super::process::{area, may, moved, walk_to_parent};
-use super::{Node as OpenKind, Open, Vnode, tree};
+use super::{Layout, Node as OpenKind, Open, Vnode, below, mounted, rooted, tree};
 use crate::kernel;
 use crate::subject::{
     Access, Allocate, At, Entry, Follow, Handle, Mount, Needs, Node, OpenFlags, RenameHow, Subject, Target,
@@ -61,11 +61,29 @@ impl Subject for Vnode {
     fn sink(&mut self) -> Result<()> {
         if let Some(cover) = &self.cover {
             self.open.clear();
-            self.ns = Arc::new(Namespace::new(cover(self.root.mount().filesystem().clone())));
-            self.root = self.ns.root().clone();
+            let fs = self.served()?;
+            (self.ns, self.root) = match self.layout {
+                Layout::Root | Layout::Bind => rooted(cover(fs)),
+                Layout::SubMount => mounted(self.ns.root().mount().filesystem().clone(), &cover(fs))?,
+                Layout::Below => below(&cover(fs), &self.clock)?,
+            };
             self.cwd = self.root.clone();
         }
         Ok(())
+    }
+
+    fn step(&mut self) {
+        for path in self.warming.clone() {
+            let at = At::cwd(&path);
+            // Whether there is such a path is no matter.
+            let _ = self.fstatat(at, Follow::No);
+            let _ = self.fstatat(at, Follow::Yes);
+            let _ = self.readlinkat(at, 4096);
+            if let Ok(dir) = self.openat(at, OpenFlags::READ | OpenFlags::DIRECTORY, 0) {
+                let _ = self.readdir(dir, 0, usize::MAX);
+                let _ = self.close(dir);
+            }
+        }
     }
 
     fn tick(&mut self) {
