@@ -6,8 +6,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -293,8 +295,9 @@ fn shown_by_kernel(mounts: &Mounts, layers: &Layers, next: &[Vec<u8>]) -> Tree {
     listed_only(&point, &mut phantoms);
     for phantom in phantoms {
         let path = phantom.strip_prefix(&point).expect("a path in it");
-        let named = next.iter().any(|word| path.as_os_str().as_encoded_bytes() == word.as_slice());
-        assert!(named && next.first().is_some_and(|verb| verb == b"rename"), "{}", path.display());
+        let renames = next.first().is_some_and(|verb| verb == b"rename");
+        let meant = next.iter().skip(1).any(|word| means(&point, word, &phantom));
+        assert!(renames && meant, "{}, then {}", path.display(), shown(next));
         mounts.unmount(&point).expect("it is mounted");
         std::fs::remove_file(layers.path("top/upper").join(path)).expect("a whiteout");
         mount();
@@ -302,6 +305,21 @@ fn shown_by_kernel(mounts: &Mounts, layers: &Layers, next: &[Vec<u8>]) -> Tree {
     let shown = layers::tree(&layers::host(&point).expect("it")).expect("a tree");
     mounts.unmount(&point).expect("it is mounted");
     shown
+}
+
+/// Whether a word is a path to a name, or to the directory that it is in: one that took the place of another with
+/// whiteouts in it. Links may lead there.
+fn means(root: &Path, word: &[u8], name: &Path) -> bool {
+    let path = root.join(OsStr::from_bytes(word));
+    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+    let spelled = parent.zip(path.file_name()).map(|(parent, last)| parent.join(last));
+    spelled.as_deref().is_some_and(|spelled| spelled == name || name.parent() == Some(spelled))
+}
+
+/// The beginning of a line.
+fn shown(line: &[Vec<u8>]) -> String {
+    let text = line.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ");
+    format!("{text:.100}")
 }
 
 /// What is listed, but isn't there.
@@ -336,13 +354,12 @@ fn round(lower: &Lower, seed: u64, mounts: Option<&Mounts>) -> usize {
     let may_be = expected.all(&next);
     if !may_be.contains(&here) {
         let how = may_be.iter().map(|tree| here.differences(tree).join("\n")).collect::<Vec<_>>();
-        let text = next.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ");
-        panic!("seed {seed}, {count} steps, then {text:.100}:\n{}", how.join("\nor\n"));
+        panic!("seed {seed}, {count} steps, then {}:\n{}", shown(&next), how.join("\nor\n"));
     }
     drop(fs);
     if let Some(mounts) = mounts {
-        let shown = shown_by_kernel(mounts, &layers, &next);
-        let differences = here.differences(&shown.without_links(any));
+        let theirs = shown_by_kernel(mounts, &layers, &next);
+        let differences = here.differences(&theirs.without_links(any));
         assert!(differences.is_empty(), "seed {seed}, vnode <> the kernel: {}", differences.join("\n"));
     }
     count
