@@ -10,7 +10,7 @@ use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr
 use crate::copy_up::create_for;
 use crate::guards::{copy_xattrs, strip};
 use crate::known::Known;
-use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, RealAt, UPPER, Upper, at};
+use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
 use crate::marks::{Marks, Opaque};
 use crate::meta::{self, Meta};
@@ -94,14 +94,14 @@ impl Builder {
         let own = Own::during(cx);
         let own = own.cx();
         // Before anything is made: it may be somebody else's.
-        meta::marks(&own, &upper)?;
+        let made_with = meta::marks(&own, &upper)?;
         let work = directory(&own, &upper, b"work")?;
         let index = directory(&own, &upper, b"index")?;
         for dir in [&work, &index] {
             strip(&own, &upper, dir)?;
         }
         let top = self.lowers.first().ok_or(Errno::INVAL)?.clone();
-        let (root, ctime) = match upper.lookup(&own, At::of(&upper.root(), b"upper")?.get()) {
+        let (root, ctime) = match upper.lookup(&own, at(&upper.root(), Name::new(b"upper")?)) {
             Ok(root) if root.kind().is_dir() => (root, None),
             Ok(_) => return Err(Errno::NOTDIR),
             Err(Errno::NOENT) => {
@@ -111,11 +111,10 @@ impl Builder {
             }
             Err(errno) => return Err(errno),
         };
-        let marks = match self.marks {
-            Some(marks) => marks,
-            None => Marks::find(&own, &upper, &root, &work)?,
-        };
-        marks.check(&own, &upper, &work)?;
+        let marks = Marks::choose(&own, &upper, &root, &work, self.marks.or(made_with))?;
+        if made_with.is_some_and(|made_with| made_with != marks) {
+            return Err(Errno::INVAL);
+        }
         let meta = Meta::open(&own, &upper, marks)?;
         let linux = LinuxIndex::open(&own, &upper, &work)?;
         let layers = Layers {
@@ -133,32 +132,16 @@ impl Builder {
     }
 }
 
-/// A directory and a name that is known to be one.
-struct At<'a> {
-    dir: &'a Real,
-    name: Name<'a>,
-}
-
-impl<'a> At<'a> {
-    fn of(dir: &'a Real, name: &'a [u8]) -> Result<Self> {
-        Ok(At { dir, name: Name::new(name)? })
-    }
-
-    fn get(&self) -> RealAt<'a> {
-        at(self.dir, self.name)
-    }
-}
-
 /// A directory in the root of the upper, made if it isn't there.
 fn directory(own: &Cx<'_>, fs: &FilesystemRef, name: &[u8]) -> Result<Real> {
     let root = fs.root();
-    let place = At::of(&root, name)?;
-    match fs.lookup(own, place.get()) {
+    let place = at(&root, Name::new(name)?);
+    match fs.lookup(own, place) {
         Ok(dir) if dir.kind().is_dir() => Ok(dir),
         Ok(_) => Err(Errno::NOTDIR),
         Err(Errno::NOENT) => {
             let new = NewInode { kind: NewKind::Directory, mode: Mode::RWXU, uid: 0, gid: 0 };
-            fs.create(own, place.get(), new)
+            fs.create(own, place, new)
         }
         Err(errno) => Err(errno),
     }
@@ -169,25 +152,25 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
     let Lower { fs: lower, root: from } = lower;
     let attr = lower.getattr(own, from)?;
     let root = fs.root();
-    let place = At::of(work, b"upper")?;
-    if fs.lookup(own, place.get()).is_ok() {
-        fs.remove(own, place.get(), Remove::Directory)?;
+    let place = at(work, Name::new(b"upper")?);
+    if fs.lookup(own, place).is_ok() {
+        fs.remove(own, place, Remove::Directory)?;
     }
     let mode = attr.mode | Mode::RWXU;
     let new = NewInode { kind: NewKind::Directory, mode, uid: attr.uid, gid: attr.gid };
-    let made = create_for(own, fs, place.get(), new)?;
+    let made = create_for(own, fs, place, new)?;
     let guards = copy_xattrs(own, (lower, from), (fs, &made))?;
     let (atime, mtime) = (Some(SetTime::To(attr.atime)), Some(SetTime::To(attr.mtime)));
     fs.setattr(own, &made, &SetAttr { atime, mtime, ..SetAttr::default() })?;
     guards.set(own, (fs, &made))?;
-    fs.rename(own, place.get(), At::of(&root, b"upper")?.get(), Rename::NoReplace)?;
+    fs.rename(own, place, at(&root, Name::new(b"upper")?), Rename::NoReplace)?;
     let made_with = fs.getattr(own, &made)?.mode;
     let mode = attr.mode & made_with;
     if mode != made_with {
         fs.setattr(own, &made, &SetAttr { mode: Some(mode), ..SetAttr::default() })?;
     }
     // Found where it is from now on: inodes of the host are found again by that.
-    fs.lookup(own, At::of(&root, b"upper")?.get())
+    fs.lookup(own, at(&root, Name::new(b"upper")?))
 }
 
 fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<Node>> {

@@ -8,7 +8,6 @@ use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Name, Result, Timespe
 
 use crate::layers::{LayerNumber, Real, at};
 use crate::leave::with_leave;
-use crate::meta;
 use crate::work::names_in;
 
 /// The namespace of the overlay's extended attributes.
@@ -139,24 +138,29 @@ impl Marks {
     /// In the order in which they are tried.
     pub(crate) const ALL: [Marks; 2] = [Marks::Trusted, Marks::User];
 
-    /// The marks that an upper has already, else the first that it can carry.
+    /// The marks of an upper: those that are told or that it has already, else the first that it can carry.
     ///
     /// # Errors
-    /// `EOPNOTSUPP`: it can carry none. `EINVAL` and others of the upper.
-    pub(crate) fn find(cx: &Cx<'_>, fs: &FilesystemRef, root: &Real, work: &Real) -> Result<Self> {
-        if let Some(marks) = meta::marks(cx, fs)? {
-            return Ok(marks);
-        }
-        // One that Linux's overlayfs made tells by what is in it.
-        if let Some(marks) = Marks::seen(cx, fs, root)? {
-            return Ok(marks);
-        }
-        for marks in Marks::ALL {
+    /// `EPERM`: it has `trusted.*`, which this process can neither set nor see: what they tell would be lost.
+    /// `EOPNOTSUPP`: it can't carry them, or none. Others of the upper.
+    pub(crate) fn choose(
+        cx: &Cx<'_>,
+        fs: &FilesystemRef,
+        root: &Real,
+        work: &Real,
+        told: Option<Marks>,
+    ) -> Result<Self> {
+        let known = match told {
+            Some(marks) => Some(marks),
+            // One that Linux's overlayfs made tells by what is in it.
+            None => Marks::seen(cx, fs, root)?,
+        };
+        for marks in Marks::ALL.into_iter().filter(|marks| known.is_none_or(|known| known == *marks)) {
             if marks.can_be_carried(cx, fs, work)? {
                 return Ok(marks);
             }
         }
-        Err(Errno::OPNOTSUPP)
+        Err(if known == Some(Marks::Trusted) { Errno::PERM } else { Errno::OPNOTSUPP })
     }
 
     /// The marks that something has of what is in an upper, as far as it is looked through.
@@ -187,19 +191,6 @@ impl Marks {
             }
         }
         Ok(None)
-    }
-
-    /// Checks that the upper can carry the marks that it has, or is to have.
-    ///
-    /// # Errors
-    /// `EPERM`: they are `trusted.*`, which this process can neither set nor see: what they tell would be lost.
-    /// `EOPNOTSUPP`: the upper can't have them.
-    pub(crate) fn check(self, cx: &Cx<'_>, fs: &FilesystemRef, work: &Real) -> Result<()> {
-        match self {
-            _ if self.can_be_carried(cx, fs, work)? => Ok(()),
-            Marks::Trusted => Err(Errno::PERM),
-            Marks::User => Err(Errno::OPNOTSUPP),
-        }
     }
 
     /// Whether the upper can carry them, and they are seen.

@@ -143,21 +143,16 @@ fn parse_path(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Meta {
-    /// Opens what `upper` has. What the run before wrote of a line when it ended is taken away.
+    /// Opens what `upper` has, of these [`marks`]. What the run before wrote of a line when it ended is taken away.
     ///
     /// # Errors
-    /// `EINVAL`: it is of another version, or of other marks. `EISDIR` and others of the upper.
+    /// `EISDIR` and others of the upper.
     pub(crate) fn open(own: &Cx<'_>, upper: &FilesystemRef, marks: Marks) -> Result<Self> {
         let lines = match upper.lookup(own, at(&upper.root(), Name::new(NAME)?)) {
             Ok(inode) => Some(Lines::of(own, upper, &inode)?),
             Err(Errno::NOENT) => None,
             Err(errno) => return Err(errno),
         };
-        if let Some(lines) = &lines
-            && first_line(own, &*lines.file)?.is_some_and(|made| made != marks)
-        {
-            return Err(Errno::INVAL);
-        }
         let unsynced = AtomicBool::new(lines.is_some());
         Ok(Meta { marks, lines: Mutex::new(lines), unsynced })
     }
