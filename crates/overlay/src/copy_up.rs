@@ -7,7 +7,7 @@ use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, S
 
 use crate::content;
 use crate::guards::copy_xattrs;
-use crate::layers::{Own, Piece, Real, RealAt, at};
+use crate::layers::{LayerNumber, Own, Piece, Real, RealAt, at};
 use crate::marks::Origin;
 use crate::node::Node;
 use crate::overlay::Shared;
@@ -100,11 +100,11 @@ impl Shared {
         }
         if node.is_indexed() {
             let (parent, name) = node.place()?;
-            self.touch(own, &parent, Name::new(&name)?)?;
+            self.touch_known(own, &parent, Name::new(&name)?, (piece.layer, &attr))?;
             self.put_in_index(own, node, made, upper, (origin, marked), attr.nlink)?;
         } else {
             self.to_medium(own, &upper)?;
-            self.put_in_place(own, node, made, upper)?;
+            self.put_in_place(own, node, made, upper, (piece.layer, &attr))?;
         }
         // Nothing may fail from here on: it is seen.
         if left.is_none()
@@ -129,7 +129,14 @@ impl Shared {
     }
 
     /// Puts a copy where its origin is, unless that was removed.
-    fn put_in_place(&self, own: &Cx<'_>, node: &Arc<Node>, made: Temporary<'_>, upper: Real) -> Result<()> {
+    fn put_in_place(
+        &self,
+        own: &Cx<'_>,
+        node: &Arc<Node>,
+        made: Temporary<'_>,
+        upper: Real,
+        from: (LayerNumber, &Attr),
+    ) -> Result<()> {
         let (parent, name) = node.place()?;
         let _names = parent.directory()?.names.write();
         if node.state.lock().gone.is_some() {
@@ -140,7 +147,7 @@ impl Shared {
         }
         let above = parent.upper().ok_or(Errno::IO)?;
         let kept = self.keep_times(own, &parent)?;
-        self.touch(own, &parent, Name::new(&name)?)?;
+        self.touch_known(own, &parent, Name::new(&name)?, from)?;
         let place = at(above, Name::new(&name)?);
         made.put_copy(place)?;
         node.set_upper(self.found_there(own, place, upper));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use vnode_core::fs::Filesystem;
-use vnode_core::{Cx, Errno, FileType, NAME_MAX, Name, PATH_MAX, Result};
+use vnode_core::{Attr, Cx, Errno, FileType, NAME_MAX, Name, PATH_MAX, Result};
 
 use crate::layers::{LayerNumber, Piece, Real, UPPER, at};
 use crate::marks::{Opaque, Origin};
@@ -80,8 +80,7 @@ impl Shared {
         Ok(!self.below(cx, dir, name)?.is_empty())
     }
 
-    /// Notes what the lowers have under a name, before the upper has something there for the first time; but not at the end of
-    /// a path that is longer than any system takes.
+    /// Notes what the lowers have under a name, before the upper has something there for the first time.
     ///
     /// # Errors
     /// Those of the layers; nothing was changed then.
@@ -89,6 +88,20 @@ impl Shared {
         let below = self.below(own, dir, name)?;
         let Some(Piece { layer, inode, .. }) = below.first() else { return Ok(()) };
         let attr = self.layers.fs(*layer).getattr(own, inode)?;
+        self.touch_known(own, dir, name, (*layer, &attr))
+    }
+
+    /// The same where it is known what they have; but not at the end of a path that is longer than any system takes.
+    ///
+    /// # Errors
+    /// Those of the upper; nothing was changed then.
+    pub(crate) fn touch_known(
+        &self,
+        own: &Cx<'_>,
+        dir: &Arc<Node>,
+        name: Name<'_>,
+        (layer, attr): (LayerNumber, &Attr),
+    ) -> Result<()> {
         let path = {
             let redirect = dir.directory()?.redirect.lock();
             path_below(dir, redirect.as_deref(), PATH_MAX - NAME_MAX)
@@ -98,7 +111,7 @@ impl Shared {
         path.push(b'/');
         path.extend_from_slice(name.as_bytes());
         let upper = &self.layers.upper;
-        upper.meta.touch(own, &upper.fs, &Touched::new(*layer, path, &attr))
+        upper.meta.touch(own, &upper.fs, &Touched::new(layer, path, attr))
     }
 
     /// What the lowers have under a name, where the upper has nothing.
