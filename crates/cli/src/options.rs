@@ -64,6 +64,14 @@ pub(crate) struct Run {
     #[arg(long, value_name = "GUEST", value_parser = guest_path(), help_heading = FILES, display_order = 101)]
     pub(crate) cwd: Option<GuestPath>,
 
+    /// Keep symbolic links in hidden files where a directory of the host is on a filesystem without links
+    ///
+    /// As emulate=yes on each --dir and --overlay that says nothing of it. A directory with links has one file more,
+    /// .vnode-symlinks, which the guest doesn't see; on a filesystem that has links nothing changes. Without it making a
+    /// link there is EPERM, as on Linux.
+    #[arg(long, help_heading = FILES, display_order = 99)]
+    pub(crate) emulate_symlinks: bool,
+
     /// Follow links as WASI's own rules say: never out of a preopened directory; for programs of preview 1
     ///
     /// Without it links mean what POSIX says, with the guest's "/" as their root. With it, an absolute link can't
@@ -266,10 +274,7 @@ fn with_suggestion(mut error: clap::Error) -> clap::Error {
 }
 
 /// Options that are decided on and not served yet, with what to do instead.
-const TO_COME: &[(&str, &str, &str)] = &[
-    ("image", "HOST::GUEST", "images aren't there yet; --copy TAR::GUEST reads a tar archive into memory"),
-    ("bind", "GUEST::GUEST", "bind mounts aren't there yet"),
-];
+const TO_COME: &[(&str, &str, &str)] = &[("bind", "GUEST::GUEST", "bind mounts aren't there yet")];
 
 /// An option that only says that it is not there.
 fn to_come(&(name, value, instead): &(&'static str, &'static str, &'static str)) -> Arg {
@@ -298,6 +303,7 @@ fn short_form(row: &'static ShortRow) -> Arg {
         .long_help(mounts::short_form_help(row))
         .value_hint(match row.form {
             Form::HostGuest => clap::ValueHint::AnyPath,
+            Form::Image => clap::ValueHint::FilePath,
             Form::HostOrBoth | Form::Layers | Form::Volume => clap::ValueHint::DirPath,
             Form::Guest | Form::Mapped => clap::ValueHint::Other,
         })
@@ -441,8 +447,8 @@ Examples:
       This directory, which the guest may change and which stays as it is.
   vnode run --overlay src::/src,upper=changes --quota 1G cc.wasm /src/main.c
       What the guest changes of src is kept in changes, 1 GiB at most; the next run goes on with it.
-  vnode run --copy image.tar::/ --cwd /home --user 1000 sh.wasm
-      A tree from a tar archive; the guest is user 1000 in it.
+  vnode run --overlay image=root.tar.gz --cwd /home --user 1000 sh.wasm
+      A tree from an archive, which the guest, user 1000 in it, may change; the archive stays as it is.
   vnode run --timeout 10s --stats --trace=calls.txt job.wasm < in > out
       At most 10 seconds; what it used on stderr, every call in calls.txt.
   cat hello.wasm | vnode run - one two

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use vnode_core::{Errno, FilesystemRef, Mode, MountFlags, Namespace};
+use vnode_adapt::{Keep, SymlinkEmulation};
+use vnode_archive::{Archive, ArchiveBuilder};
+use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Mode, MountFlags, Namespace, Timespec};
 use vnode_host::{Host, HostError};
 use vnode_memory::{Builder, Memory};
 use vnode_sandbox::{Marks, View, ViewError};
@@ -13,7 +15,7 @@ use vnode_sandbox::{Marks, View, ViewError};
 use crate::cache;
 use crate::commands;
 use crate::failure::Failure;
-use crate::mounts::{GuestPath, Kind, Mount};
+use crate::mounts::{Emulate, GuestPath, Kind, Lower, Mount};
 use crate::options::{Preopen, Run, User};
 use crate::stats::{Measured, Mounted};
 use crate::system::{self, System};
@@ -84,7 +86,7 @@ pub(crate) fn build(
         if let Some(served) = serve(options, mount)? {
             filesystems.push((mount, served));
         }
-        if mount.kind == Kind::Copy {
+        if matches!(mount.kind, Kind::Copy | Kind::Image) {
             measured.load += start.elapsed();
         }
     }
@@ -155,13 +157,14 @@ fn tmpfs(options: &Run, (uid, gid): (u32, u32)) -> Builder {
 /// The filesystem of a mount; none if it is optional and not there.
 fn serve(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
     match mount.kind {
-        Kind::Host => host(mount),
+        Kind::Host => host(options, mount),
+        Kind::Image => image(options, mount).map(Some),
         Kind::Tmpfs | Kind::Copy => Ok(Some(Served::in_memory(Arc::new(memory(options, mount)?)))),
         Kind::Overlay => overlay(options, mount).map(Some),
     }
 }
 
-fn host(mount: &Mount) -> Result<Option<Served>, Failure> {
+fn host(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
     let path = mount.source.as_deref().unwrap_or(Path::new(""));
     let host = match Host::builder().one_mount(mount.one_mount).open(path) {
         Ok(host) => host,
@@ -171,7 +174,51 @@ fn host(mount: &Mount) -> Result<Option<Served>, Failure> {
     if !mount.is_read_only() {
         check_cache(mount, path)?;
     }
-    Ok(Some(Served { filesystem: FilesystemRef::new::<Host>(host), memory: None }))
+    let mut filesystem = FilesystemRef::new::<Host>(host);
+    if let Some(keep) = emulation(options, mount) {
+        let who = Credentials::root();
+        filesystem = SymlinkEmulation::over(&Cx::new(&who, &Now), filesystem, keep)
+            .map_err(|errno| about(mount, format_args!("can't emulate symbolic links: {errno}")))?;
+    }
+    Ok(Some(Served { filesystem, memory: None }))
+}
+
+/// How links are kept on a filesystem of the host's that has none.
+fn emulation(options: &Run, mount: &Mount) -> Option<Keep> {
+    let for_all = if options.emulate_symlinks { Emulate::Yes } else { Emulate::No };
+    match mount.emulate.unwrap_or(for_all) {
+        Emulate::No => None,
+        Emulate::Yes => Some(Keep::HiddenFiles),
+        Emulate::Memory => Some(Keep::InMemory),
+    }
+}
+
+/// The time of day.
+struct Now;
+
+impl Clock for Now {
+    fn now(&self) -> Timespec {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(Timespec::EPOCH, Timespec::from)
+    }
+}
+
+fn image(options: &Run, mount: &Mount) -> Result<Served, Failure> {
+    let filesystem = archive(options, mount, mount.source.as_deref().unwrap_or(Path::new("")))?;
+    Ok(Served { filesystem, memory: None })
+}
+
+/// An archive, read where it lies.
+fn archive(options: &Run, mount: &Mount, path: &Path) -> Result<FilesystemRef, Failure> {
+    let mut builder = Archive::builder().layer(mount.oci);
+    // An overlay's limits are those of its changes.
+    if mount.kind == Kind::Image {
+        builder = mount.size.into_iter().fold(builder, ArchiveBuilder::max_bytes);
+        builder = mount.inodes.into_iter().fold(builder, ArchiveBuilder::max_inodes);
+    }
+    let archive = load::image(builder, path, options.quiet)
+        .map_err(|problem| about(mount, format_args!("can't serve {}: {problem}", shown(path.as_os_str()))))?;
+    Ok(FilesystemRef::new::<Archive>(archive))
 }
 
 /// Refuses a directory for the guest to write to in which the cache of compiled modules is.
@@ -194,12 +241,21 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
     let default = |in_memory_default: u64| if in_memory { in_memory_default } else { 0 };
     let bytes = mount.size.or(options.quota).unwrap_or(default(options.max_fs_bytes));
     let inodes = mount.inodes.unwrap_or(default(options.max_fs_inodes));
-    let mut view = View::of(mount.source.clone().unwrap_or_default())
-        .one_mount(mount.one_mount)
-        .max_bytes(bytes)
-        .max_inodes(inodes);
-    for lower in &mount.lowers {
-        view = view.over(lower);
+    let mut lowers = mount.lowers.iter();
+    let mut view = match lowers.next() {
+        Some(Lower::Directory(path)) => View::of(path),
+        Some(Lower::Image(path)) => View::of_filesystem(archive(options, mount, path)?),
+        None => View::of(""),
+    };
+    for lower in lowers {
+        view = match lower {
+            Lower::Directory(path) => view.over(path),
+            Lower::Image(path) => view.over_filesystem(archive(options, mount, path)?),
+        };
+    }
+    view = view.one_mount(mount.one_mount).max_bytes(bytes).max_inodes(inodes);
+    if let Some(keep) = emulation(options, mount) {
+        view = view.emulate_symlinks(keep);
     }
     if mount.user_xattr {
         view = view.marks(Marks::User);

@@ -31,6 +31,7 @@ pub mod kernel;
 pub mod layers;
 pub mod memory;
 pub mod overlay;
+pub mod packed;
 #[cfg(feature = "engine")]
 pub mod preview1;
 pub mod random;

@@ -12,6 +12,14 @@ pub enum ViewError {
     /// A directory to look at can't be served.
     #[error("{0}")]
     Lower(HostError),
+    /// The links that are kept for a directory can't be found out.
+    #[error("can't emulate symbolic links in {}: {errno}", path.display())]
+    Links {
+        /// Which directory.
+        path: PathBuf,
+        /// `EACCES`, `ENOSPC`, `EIO` and others of making a file there.
+        errno: Errno,
+    },
     /// There are more directories than an overlay takes, 255.
     #[error("{given} directories are too many; 255 can lie on one another")]
     TooMany {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vnode_adapt::Quota;
+use vnode_adapt::{Keep, Quota, SymlinkEmulation};
 use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Timespec};
 use vnode_host::Host;
 use vnode_memory::Memory;
@@ -15,7 +15,7 @@ use crate::upper::Upper;
 /// The most directories that can lie on one another.
 const MOST_LOWERS: usize = 255;
 
-/// A copy-on-write view of directories of the host.
+/// A copy-on-write view of directories of the host, and of other filesystems.
 #[derive(Debug)]
 pub struct View {
     /// What the guest sees. The directory for changes is let go when nothing of it is left.
@@ -27,33 +27,65 @@ pub struct View {
 /// The choices for a [`View`]: see [`View::of`].
 #[derive(Clone, Debug)]
 pub struct Builder {
-    lowers: Vec<PathBuf>,
+    lowers: Vec<Lower>,
     upper: Option<PathBuf>,
     max_bytes: u64,
     max_inodes: u64,
     one_mount: bool,
+    emulation: Option<Keep>,
     marks: Option<Marks>,
+}
+
+/// What a view shows and leaves as it is.
+#[derive(Clone, Debug)]
+enum Lower {
+    Directory(PathBuf),
+    Other(FilesystemRef),
 }
 
 impl View {
     /// The choices for a view of a directory of the host. Without others changes are kept in memory, without limits.
     pub fn of(directory: impl Into<PathBuf>) -> Builder {
-        Builder {
-            lowers: vec![directory.into()],
-            upper: None,
-            max_bytes: 0,
-            max_inodes: 0,
-            one_mount: false,
-            marks: None,
-        }
+        Builder::of(Lower::Directory(directory.into()))
+    }
+
+    /// The same for another filesystem, an archive say, that nobody changes.
+    pub fn of_filesystem(filesystem: FilesystemRef) -> Builder {
+        Builder::of(Lower::Other(filesystem))
     }
 }
 
 impl Builder {
+    fn of(lower: Lower) -> Self {
+        Builder {
+            lowers: vec![lower],
+            upper: None,
+            max_bytes: 0,
+            max_inodes: 0,
+            one_mount: false,
+            emulation: None,
+            marks: None,
+        }
+    }
+
     /// Adds a directory under those that were given before: what they don't have shows through.
     #[must_use]
     pub fn over(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.lowers.push(directory.into());
+        self.lowers.push(Lower::Directory(directory.into()));
+        self
+    }
+
+    /// Adds another filesystem under what was given before.
+    #[must_use]
+    pub fn over_filesystem(mut self, filesystem: FilesystemRef) -> Self {
+        self.lowers.push(Lower::Other(filesystem));
+        self
+    }
+
+    /// Shows the links that [`SymlinkEmulation`] keeps for directories on filesystems without any.
+    #[must_use]
+    pub fn emulate_symlinks(mut self, keep: Keep) -> Self {
+        self.emulation = Some(keep);
         self
     }
 
@@ -105,8 +137,7 @@ impl Builder {
         }
         let mut builder = Overlay::builder();
         for lower in &self.lowers {
-            let host = Host::builder().one_mount(self.one_mount).open(lower).map_err(ViewError::Lower)?;
-            builder = builder.lower(FilesystemRef::new::<Host>(host));
+            builder = builder.lower(self.lower(lower)?);
         }
         if let Some(marks) = self.marks {
             builder = builder.marks(marks);
@@ -115,6 +146,29 @@ impl Builder {
             None => self.in_memory(builder),
             Some(path) => self.in_directory(builder, path),
         }
+    }
+
+    fn lower(&self, lower: &Lower) -> Result<FilesystemRef, ViewError> {
+        match lower {
+            Lower::Directory(path) => {
+                let host = Host::builder().one_mount(self.one_mount).open(path).map_err(ViewError::Lower)?;
+                let host = FilesystemRef::new::<Host>(host);
+                let Some(keep) = self.emulation else { return Ok(host) };
+                let who = Credentials::root();
+                SymlinkEmulation::over(&Cx::new(&who, &Now), host, keep)
+                    .map_err(|errno| ViewError::Links { path: path.clone(), errno })
+            }
+            Lower::Other(filesystem) => Ok(filesystem.clone()),
+        }
+    }
+
+    /// The directories that it shows.
+    fn directories(&self) -> Vec<PathBuf> {
+        let directory = |lower: &Lower| match lower {
+            Lower::Directory(path) => Some(path.clone()),
+            Lower::Other(_) => None,
+        };
+        self.lowers.iter().filter_map(directory).collect()
     }
 
     fn in_memory(&self, builder: vnode_overlay::Builder) -> Result<View, ViewError> {
@@ -127,7 +181,7 @@ impl Builder {
     }
 
     fn in_directory(&self, builder: vnode_overlay::Builder, path: &Path) -> Result<View, ViewError> {
-        let Upper { path, is_private, lock } = Upper::take(path, &self.lowers)?;
+        let Upper { path, is_private, lock } = Upper::take(path, &self.directories())?;
         let is_root = rustix::process::geteuid().is_root();
         let host = Host::builder().devices(true).owners(is_root).set_id(is_private).hide_guards(true);
         let host = host.open(&path);

@@ -16,19 +16,43 @@ use table::{KeyId, KeyRow};
 pub(crate) use guest_path::GuestPath;
 pub(crate) use table::{Form, KINDS, Kind, SHORTS, ShortRow, full_form_help, short_form_help};
 
+/// Something that an overlay shows and leaves as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lower {
+    /// A directory of the host.
+    Directory(PathBuf),
+    /// An archive of the host's.
+    Image(PathBuf),
+}
+
+/// How links are kept where the host's filesystem has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emulate {
+    /// Not at all.
+    No,
+    /// In hidden files.
+    Yes,
+    /// In memory, for the run.
+    Memory,
+}
+
 /// One mount as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
     pub(crate) kind: Kind,
     /// The option and its value, to name it by.
     pub(crate) option: String,
-    /// The host's path; only a tmpfs has none.
+    /// The host's path, of a kind that has one.
     pub(crate) source: Option<PathBuf>,
-    /// More of the host's directories, each under those before it.
-    pub(crate) lowers: Vec<PathBuf>,
+    /// What an overlay shows, each under those before it.
+    pub(crate) lowers: Vec<Lower>,
+    /// Whether what starts with `.wh.` in archives of those are whiteouts.
+    pub(crate) oci: bool,
     /// Where changes are kept, if not in memory.
     pub(crate) upper: Option<PathBuf>,
     pub(crate) user_xattr: bool,
+    /// Nothing said: as for all mounts.
+    pub(crate) emulate: Option<Emulate>,
     pub(crate) guest: GuestPath,
     /// Bytes; 0 is no limit.
     pub(crate) size: Option<u64>,
@@ -49,6 +73,8 @@ pub(crate) struct Mount {
 /// What the value of a short option says.
 struct Parts<'a> {
     source: Option<&'a [u8]>,
+    /// Whether that is an archive.
+    image: bool,
     guest: &'a [u8],
     keys: &'a [u8],
 }
@@ -60,8 +86,10 @@ impl Mount {
             option: format!("--{option} {}", shown(value)),
             source: None,
             lowers: Vec::new(),
+            oci: false,
             upper: None,
             user_xattr: false,
+            emulate: None,
             guest,
             size: None,
             inodes: None,
@@ -93,7 +121,12 @@ impl Mount {
             }
         })?;
         let mut mount = Mount::new(row.kind, row.option, value, guest);
-        mount.source = parts.source.map(|source| PathBuf::from(OsStr::from_bytes(source)));
+        let source = parts.source.map(|source| PathBuf::from(OsStr::from_bytes(source)));
+        match (row.kind, parts.image) {
+            (Kind::Overlay, true) => mount.lowers.extend(source.map(Lower::Image)),
+            (Kind::Overlay, false) => mount.lowers.extend(source.map(Lower::Directory)),
+            _ => mount.source = source,
+        }
         for (key, value) in pairs(parts.keys) {
             let row = find_key(key, &table::keys_of_short_form(row.kind))?;
             if row.id.is_for_full_form() {
@@ -107,7 +140,11 @@ impl Mount {
     /// How `--dir HOST:GUEST`, as other programs spell it, is spelled here; nothing if this is another option or says
     /// the guest's directory.
     pub(crate) fn with_double_colons(&self) -> Option<String> {
-        let value = self.source.as_deref()?.as_os_str();
+        let directory = match self.lowers.first() {
+            Some(Lower::Directory(path)) => Some(path),
+            _ => self.source.as_ref(),
+        };
+        let value = directory?.as_os_str();
         let option = ["--dir", "--overlay"].into_iter().find(|option| self.option.starts_with(option))?;
         if value != self.guest.spelled() {
             return None;
@@ -136,7 +173,9 @@ impl Mount {
             return Err("dst= is missing: where the guest sees it".to_owned());
         }
         match kind.row().and_then(|row| row.source) {
-            Some(what) if mount.source.is_none() => Err(format!("{}= is missing: {what}", kind.source_key())),
+            Some(what) if mount.source.is_none() && mount.lowers.is_empty() => {
+                Err(format!("{}= is missing: {what}", kind.source_key()))
+            }
             _ => Ok(mount),
         }
     }
@@ -157,19 +196,23 @@ impl Mount {
         match row.id {
             KeyId::Type => {}
             KeyId::Source => self.source = Some(PathBuf::from(OsStr::from_bytes(value))),
-            KeyId::Lower => {
-                let lower = PathBuf::from(OsStr::from_bytes(value));
-                match self.source {
-                    Some(_) => self.lowers.push(lower),
-                    None => self.source = Some(lower),
-                }
-            }
+            KeyId::Lower => self.lowers.push(Lower::Directory(PathBuf::from(OsStr::from_bytes(value)))),
+            KeyId::Image => self.lowers.push(Lower::Image(PathBuf::from(OsStr::from_bytes(value)))),
+            KeyId::Oci => self.oci = true,
             KeyId::Upper => {
                 if self.upper.replace(PathBuf::from(OsStr::from_bytes(value))).is_some() {
                     return Err(format!("{key}= is there twice; changes are kept in one place"));
                 }
             }
             KeyId::UserXattr => self.user_xattr = true,
+            KeyId::Emulate => {
+                self.emulate = Some(match value {
+                    b"yes" => Emulate::Yes,
+                    b"memory" => Emulate::Memory,
+                    b"no" => Emulate::No,
+                    _ => return Err(format!("{key}= is yes, memory or no")),
+                });
+            }
             KeyId::Target => self.guest = GuestPath::new(OsStr::from_bytes(value))?,
             KeyId::Size => self.size = Some(quantity::bytes(text()?)?),
             KeyId::Inodes => self.inodes = Some(quantity::count(text()?)?),
@@ -204,14 +247,15 @@ impl<'a> Parts<'a> {
         match form {
             Form::Guest => {
                 let (guest, keys) = split_once(value, b":");
-                Ok(Parts { source: None, guest, keys: keys.unwrap_or_default() })
+                Ok(Parts { source: None, image: false, guest, keys: keys.unwrap_or_default() })
             }
             Form::HostGuest | Form::HostOrBoth => Parts::cut_at_double_colons(form, value),
+            Form::Image => Parts::cut_image(value),
             Form::Layers => Parts::cut_layers(value),
             Form::Volume => Parts::cut_volume(value),
             Form::Mapped => match split_once(value, b":") {
                 (guest, Some(source)) if !source.starts_with(b":") => {
-                    Ok(Parts { source: Some(source), guest, keys: b"" })
+                    Ok(Parts { source: Some(source), image: false, guest, keys: b"" })
                 }
                 _ => Err(format!("\"{}\" is not GUEST:HOST", OsStr::from_bytes(value).display())),
             },
@@ -223,9 +267,11 @@ impl<'a> Parts<'a> {
         match rest {
             Some(rest) => {
                 let (guest, keys) = split_once(rest, b"::");
-                Ok(Parts { source: Some(source), guest, keys: keys.unwrap_or_default() })
+                Ok(Parts { source: Some(source), image: false, guest, keys: keys.unwrap_or_default() })
             }
-            None if form == Form::HostOrBoth => Ok(Parts { source: Some(source), guest: source, keys: b"" }),
+            None if form == Form::HostOrBoth => {
+                Ok(Parts { source: Some(source), image: false, guest: source, keys: b"" })
+            }
             None => Err(format!(
                 "\"{0}\" doesn't say where the guest sees it; write HOST::GUEST ({0}::/data)",
                 OsStr::from_bytes(value).display()
@@ -233,18 +279,36 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// A directory that is named as an archive would be of no use to the guest.
+    fn cut_image(value: &'a [u8]) -> Result<Self, String> {
+        let parts = Parts::cut_at_double_colons(Form::HostOrBoth, value)?;
+        let guest = if parts.source == Some(parts.guest) { b"/" } else { parts.guest };
+        Ok(Parts { image: true, guest, ..parts })
+    }
+
     /// Keys may follow a comma here: none is needed to tell a host's path from the guest's.
     fn cut_layers(value: &'a [u8]) -> Result<Self, String> {
-        let parts = Parts::cut_at_double_colons(Form::HostOrBoth, value)?;
-        if parts.source == Some(parts.guest) {
+        let (parts, says_where) = match value.strip_prefix(b"image=") {
+            Some(image) => (Parts::cut_image(image)?, split_once(image, b"::").1.is_some()),
+            None => {
+                let parts = Parts::cut_at_double_colons(Form::HostOrBoth, value)?;
+                let says_where = parts.source != Some(parts.guest);
+                (parts, says_where)
+            }
+        };
+        if !says_where {
             let (source, keys) = split_once(value, b",");
-            return match keys.map(|keys| split_once(keys, b"=")) {
-                Some((key, Some(_))) if table::KEYS.iter().any(|row| row.is_named(key)) => Err(format!(
+            let first = pairs(keys.unwrap_or_default()).next();
+            let is_key = |&(key, value): &(&[u8], Option<&[u8]>)| {
+                table::KEYS.iter().any(|row| row.is_named(key) && row.value.is_some() == value.is_some())
+            };
+            return match first.filter(is_key) {
+                Some(_) => Err(format!(
                     "where the guest sees it comes before keys; write {}::GUEST,{}",
                     OsStr::from_bytes(source).display(),
                     OsStr::from_bytes(keys.unwrap_or_default()).display()
                 )),
-                _ => Ok(parts),
+                None => Ok(parts),
             };
         }
         match split_once(parts.guest, b",") {
@@ -261,8 +325,10 @@ impl<'a> Parts<'a> {
             [_, b"ro" | b"rw"] | [_] => Err(format!(
                 "\"{shown}\" doesn't say where the guest sees it; write HOST:GUEST or HOST:GUEST:ro"
             )),
-            [source, guest] => Ok(Parts { source: Some(source), guest, keys: b"" }),
-            [source, guest, keys @ (b"ro" | b"rw")] => Ok(Parts { source: Some(source), guest, keys }),
+            [source, guest] => Ok(Parts { source: Some(source), image: false, guest, keys: b"" }),
+            [source, guest, keys @ (b"ro" | b"rw")] => {
+                Ok(Parts { source: Some(source), image: false, guest, keys })
+            }
             _ => Err(format!(
                 "\"{shown}\" is neither HOST:GUEST nor HOST:GUEST:ro; --dir HOST::GUEST takes paths with colons"
             )),
@@ -360,9 +426,11 @@ mod tests {
             "type=overlay,lower=a,lower=c,lower=d,size=1M,inodes=9,xdev=deny,noatime,userxattr,dst=/b",
         );
         let mount = short("overlay", "a::/b,lower=c,lower=d").unwrap();
-        assert_eq!((mount.source, mount.lowers), (Some("a".into()), vec!["c".into(), "d".into()]));
+        let directories =
+            |names: &[&str]| -> Vec<_> { names.iter().map(|name| Lower::Directory(name.into())).collect() };
+        assert_eq!(mount.lowers, directories(&["a", "c", "d"]));
         // A comma in a name of the host's.
-        assert_eq!(short("overlay", "a,b").unwrap().source, Some("a,b".into()));
+        assert_eq!(short("overlay", "a,b").unwrap().lowers, directories(&["a,b"]));
         assert_eq!(
             short("overlay", "a:/b").unwrap().with_double_colons().as_deref(),
             Some("--overlay a::/b")
@@ -370,12 +438,30 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_is_the_root_unless_it_is_said_where() {
+        same(short("image", "a.tar"), "type=image,src=a.tar,dst=/");
+        same(short("image", "a.tar::/b"), "type=image,src=a.tar,dst=/b");
+        same(short("image", "a:b.zip::/b::noatime,size=1G"), "type=image,src=a:b.zip,dst=/b,noatime,size=1G");
+        same(short("overlay", "image=a.tar"), "type=overlay,image=a.tar,dst=/");
+        same(short("overlay", "image=a.tar::/b"), "type=overlay,image=a.tar,dst=/b");
+        same(
+            short("overlay", "image=a.tar::/b,oci,image=b.tar,lower=c,upper=u"),
+            "type=overlay,image=a.tar,image=b.tar,lower=c,oci,upper=u,dst=/b",
+        );
+        let mount = short("overlay", "c::/b,image=a.tar,emulate=yes").unwrap();
+        assert_eq!(mount.lowers, [Lower::Directory("c".into()), Lower::Image("a.tar".into())]);
+        assert_eq!((mount.oci, mount.emulate), (false, Some(Emulate::Yes)));
+        assert_eq!(short("overlay", "./image=a").unwrap().lowers, [Lower::Directory("./image=a".into())]);
+    }
+
+    #[test]
     fn an_unknown_key_is_told_with_those_that_there_are() {
         for (result, keys) in [
-            (short("dir", "a::b::x"), "ro, rw, noatime, optional, xdev"),
+            (short("dir", "a::b::x"), "ro, rw, noatime, optional, xdev, emulate"),
+            (short("image", "a::b::x"), "ro, rw, noatime, size, inodes"),
             (short("tmpfs", "a:x=1"), "ro, rw, noatime, size, inodes, mode, uid, gid"),
             (short("copy", "a::b::x"), "ro, rw, noatime, size, inodes, uid, gid"),
-            (full("type=host,x"), "type, src, dst, ro, rw, noatime, optional, xdev"),
+            (full("type=host,x"), "type, src, dst, ro, rw, noatime, optional, xdev, emulate"),
             (full("type=tmpfs,x=1"), "type, dst, ro, rw, noatime, size, inodes, mode, uid, gid"),
         ] {
             assert_eq!(result.unwrap_err(), format!("unknown key \"x\"; the keys are {keys}"));
@@ -435,8 +521,20 @@ mod tests {
             (full("type=tmpfs,src=/a,dst=/b"), "src is not for tmpfs"),
             (full("type=copy,dst=/b"), "src= is missing"),
             (full("type=host,dst=/b"), "src= is missing: the host's directory"),
-            (full("type=bind,src=/a,dst=/b"), "not there yet; there are host, tmpfs, copy and overlay"),
-            (full("type=overlay,upper=/a,dst=/b"), "lower= is missing: the host's directory that stays"),
+            (
+                full("type=bind,src=/a,dst=/b"),
+                "not there yet; there are host, tmpfs, copy, image and overlay",
+            ),
+            (full("type=overlay,upper=/a,dst=/b"), "lower= is missing: the host's directory, or image="),
+            (full("type=image,dst=/b"), "src= is missing: the host's archive"),
+            (full("type=image,src=a,dst=/b,emulate=yes"), "emulate is not for image"),
+            (short("image", "::/b"), "host's path is missing"),
+            (short("image", "a::"), "guest's directory is missing"),
+            (short("overlay", "image="), "host's path is missing"),
+            (short("overlay", "image=a,oci"), "comes before keys; write a::GUEST,oci"),
+            (short("overlay", "image=a,upper=u"), "comes before keys; write a::GUEST,upper=u"),
+            (short("dir", "a::b::emulate=perhaps"), "yes, memory or no"),
+            (short("dir", "a::b::oci"), "oci is not for host"),
             (full("type=overlay,lower=a,upper=b,upper=c,dst=/b"), "upper= is there twice"),
             (full("type=overlay,src=a,dst=/b"), "src is not for overlay"),
             (short("overlay", "a,upper=u"), "comes before keys; write a::GUEST,upper=u"),

@@ -8,8 +8,10 @@ pub(crate) enum Kind {
     Host,
     /// An empty memory filesystem.
     Tmpfs,
-    /// A host tree or a tar archive, read into memory.
+    /// A host tree or an archive, read into memory.
     Copy,
+    /// An archive, where it lies.
+    Image,
     /// Directories of the host, the changes kept elsewhere.
     Overlay,
 }
@@ -44,21 +46,28 @@ pub(crate) static KINDS: &[KindRow] = &[
     KindRow {
         kind: Kind::Copy,
         name: "copy",
-        source: Some("the host's directory or tar archive"),
+        source: Some("the host's directory or archive"),
         start: "type=copy,src=",
-        about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back",
+        about: "The tree or archive HOST, read into memory at GUEST; nothing goes back",
+    },
+    KindRow {
+        kind: Kind::Image,
+        name: "image",
+        source: Some("the host's archive"),
+        start: "type=image,src=",
+        about: "The archive HOST (tar, tar.gz, tar.zst or zip) at GUEST, read where it lies; nothing can change it",
     },
     KindRow {
         kind: Kind::Overlay,
         name: "overlay",
-        source: Some("the host's directory that stays as it is"),
+        source: Some("the host's directory, or image= for an archive, that stays as it is"),
         start: "type=overlay,lower=",
         about: "The host's directory HOST at GUEST; what the guest changes is kept elsewhere",
     },
 ];
 
 /// Kinds that are decided on and not served yet: an error says so.
-pub(super) const KINDS_TO_COME: &[&str] = &["image", "bind"];
+pub(super) const KINDS_TO_COME: &[&str] = &["bind"];
 
 /// How the value of a short option is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +78,8 @@ pub(crate) enum Form {
     HostGuest,
     /// `HOST[::GUEST[::KEY,...]]`
     HostOrBoth,
+    /// `HOST[::GUEST[::KEY,...]]`, the guest's `/` if it says nothing.
+    Image,
     /// `HOST[::GUEST[,KEY,...]]`
     Layers,
     /// `HOST:GUEST[:ro|rw]`
@@ -95,11 +106,18 @@ listed and can't be opened. What the guest makes belongs to vnode's own user, an
 the guest's. Nobody can set set-user-id on it. Names are compared as the host's filesystem does it, also where that \
 takes a for A. /proc is nothing to give to a guest.";
 
+const IMAGE_NOTES: &str = "\
+GUEST is /, if it is not given. Links, hard links, modes, owners, times, user.* attributes and holes are those of the archive. A \
+tar archive is read where it lies: it must stay as it is while the guest runs. Others are unpacked to a temporary file, a zip's \
+files when they are opened; size= and inodes= bound what that may take (4G, 4M).";
+
 const OVERLAY_NOTES: &str = "\
 GUEST is HOST as spelled, if it is not given; . is the guest's /. Changes are kept in memory and gone when the guest ends; \
 with upper=DIR they are kept in the host's directory DIR, and the next run with the same DIR goes on with them. DIR is made if \
 it is not there; one run has it at a time. Each lower=HOST is one more directory, which shows through where those before it \
-have nothing.
+have nothing. image=FILE is an archive in place of a directory, as --image has it, also in the place of HOST \
+(image=FILE::GUEST; GUEST is / then, if it is not given). With oci, names in archives that start with .wh. are whiteouts, as in \
+the layers of container images; the last layer is given first.
 
 DIR gets upper, work, index, meta and lock, in the format of Linux's overlayfs, and has to be on a filesystem with extended \
 attributes (ext4, xfs, btrfs, tmpfs). Root's can be mounted: \
@@ -144,8 +162,16 @@ pub(crate) static SHORTS: &[ShortRow] = &[
         kind: Kind::Copy,
         form: Form::HostGuest,
         syntax: "HOST::GUEST[::KEY=VALUE,...]",
-        about: "The tree or tar archive HOST, read into memory at GUEST; nothing goes back",
+        about: "The tree or archive HOST, read into memory at GUEST; nothing goes back",
         notes: "",
+    },
+    ShortRow {
+        option: "image",
+        kind: Kind::Image,
+        form: Form::Image,
+        syntax: "HOST[::GUEST[::KEY=VALUE,...]]",
+        about: "The archive HOST (tar, tar.gz, tar.zst or zip) at GUEST, read where it lies; nothing can change it",
+        notes: IMAGE_NOTES,
     },
     ShortRow {
         option: "overlay",
@@ -162,8 +188,11 @@ pub(super) enum KeyId {
     Type,
     Source,
     Lower,
+    Image,
+    Oci,
     Upper,
     UserXattr,
+    Emulate,
     Target,
     Size,
     Inodes,
@@ -189,9 +218,9 @@ pub(crate) struct KeyRow {
     pub(crate) about: &'static str,
 }
 
-const ALL: &[Kind] = &[Kind::Host, Kind::Tmpfs, Kind::Copy, Kind::Overlay];
+const ALL: &[Kind] = &[Kind::Host, Kind::Tmpfs, Kind::Copy, Kind::Image, Kind::Overlay];
 const IN_MEMORY: &[Kind] = &[Kind::Tmpfs, Kind::Copy];
-const LIMITED: &[Kind] = &[Kind::Tmpfs, Kind::Copy, Kind::Overlay];
+const LIMITED: &[Kind] = &[Kind::Tmpfs, Kind::Copy, Kind::Image, Kind::Overlay];
 
 /// Every key.
 pub(crate) static KEYS: &[KeyRow] = &[
@@ -206,8 +235,8 @@ pub(crate) static KEYS: &[KeyRow] = &[
         id: KeyId::Source,
         names: &["src", "source"],
         value: Some("HOST"),
-        kinds: &[Kind::Host, Kind::Copy],
-        about: "the host's directory, or tar archive to copy",
+        kinds: &[Kind::Host, Kind::Copy, Kind::Image],
+        about: "the host's directory, or archive",
     },
     KeyRow {
         id: KeyId::Lower,
@@ -215,6 +244,20 @@ pub(crate) static KEYS: &[KeyRow] = &[
         value: Some("HOST"),
         kinds: &[Kind::Overlay],
         about: "a directory of the host that stays as it is; under those before it",
+    },
+    KeyRow {
+        id: KeyId::Image,
+        names: &["image"],
+        value: Some("HOST"),
+        kinds: &[Kind::Overlay],
+        about: "an archive of the host's that stays as it is, in place of a directory",
+    },
+    KeyRow {
+        id: KeyId::Oci,
+        names: &["oci"],
+        value: None,
+        kinds: &[Kind::Overlay],
+        about: "what starts with .wh. in image= is a whiteout, as in layers of container images",
     },
     KeyRow {
         id: KeyId::Upper,
@@ -270,14 +313,14 @@ pub(crate) static KEYS: &[KeyRow] = &[
         names: &["size"],
         value: Some("SIZE"),
         kinds: LIMITED,
-        about: "most bytes it may hold, an overlay of changes (64M, 50%; 0: no limit)",
+        about: "most bytes it may hold, an overlay of changes, an image unpacked (64M, 50%; 0: no limit)",
     },
     KeyRow {
         id: KeyId::Inodes,
         names: &["inodes", "nr_inodes"],
         value: Some("COUNT"),
         kinds: LIMITED,
-        about: "most files and directories it may hold, an overlay of changed ones (0: no limit)",
+        about: "most files and directories it may hold, an overlay of changed ones (1M; 0: no limit)",
     },
     KeyRow {
         id: KeyId::Mode,
@@ -306,6 +349,13 @@ pub(crate) static KEYS: &[KeyRow] = &[
         value: None,
         kinds: &[Kind::Overlay],
         about: "what the overlay must know goes into user.* attributes of upper=, also as root",
+    },
+    KeyRow {
+        id: KeyId::Emulate,
+        names: &["emulate"],
+        value: Some("yes|memory|no"),
+        kinds: &[Kind::Host, Kind::Overlay],
+        about: "links where the host's filesystem has none, in hidden files or memory (no)",
     },
 ];
 
@@ -340,7 +390,7 @@ impl KeyId {
 
 impl Form {
     fn takes_keys(self) -> bool {
-        matches!(self, Form::Guest | Form::HostGuest | Form::HostOrBoth | Form::Layers)
+        matches!(self, Form::Guest | Form::HostGuest | Form::HostOrBoth | Form::Image | Form::Layers)
     }
 }
 
@@ -431,7 +481,9 @@ mod tests {
         let help = |option: &str| {
             SHORTS.iter().find(|row| row.option == option).map(short_form_help).unwrap_or_default()
         };
-        assert!(help("dir").ends_with("Keys, as --mount has them: ro, rw, noatime, optional, xdev."));
+        assert!(
+            help("dir").ends_with("Keys, as --mount has them: ro, rw, noatime, optional, xdev, emulate.")
+        );
         assert!(help("tmpfs").contains("size, inodes, mode") && !help("tmpfs").contains("optional"));
         assert!(!help("volume").contains("Keys") && !help("mapdir").contains("Keys"));
     }

@@ -1,0 +1,148 @@
+//! The founding case from run to run: a link that one command makes, the next finds, whatever keeps it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::Ran;
+use support::hosts::{Dir, command};
+
+/// The first command.
+const MAKE: &str = "mkdir /data/d : write /data/d/f text : symlink /data/d/f /data/d/abs : symlink ../x/./y// /data/d/raw \
+    : symlink f /data/d/rel : symlink d /data/dir : symlink l /data/l : symlink f /data/d/old : rename /data/d/old /data/new \
+    : symlink gone /data/d/gone : unlink /data/d/gone";
+
+/// The second, and what it says.
+const FOLLOW: &str = "list /data/d : cat /data/d/abs : readlink /data/d/raw : cat /data/dir/rel : stat /data/l : readlink /data/new \
+    : lstat /data/d/gone : mkdir /data/dir : append /data/dir/rel +more : cat /data/d/f : rename /data/d /data/moved \
+    : readlink /data/moved/raw : cat /data/moved/rel : unlink /data/moved/rel : cat /data/moved/f : lstat /data/moved/rel";
+
+const FOLLOWED: [&str; 16] = [
+    "/data/d list .: . .. abs f raw rel",
+    "cat /data/d/abs: \"text\"",
+    "readlink /data/d/raw: \"../x/./y//\"",
+    "cat /data/dir/rel: \"text\"",
+    "stat /data/l: ELOOP",
+    "readlink /data/new: \"f\"",
+    "lstat /data/d/gone: ENOENT",
+    "mkdir /data/dir: EEXIST",
+    "append /data/dir/rel: ok",
+    "cat /data/d/f: \"text+more\"",
+    "rename /data/d: ok",
+    "readlink /data/moved/raw: \"../x/./y//\"",
+    "cat /data/moved/rel: \"text+more\"",
+    "unlink /data/moved/rel: ok",
+    "cat /data/moved/f: \"text+more\"",
+    "lstat /data/moved/rel: ENOENT",
+];
+
+/// What the third finds.
+const AT_LAST: &str = "list /data : list /data/moved : cat /data/moved/abs : readlink /data/moved/raw";
+const LASTING: [&str; 4] = [
+    "/data list .: . .. dir l moved new there",
+    "/data/moved list .: . .. abs f raw",
+    "cat /data/moved/abs: ENOENT",
+    "readlink /data/moved/raw: \"../x/./y//\"",
+];
+
+/// Runs the guest, where links can't be made if `linkless`; nothing where that can't be.
+fn says(options: &[&str], steps: &str, linkless: bool) -> Option<Vec<String>> {
+    let vnode = command(options, steps);
+    let ran = if linkless {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/linkless.py");
+        let mut python = Command::new("python3");
+        python.arg(script).arg(vnode.get_program()).args(vnode.get_args());
+        python.envs(vnode.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Ran::from(python.output().ok()?)
+    } else {
+        let mut vnode = vnode;
+        Ran::from(vnode.output().unwrap())
+    };
+    if linkless && ran.code == Some(77) {
+        println!("skipped: system calls can't be filtered here");
+        return None;
+    }
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    Some(ran.stdout.lines().map(str::to_owned).collect())
+}
+
+#[track_caller]
+fn lasts(options: &[&str], linkless: bool) {
+    let Some(made) = says(options, MAKE, linkless) else { return };
+    assert!(made.iter().all(|line| line.ends_with(": ok")), "{made:#?}");
+    assert_eq!(says(options, FOLLOW, linkless).unwrap(), FOLLOWED);
+    assert_eq!(says(options, AT_LAST, linkless).unwrap(), LASTING);
+}
+
+#[test]
+fn in_a_directory_of_the_host() {
+    let host = Dir::new();
+    lasts(&["--dir", &format!("{}::/data", host.text(""))], false);
+}
+
+#[test]
+fn in_the_upper_of_an_overlay() {
+    let (host, place) = (Dir::new(), Dir::new());
+    let before = host.picture();
+    lasts(&["--overlay", &format!("{}::/data,upper={}", host.text(""), place.text("changes"))], false);
+    assert_eq!(host.picture(), before);
+}
+
+#[test]
+fn over_an_archive() {
+    let place = Dir::new();
+    let mut tar = Command::new("tar");
+    tar.args(["-cf", &place.text("a.tar"), "-C", &place.text(""), "there"]);
+    assert!(tar.status().unwrap().success());
+    let option = format!("image={}::/data,upper={}", place.text("a.tar"), place.text("changes"));
+    lasts(&["--overlay", &option], false);
+}
+
+#[test]
+fn where_the_host_has_no_links() {
+    for option in ["", "::emulate=yes"] {
+        let host = Dir::new();
+        let dir = format!("{}::/data{option}", host.text(""));
+        let mut options = vec!["--dir", dir.as_str()];
+        if option.is_empty() {
+            options.push("--emulate-symlinks");
+        }
+        lasts(&options, true);
+        // The host has no link, and a file that tells of them in each directory that had one.
+        let mut names: Vec<_> = fs::read_dir(host.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [".vnode-symlinks", "moved", "there"]);
+    }
+}
+
+#[test]
+fn links_are_not_made_up_unless_that_is_asked_for() {
+    let host = Dir::new();
+    let dir = format!("{}::/data", host.text(""));
+    for option in ["", "::emulate=no"] {
+        let dir = format!("{dir}{option}");
+        let Some(said) = says(&["--dir", &dir], "symlink there /data/l : lstat /data/l", true) else { return };
+        assert_eq!(said, ["symlink there: EPERM", "lstat /data/l: ENOENT"]);
+    }
+    // For the run they are kept in memory.
+    let memory = format!("{dir}::emulate=memory");
+    let said = says(&["--dir", &memory], "symlink there /data/l : cat /data/l : list /data", true).unwrap();
+    assert_eq!(said, ["symlink there: ok", "cat /data/l: \"host's\"", "/data list .: . .. l there"]);
+    let said = says(&["--dir", &memory], "lstat /data/l", true).unwrap();
+    assert_eq!(said, ["lstat /data/l: ENOENT"]);
+    assert_eq!(fs::read_dir(host.path()).unwrap().count(), 1);
+}
+
+/// Where the host has links, the option changes nothing.
+#[test]
+fn links_of_the_host_are_its_own() {
+    let host = Dir::new();
+    let dir = format!("{}::/data", host.text(""));
+    let said = says(&["--emulate-symlinks", "--dir", &dir], "symlink there /data/l : cat /data/l", false).unwrap();
+    assert_eq!(said, ["symlink there: ok", "cat /data/l: \"host's\""]);
+    assert_eq!(fs::read_link(host.path().join("l")).unwrap(), Path::new("there"));
+    assert_eq!(fs::read_dir(host.path()).unwrap().count(), 2);
+}
