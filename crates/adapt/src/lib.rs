@@ -68,6 +68,7 @@
 
 mod call;
 mod crash;
+mod emulate;
 mod events;
 mod faults;
 mod forward;
@@ -78,6 +79,7 @@ mod read_only;
 
 pub use call::{Op, OpSet};
 pub use crash::{Crash, CrashControl, Recovered};
+pub use emulate::{Keep, SymlinkEmulation};
 pub use events::Events;
 pub use faults::{Fault, FaultControl, Faults};
 pub use quota::{Exceeded, Quota, QuotaBuilder, QuotaNode, QuotaUsage};

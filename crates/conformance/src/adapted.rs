@@ -4,11 +4,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vnode_adapt::{Crash, Events, FaultControl, Faults, Quota, QuotaUsage};
+use vnode_adapt::{Crash, Events, FaultControl, Faults, Keep, Quota, QuotaUsage, SymlinkEmulation};
 use vnode_core::fs::Filesystem;
 use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Result, Timespec};
 use vnode_memory::{Memory, Usage};
 
+use crate::linkless::Linkless;
 use crate::vnode::{Layout, Make, Vnode};
 
 /// A decorator that changes nothing until it is told to.
@@ -24,6 +25,10 @@ pub enum Layer {
     Crash,
     /// An overlay, of which it is the upper.
     Overlay,
+    /// [`Linkless`]: no symbolic links from here on up.
+    Linkless,
+    /// A [`SymlinkEmulation`].
+    Links(Keep),
 }
 
 /// The clock of calls that set no time.
@@ -185,7 +190,9 @@ fn maker(layers: &[Layer], books: &Books, below: Below) -> Make {
                 let builder = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0);
                 let builder = if limited { builder } else { builder.max_bytes(size).max_inodes(inodes) };
                 let memory = Arc::new(builder.build());
-                (FilesystemRef::new::<Memory>(memory.clone()), Some(memory))
+                // A memory filesystem doesn't count the links that others keep.
+                let counts_links = !layers.contains(&Layer::Linkless);
+                (FilesystemRef::new::<Memory>(memory.clone()), counts_links.then_some(memory))
             }
         };
         layered(fs, memory, &layers, &books, (size, inodes))
@@ -222,6 +229,12 @@ fn layered(
                     fs
                 }
             },
+            Layer::Linkless => FilesystemRef::new::<Linkless<FilesystemRef>>(Linkless(fs)),
+            Layer::Links(keep) => {
+                let who = Credentials::root();
+                let emulation = SymlinkEmulation::new(&Cx::new(&who, &Epoch), fs.clone(), *keep);
+                books.or_unmade(emulation, fs, |_| ())
+            }
             Layer::Faults => {
                 let faults = Faults::controlled_by(fs, &books.control());
                 FilesystemRef::new::<Faults<FilesystemRef>>(faults)

@@ -29,6 +29,7 @@ pub mod frozen;
 pub mod host;
 pub mod kernel;
 pub mod layers;
+pub mod linkless;
 pub mod memory;
 pub mod overlay;
 pub mod packed;

@@ -18,7 +18,7 @@ pub use crate::file::{Allocate, File, SeekFor};
 pub use crate::in_place::{InPlace, SharedBytes};
 use crate::mount::Place;
 use crate::path::{NAME_MAX, Name, NameBuf};
-pub use crate::run::{Run, RunEnd, Want};
+pub use crate::run::{Mark, Run, RunEnd, Want};
 
 bitflags::bitflags! {
     /// What a filesystem can do beyond the least.

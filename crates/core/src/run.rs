@@ -78,6 +78,13 @@ pub struct Run<'a> {
     took_last: bool,
 }
 
+/// How far a run has come ([`Run::mark`]).
+pub struct Mark<'a> {
+    at: usize,
+    next: Option<(Name<'a>, usize, bool)>,
+    took_last: bool,
+}
+
 /// What a filesystem has to say of the end of a run. It stands with the walk: attributes and targets are large to
 /// be handed on from each layer to the next.
 #[derive(Default)]
@@ -163,6 +170,17 @@ impl<'a> Run<'a> {
             self.took_last = last;
             self.next = if last { None } else { self.read() };
         }
+    }
+
+    /// Where the run is now, to come back to.
+    pub fn mark(&self) -> Mark<'a> {
+        Mark { at: self.at, next: self.next, took_last: self.took_last }
+    }
+
+    /// Goes back to where the run was: the names taken since are not.
+    pub fn rewind(&mut self, mark: Mark<'a>) {
+        (self.at, self.next, self.took_last) = (mark.at, mark.next, mark.took_last);
+        *self.found = Answer::default();
     }
 
     /// Answers the last name, which was taken, with its attributes; the end is [`RunEnd::Answered`].

@@ -1,0 +1,67 @@
+//! A directory's links, from its hidden file.
+
+use std::sync::Arc;
+
+use vnode_core::{Cx, Errno, Name, Result};
+
+use super::hidden::{Hidden, Log};
+use super::link::Link;
+use super::record::{Content, Stored};
+use super::table::Directory;
+use super::{Node, Shared};
+
+impl Shared {
+    /// Reads what links a directory has.
+    ///
+    /// # Errors
+    /// `EIO`: its hidden file is damaged. `ENOMEM`: there is no room for its links. Those of reading.
+    pub(super) fn load(&self, cx: &Cx<'_>, hidden: &Hidden, dir: &Node) -> Result<Arc<Directory>> {
+        let _loading = hidden.loading.lock();
+        if let Some(known) = self.table.lock().get(dir.id()) {
+            return Ok(known);
+        }
+        let (log, content) = Log::read(cx, &self.fs, dir)?;
+        let exists = log.exists();
+        let directory = Directory::new(dir, log);
+        if self.fill(&directory, &content).is_err() {
+            // Others may be in the way of which nobody needs anything.
+            self.sweep();
+            self.fill(&directory, &content).map_err(|_| Errno::NOMEM)?;
+        }
+        // A directory that was removed is nothing to hold on to.
+        if !exists && self.is_removed(cx, dir)? { Ok(directory) } else { Ok(self.add(directory)) }
+    }
+
+    /// Gives a directory the links that its file has.
+    fn fill(&self, directory: &Arc<Directory>, content: &Content) -> Result<()> {
+        let mut names: Vec<_> = content.names.iter().collect();
+        names.sort_by_key(|(_, (place, _))| *place);
+        for (name, (_, number)) in names {
+            let Some(stored) = content.links.get(number) else { continue };
+            let link = self.stored_link(*number, stored)?;
+            directory.put(Name::new(name)?, &link);
+            let (_, known) = link.homes();
+            // Another directory's file may not know of this name.
+            link.with_attr(|attr| attr.nlink = attr.nlink.max(known));
+        }
+        Ok(())
+    }
+
+    /// The link of a number: the one that somebody has, or that is stored.
+    fn stored_link(&self, number: u64, stored: &Stored) -> Result<Arc<Link>> {
+        let mut table = self.table.lock();
+        if let Some(link) = table.link(number) {
+            return Ok(link);
+        }
+        let link = Link::new(Arc::clone(&stored.target), stored.state.clone(), &self.room)?;
+        table.know(&link);
+        Ok(link)
+    }
+
+    /// Knows a link by its number, so that every directory that has a name of it has the same.
+    pub(super) fn know(&self, link: &Arc<Link>) {
+        if self.hidden.is_some() {
+            self.table.lock().know(link);
+        }
+    }
+}
