@@ -1,8 +1,6 @@
 //! Archives that nobody made by hand.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::io::Cursor;
-
 use vnode_cli::load::load_archive;
 use vnode_memory::Memory;
 
@@ -23,7 +21,7 @@ fn a_tar_of_a_deep_tree_is_loaded_and_dropped() {
             tar.append_data(&mut header, &path, &b"x"[..]).unwrap();
         }
         let memory = Memory::new();
-        let loaded = load_archive(&memory, Cursor::new(tar.into_inner().unwrap()));
+        let loaded = load_archive(&memory, tar.into_inner().unwrap());
         // What went wrong is told with the path.
         assert!(loaded.is_ok(), "{:.200}", loaded.unwrap_err());
         assert_eq!(memory.usage().inodes as usize, DEPTH + 3);

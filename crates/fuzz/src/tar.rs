@@ -1,7 +1,5 @@
 //! Archives: whatever they hold, a filesystem with limits takes it or says why not, and stays whole.
 
-use std::io::Cursor;
-
 use vnode_cli::load::load_archive;
 use vnode_core::{
     Caller, Clock, Credentials, Cx, FileType, FilesystemRef, Follow, Namespace, Place, Policy, Timespec,
@@ -31,7 +29,7 @@ pub fn run(bytes: &[u8]) {
         mend_sums(&mut archive);
     }
     let memory = Memory::builder().max_bytes(MAX_BYTES).max_inodes(MAX_INODES).build();
-    let loaded = load_archive(&memory, Cursor::new(archive));
+    let loaded = load_archive(&memory, archive);
     if let Err(why) = &loaded {
         assert!(!why.is_empty(), "nothing is said of what is wrong");
     }

@@ -1,17 +1,14 @@
-//! Filling a memory filesystem from the host: `tree` reads a directory, `archive` a tar file.
-//!
-//! They stand here until the crates for host directories and archives are there.
+//! Filling a memory filesystem from the host: `tree` reads a directory, `archive` what `vnode-archive` makes of a file.
 
 mod archive;
-mod decimal_time;
 mod holes;
 mod progress;
-mod sparse;
 mod tree;
 
-use std::io::{self, Read, Seek};
+use std::io;
 use std::path::Path;
 
+use vnode_archive::{Archive, Progress as Read};
 use vnode_core::fs::Filesystem as _;
 use vnode_core::{Clock, Credentials, Cx, Timespec};
 use vnode_memory::{Entry, LoadError, Memory};
@@ -30,7 +27,7 @@ pub struct Owner {
     pub gid: Option<u32>,
 }
 
-/// Loads the directory or the tar archive at `source`.
+/// Loads the directory or the archive at `source`.
 ///
 /// # Errors
 /// A sentence that says what is wrong with what.
@@ -46,30 +43,28 @@ fn read(memory: &Memory, source: &Path, owner: Owner, progress: &Progress) -> Re
     if metadata.is_dir() {
         return fill(memory, tree::entries(source, progress), owner);
     }
-    if !metadata.is_file() {
-        return Err("it is neither a directory nor a tar archive".to_owned());
-    }
-    fill_from_archive(memory, archive::open(source)?, owner, progress)
+    let told = |read: Read| progress.read(read.bytes, read.total);
+    let archive = archive::limited(room(memory)).progress(told).open(source);
+    fill_from_archive(memory, &archive.map_err(archive::problem)?, owner, progress)
 }
 
-/// Loads the tar archive that `reader` reads, as [`load`] does one of the host.
+/// Loads the archive that `bytes` hold, as [`load`] does one of the host.
 ///
 /// # Errors
 /// A sentence that says what is wrong with what.
-pub fn load_archive(memory: &Memory, reader: impl Read + Seek) -> Result<(), String> {
+pub fn load_archive(memory: &Memory, bytes: Vec<u8>) -> Result<(), String> {
     let progress = Progress::new(Path::new("archive"), true);
-    fill_from_archive(memory, archive::members(reader)?, Owner::default(), &progress)
+    let archive = archive::limited(room(memory)).bytes(bytes).map_err(archive::problem)?;
+    fill_from_archive(memory, &archive, Owner::default(), &progress)
 }
 
-fn fill_from_archive<R: Read + Seek>(
+fn fill_from_archive(
     memory: &Memory,
-    mut members: archive::Members<R>,
+    archive: &Archive,
     owner: Owner,
     progress: &Progress,
 ) -> Result<(), String> {
-    let entries =
-        archive::entries(&mut members, room(memory), progress).map_err(|error| error.to_string())?;
-    fill(memory, entries, owner)
+    fill(memory, archive::entries(archive, room(memory), progress), owner)
 }
 
 /// The most bytes that a file with no holes may have, if need be a page too much.

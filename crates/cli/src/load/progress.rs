@@ -3,6 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::ffi::OsStr;
 use std::io::{IsTerminal as _, Read};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,13 @@ impl Progress {
     /// One more entry was begun.
     pub(crate) fn entry(&self) {
         self.entries.set(self.entries.get() + 1);
-        self.show();
+        self.show_copying();
+    }
+
+    /// An archive was read so far, to its list of members; the answer is whether to go on.
+    pub(crate) fn read(&self, bytes: u64, total: u64) -> ControlFlow<()> {
+        self.show(|| format!("reading {}: {} of {}", self.what, HumanBytes(bytes), HumanBytes(total)));
+        ControlFlow::Continue(())
     }
 
     /// A reader that counts what is read through it.
@@ -53,7 +60,14 @@ impl Progress {
         }
     }
 
-    fn show(&self) {
+    fn show_copying(&self) {
+        self.show(|| {
+            let size = HumanBytes(self.bytes.get());
+            format!("copying {}: {} entries, {size}", self.what, self.entries.get())
+        });
+    }
+
+    fn show(&self, what: impl FnOnce() -> String) {
         if self.hidden || self.start.elapsed() < PATIENCE {
             return;
         }
@@ -61,8 +75,7 @@ impl Progress {
             let style = ProgressStyle::with_template("vnode: {spinner} {msg}");
             ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
-        let size = HumanBytes(self.bytes.get());
-        bar.set_message(format!("copying {}: {} entries, {size}", self.what, self.entries.get()));
+        bar.set_message(what());
         bar.tick();
     }
 }
@@ -81,7 +94,7 @@ impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let count = self.reader.read(into)?;
         self.progress.bytes.set(self.progress.bytes.get() + count as u64);
-        self.progress.show();
+        self.progress.show_copying();
         Ok(count)
     }
 }

@@ -1,8 +1,8 @@
 //! Files with holes in pax archives, in the three versions that GNU tar writes: 0.0, 0.1 and 1.0
 //! (the GNU tar manual, "Storing Sparse Files").
 
+use core::ops::Range;
 use std::io::{self, Read};
-use std::vec;
 
 /// Most pieces of one file: what their list takes in memory is bounded.
 const MAX_PIECES: u64 = 1 << 20;
@@ -51,23 +51,15 @@ impl Keys {
         self.name.as_deref()
     }
 
-    /// The file's size; the member's own is that of what is stored.
-    pub(crate) fn size(&self) -> Option<u64> {
-        self.size
-    }
-
-    /// The file whole, holes as zeros, of a member whose content has `stored` bytes.
+    /// Where the file's pieces are, of a member whose content has `stored` bytes, which `reader` reads.
     ///
     /// # Errors
     /// The map doesn't fit the size or the content; the version is not known.
-    pub(crate) fn open<R: Read>(self, mut reader: R, stored: u64) -> io::Result<Sparse<R>> {
+    pub(crate) fn map(self, reader: &mut dyn Read, stored: u64) -> io::Result<Map> {
         let size = self.size.ok_or_else(|| wrong("the size is missing"))?;
-        let (map, stored) = match (self.major, self.minor) {
-            (0, _) => (self.map, stored),
-            (1, 0) => {
-                let (map, len) = read_map(&mut reader)?;
-                (map, stored.checked_sub(len).ok_or_else(|| wrong("the map of its pieces is cut"))?)
-            }
+        let (map, before) = match (self.major, self.minor) {
+            (0, _) => (self.map, 0),
+            (1, 0) => read_map(reader)?,
             (major, minor) => {
                 let text = format!(
                     "vnode doesn't know sparse files of version {major}.{minor}; use tar --format=gnu"
@@ -75,41 +67,49 @@ impl Keys {
                 return Err(io::Error::other(text));
             }
         };
+        let stored = stored.checked_sub(before).ok_or_else(|| wrong("the map of its pieces is cut"))?;
         if !map.len().is_multiple_of(2) || self.pieces.is_some_and(|pieces| pieces != map.len() as u64 / 2) {
             return Err(wrong("the map of its pieces is not whole"));
         }
-        let pieces: Vec<Piece> = map
-            .chunks_exact(2)
-            .filter_map(|pair| Some(Piece { start: *pair.first()?, len: *pair.get(1)? }))
-            .collect();
-        check(&pieces, size, stored)?;
-        Ok(Sparse { reader, pieces: pieces.into_iter(), size, at: 0, hole: 0, data: 0 })
+        let pieces =
+            pieces(map.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?))), size)?;
+        if pieces.iter().map(|piece| piece.end - piece.start).sum::<u64>() != stored {
+            return Err(wrong("its pieces are not what is stored"));
+        }
+        Ok(Map { size, pieces, before })
     }
 }
 
-/// Bytes of a file that are no hole.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    start: u64,
-    len: u64,
+/// Where the pieces of a file are that has holes.
+#[derive(Debug)]
+pub(crate) struct Map {
+    /// The file's size.
+    pub(crate) size: u64,
+    /// What is no hole, one behind the other.
+    pub(crate) pieces: Vec<Range<u64>>,
+    /// Bytes of the member's content that come before the first piece.
+    pub(crate) before: u64,
 }
 
-/// Pieces come one behind the other, within the file, and are what is stored.
-fn check(pieces: &[Piece], size: u64, stored: u64) -> io::Result<()> {
-    let (mut end, mut sum) = (0, 0_u64);
-    for piece in pieces {
-        if piece.start < end {
+/// Pieces that come one behind the other, within a file of `size` bytes, of their offsets and lengths.
+///
+/// # Errors
+/// They don't.
+pub(crate) fn pieces(offsets: impl Iterator<Item = (u64, u64)>, size: u64) -> io::Result<Vec<Range<u64>>> {
+    let mut last = 0;
+    let piece = |(start, len): (u64, u64)| {
+        if start < last {
             return Err(wrong("its pieces overlap"));
         }
-        let within = piece.start.checked_add(piece.len).filter(|&end| end <= size);
-        end = within.ok_or_else(|| wrong("a piece lies behind its end"))?;
-        sum += piece.len;
-    }
-    if sum == stored { Ok(()) } else { Err(wrong("its pieces are not what is stored")) }
+        let end = start.checked_add(len).filter(|&end| end <= size);
+        last = end.ok_or_else(|| wrong("a piece lies behind its end"))?;
+        Ok(start..last)
+    };
+    offsets.map(piece).collect()
 }
 
 /// The map at the front of a member's content, in decimal lines, and the bytes that it takes there.
-fn read_map(reader: &mut impl Read) -> io::Result<(Vec<u64>, u64)> {
+fn read_map(reader: &mut dyn Read) -> io::Result<(Vec<u64>, u64)> {
     let bad = || wrong("the map of its pieces is wrong");
     let (mut numbers, mut wanted, mut len) = (Vec::new(), None, 0);
     let mut number: Option<u64> = None;
@@ -150,65 +150,31 @@ fn parse(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn wrong(how: &str) -> io::Error {
+pub(super) fn wrong(how: &str) -> io::Error {
     io::Error::other(format!("the sparse file can't be read: {how}"))
-}
-
-/// Reads a file whole, its holes as zeros.
-#[derive(Debug)]
-pub(crate) struct Sparse<R> {
-    reader: R,
-    pieces: vec::IntoIter<Piece>,
-    size: u64,
-    /// Where the hole and the piece that are read now end.
-    at: u64,
-    /// Bytes left of the hole.
-    hole: u64,
-    /// Bytes left of the piece behind it.
-    data: u64,
-}
-
-impl<R: Read> Read for Sparse<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.hole == 0 && self.data == 0 {
-            // Behind the last piece there may be one more hole.
-            let next = self.pieces.next().unwrap_or(Piece { start: self.size, len: 0 });
-            self.hole = next.start.saturating_sub(self.at);
-            self.data = next.len;
-            self.at = next.start.saturating_add(next.len);
-            if self.hole == 0 && self.data == 0 && self.at >= self.size {
-                return Ok(0);
-            }
-        }
-        let left = if self.hole > 0 { &mut self.hole } else { &mut self.data };
-        let len = usize::try_from(*left).map_or(into.len(), |left| left.min(into.len()));
-        let into = into.get_mut(..len).unwrap_or_default();
-        if self.hole > 0 {
-            into.fill(0);
-            self.hole -= len as u64;
-            return Ok(len);
-        }
-        let count = self.reader.read(into)?;
-        if count == 0 && len > 0 {
-            return Err(wrong("its content is cut"));
-        }
-        self.data = self.data.saturating_sub(count as u64);
-        Ok(count)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The file whole, its holes as zeros.
     fn read(keys: &[(&str, &str)], stored: &[u8]) -> Result<Vec<u8>, String> {
         let mut taken = Keys::default();
-        let mut whole = Vec::new();
-        keys.iter()
+        let map = keys
+            .iter()
             .try_for_each(|(key, value)| taken.take(key.as_bytes(), value.as_bytes()))
-            .and_then(|()| taken.open(stored, stored.len() as u64))
-            .and_then(|mut sparse| sparse.read_to_end(&mut whole))
+            .and_then(|()| taken.map(&mut &*stored, stored.len() as u64))
             .map_err(|error| error.to_string())?;
+        let index = |at: u64| usize::try_from(at).unwrap();
+        let mut whole = vec![0; index(map.size)];
+        let mut rest = &stored[index(map.before)..];
+        for piece in map.pieces {
+            let (bytes, behind) = rest.split_at(index(piece.end - piece.start));
+            whole[index(piece.start)..index(piece.end)].copy_from_slice(bytes);
+            rest = behind;
+        }
+        assert!(rest.is_empty());
         Ok(whole)
     }
 

@@ -1,0 +1,184 @@
+//! Where bytes of content lie: in memory, or in a file, which is mapped where that can be.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use vnode_core::io::Sink;
+use vnode_core::{Errno, Result};
+
+use crate::mapping::Mapping;
+
+/// Bytes read at once where a file is not mapped.
+const PIECE: usize = 8 << 10;
+
+/// Bytes that nobody changes through vnode.
+#[derive(Debug)]
+pub(crate) enum Store {
+    /// In memory.
+    Heap(Arc<[u8]>),
+    /// In a file.
+    File(Filed),
+}
+
+/// A part of a file.
+#[derive(Debug)]
+pub(crate) struct Filed {
+    file: Arc<File>,
+    start: u64,
+    len: u64,
+    /// Nothing where there is no room for it.
+    mapping: Option<Mapping>,
+}
+
+/// What a store has in memory, whether or not it still is the file's.
+impl AsRef<[u8]> for Store {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Store::Heap(bytes) => bytes,
+            Store::File(Filed { mapping: Some(mapping), .. }) => mapping.bytes(),
+            Store::File(Filed { mapping: None, .. }) => &[],
+        }
+    }
+}
+
+impl Store {
+    /// A whole file as it is now.
+    ///
+    /// # Errors
+    /// Its size can't be asked for.
+    pub(crate) fn file(file: File) -> io::Result<Store> {
+        let len = file.metadata()?.len();
+        Ok(Store::part(Arc::new(file), 0, len))
+    }
+
+    /// A part of a file, from a multiple of [`page_size`](crate::mapping::page_size).
+    pub(crate) fn part(file: Arc<File>, start: u64, len: u64) -> Store {
+        let mapping =
+            usize::try_from(len).ok().filter(|&len| len > 0).map(|len| Mapping::new(&file, start, len));
+        Store::File(Filed { file, start, len, mapping: mapping.and_then(io::Result::ok) })
+    }
+
+    /// Bytes that there were when it was made.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Store::Heap(bytes) => bytes.len() as u64,
+            Store::File(filed) => filed.len,
+        }
+    }
+
+    /// What it has in memory of a range, if all of it is.
+    pub(crate) fn in_memory(&self, start: u64, len: u64) -> Option<core::ops::Range<usize>> {
+        let is_whole = match self {
+            Store::Heap(_) => true,
+            Store::File(filed) => filed.mapping.as_ref().is_some_and(Mapping::is_whole),
+        };
+        let range = usize::try_from(start).ok()?..usize::try_from(start.checked_add(len)?).ok()?;
+        (is_whole && self.as_ref().get(range.clone()).is_some()).then_some(range)
+    }
+
+    /// Reads `len` bytes from `start` into a sink that has room for them.
+    ///
+    /// # Errors
+    /// `EIO`: they are not all there any more, or can't be read. What of the sink was filled is unsaid.
+    #[inline]
+    pub(crate) fn read(&self, start: u64, len: usize, into: &mut Sink<'_>) -> Result<()> {
+        if let Some(range) = self.in_memory(start, len as u64)
+            && let Some(bytes) = self.as_ref().get(range)
+        {
+            into.first(len).put(bytes);
+            if self.still_whole() {
+                into.advance(len);
+                return Ok(());
+            }
+        }
+        self.read_file(start, len, into)
+    }
+
+    fn still_whole(&self) -> bool {
+        match self {
+            Store::File(Filed { mapping: Some(mapping), .. }) => mapping.is_whole(),
+            _ => true,
+        }
+    }
+
+    #[cold]
+    fn read_file(&self, start: u64, len: usize, into: &mut Sink<'_>) -> Result<()> {
+        let mut piece = [0; PIECE];
+        let (mut at, mut left) = (start, len);
+        while left > 0 {
+            let piece = piece.get_mut(..left.min(PIECE)).unwrap_or_default();
+            let count = self.read_at(at, piece).map_err(|_| Errno::IO)?;
+            let Some(got) = piece.get(..count).filter(|got| !got.is_empty()) else { return Err(Errno::IO) };
+            into.put(got);
+            (at, left) = (at + count as u64, left - count);
+        }
+        Ok(())
+    }
+
+    /// Reads what there is now, with no use of a mapping; 0 bytes at the end.
+    pub(crate) fn read_at(&self, start: u64, into: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.len().saturating_sub(start)).unwrap_or(usize::MAX);
+        let len = into.len().min(left);
+        let into = into.get_mut(..len).unwrap_or_default();
+        match self {
+            Store::Heap(bytes) => {
+                let from = usize::try_from(start).ok().and_then(|start| bytes.get(start..));
+                let from = from.and_then(|from| from.get(..len)).unwrap_or_default();
+                into.get_mut(..from.len()).unwrap_or_default().copy_from_slice(from);
+                Ok(from.len())
+            }
+            Store::File(filed) => loop {
+                match filed.file.read_at(into, filed.start.saturating_add(start)) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => return result,
+                }
+            },
+        }
+    }
+}
+
+/// What reads the content of a member, which has `len` bytes from `at`.
+///
+/// # Errors
+/// The archive ends before they do.
+pub(crate) fn range(store: &Store, at: u64, len: u64) -> io::Result<Reader<'_>> {
+    match at.checked_add(len) {
+        Some(end) if end <= store.len() => Ok(Reader::new(store, at)),
+        _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends in the middle of it")),
+    }
+}
+
+/// Reads a store from some place on.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    store: &'a Store,
+    at: u64,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(store: &'a Store, at: u64) -> Self {
+        Reader { store, at }
+    }
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.store.read_at(self.at, into)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Reader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.store.len().checked_add_signed(by),
+        };
+        self.at = at.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.at)
+    }
+}

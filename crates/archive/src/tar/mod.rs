@@ -1,0 +1,287 @@
+//! Tar archives as members: the formats ustar, GNU and pax.
+
+mod decimal_time;
+mod sparse;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tar::{Archive, EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use vnode_core::{Mode, Timespec};
+
+use crate::content::Content;
+use crate::error::ArchiveError;
+use crate::index::Index;
+use crate::member::{Kind, Member, id, symlink_target};
+use crate::progress::Told;
+use crate::store::{Reader, Store, range};
+
+/// Bytes of a block.
+const BLOCK: usize = 512;
+/// Bytes of what may stand before a member and is held in memory: its long names, attributes and map of holes.
+const MAX_HEADERS: u64 = 4 << 20;
+
+/// A file of which no more is read than is allowed at the time.
+struct Metered<R> {
+    file: BufReader<R>,
+    position: u64,
+    allowance: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let allowed = self.allowance.get();
+        let len = usize::try_from(allowed).map_or(into.len(), |allowed| allowed.min(into.len()));
+        if len == 0 && !into.is_empty() {
+            let text = format!(
+                "the headers of a member take more than {} MiB (at byte {})",
+                MAX_HEADERS >> 20,
+                self.position
+            );
+            return Err(io::Error::other(text));
+        }
+        let count = self.file.read(into.get_mut(..len).unwrap_or_default())?;
+        self.position += count as u64;
+        self.allowance.set(allowed.saturating_sub(count as u64));
+        Ok(count)
+    }
+}
+
+impl<R: Read + Seek> Seek for Metered<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.position = match to {
+            // What is in the buffer is kept.
+            SeekFrom::Current(by) => {
+                self.file.seek_relative(by)?;
+                self.position.saturating_add_signed(by)
+            }
+            to => self.file.seek(to)?,
+        };
+        Ok(self.position)
+    }
+}
+
+/// Whether a file is a tar archive, by its first bytes.
+pub(crate) fn is_tar(start: &[u8]) -> bool {
+    let Some(header) = start.first_chunk::<BLOCK>() else { return false };
+    *header == [0; BLOCK] || checksum_fits(header)
+}
+
+/// Whether a block holds the sum of its own bytes, the sum's place counting as blanks.
+fn checksum_fits(block: &[u8; BLOCK]) -> bool {
+    let (before, rest) = block.split_at(148);
+    let (_, after) = rest.split_at(8);
+    let sum: u32 = before.iter().chain(after).map(|&byte| u32::from(byte)).sum::<u32>() + 8 * u32::from(b' ');
+    Header::from_byte_slice(block).cksum().is_ok_and(|told| told == sum)
+}
+
+/// Puts the members that `store` holds into an index, in their order.
+///
+/// # Errors
+/// [`ArchiveError`].
+pub(crate) fn read(store: &Arc<Store>, index: &mut Index, told: &mut Told<'_>) -> Result<(), ArchiveError> {
+    let allowance = Rc::new(Cell::new(MAX_HEADERS));
+    let file = BufReader::with_capacity(64 << 10, Reader::new(store, 0));
+    let mut archive = Archive::new(Metered { file, position: 0, allowance: Rc::clone(&allowance) });
+    let mut members = archive.entries_with_seek()?;
+    loop {
+        // All that is read of a member here is held in memory. Its content is not read.
+        allowance.set(MAX_HEADERS);
+        let Some(member) = members.next() else { return Ok(()) };
+        let member = member?;
+        told.member(member.raw_header_position())?;
+        if let Some(member) = self::member(member, store)? {
+            index.add(member)?;
+        }
+    }
+}
+
+/// What a member is; nothing for a header that stands for no file.
+fn member<R: Read>(
+    mut member: tar::Entry<'_, R>,
+    store: &Arc<Store>,
+) -> Result<Option<Member>, ArchiveError> {
+    let mut path = member.path_bytes().into_owned();
+    if member.header().entry_type() == EntryType::XGlobalHeader {
+        return Ok(None);
+    }
+    let read = |member: &mut tar::Entry<'_, R>, path: &mut Vec<u8>| {
+        let mut extra = Extra::read(member)?;
+        let header = member.header();
+        let mode = Mode::from_raw(header.mode()?);
+        let uid = extra.uid.map_or_else(|| header.uid().and_then(|uid| id("uid", uid)), Ok)?;
+        let gid = extra.gid.map_or_else(|| header.gid().and_then(|gid| id("gid", gid)), Ok)?;
+        let mtime = match extra.mtime {
+            Some(mtime) => mtime,
+            None => Timespec { sec: header.mtime()?.cast_signed(), nsec: 0 },
+        };
+        if let Some(name) = extra.sparse.as_ref().and_then(sparse::Keys::name) {
+            *path = name.to_vec();
+        }
+        let kind = kind(member, extra.sparse.take(), store)?;
+        let path = core::mem::take(path);
+        Ok(kind.map(|kind| Member { path, kind, mode, uid, gid, mtime, xattrs: extra.xattrs }))
+    };
+    read(&mut member, &mut path)
+        .map_err(|what: io::Error| ArchiveError::Member { path, what: what.to_string() })
+}
+
+fn kind<R: Read>(
+    member: &tar::Entry<'_, R>,
+    sparse: Option<sparse::Keys>,
+    store: &Arc<Store>,
+) -> io::Result<Option<Kind>> {
+    let target = || {
+        let name = member.link_name_bytes().map(Cow::into_owned);
+        name.ok_or_else(|| io::Error::other("the link has no target"))
+    };
+    let device = || {
+        let header = member.header();
+        let major = header.device_major()?.unwrap_or_default();
+        let minor = header.device_minor()?.unwrap_or_default();
+        device(major, minor)
+    };
+    Ok(Some(match member.header().entry_type() {
+        EntryType::Directory => Kind::Directory,
+        EntryType::Symlink => Kind::Symlink(symlink_target(target()?)?),
+        EntryType::Link => Kind::HardLink(hard_link_target(target()?)?),
+        EntryType::Fifo => Kind::Fifo,
+        EntryType::Char => Kind::CharDevice(device()?),
+        EntryType::Block => Kind::BlockDevice(device()?),
+        // Before there was a type for them, directories were files with a slash behind their names.
+        EntryType::Regular if member.path_bytes().ends_with(b"/") => Kind::Directory,
+        EntryType::GNUSparse => Kind::File(gnu_sparse(member, store)?),
+        EntryType::Regular | EntryType::Continuous => {
+            let (at, stored) = (member.raw_file_position(), member.size());
+            let content = range(store, at, stored)?;
+            Kind::File(match sparse {
+                None => Content::plain(Arc::clone(store), stored, at),
+                Some(keys) => {
+                    let map = keys.map(&mut content.take(stored), stored)?;
+                    Content::sparse(Arc::clone(store), map.size, map.pieces, at + map.before)
+                }
+            })
+        }
+        // The archive's label, as GNU tar writes it.
+        other if other.as_byte() == b'V' => return Ok(None),
+        other => {
+            let text = format!(
+                "vnode doesn't know members of type '{}'",
+                char::from(other.as_byte()).escape_default()
+            );
+            return Err(io::Error::other(text));
+        }
+    }))
+}
+
+/// A device as Linux numbers it: 12 bits of major and 20 of minor.
+fn device(major: u32, minor: u32) -> io::Result<u32> {
+    let number = u32::try_from(rustix::fs::makedev(major, minor));
+    number.map_err(|_| io::Error::other(format!("there is no device {major}:{minor}")))
+}
+
+/// A file with holes as GNU tar's own format has it: their map stands in the header, and goes on in blocks behind it.
+fn gnu_sparse<R: Read>(member: &tar::Entry<'_, R>, store: &Arc<Store>) -> io::Result<Content> {
+    let header = member.header().as_gnu().ok_or_else(|| sparse::wrong("its header is not GNU's"))?;
+    let mut offsets = Vec::new();
+    let mut add = |list: &[GnuSparseHeader]| {
+        for piece in list.iter().filter(|piece| !piece.is_empty()) {
+            offsets.push((piece.offset()?, piece.length()?));
+        }
+        Ok::<(), io::Error>(())
+    };
+    add(&header.sparse)?;
+    let mut at = member.raw_file_position();
+    let mut goes_on = header.is_extended();
+    while goes_on {
+        let mut block = GnuExtSparseHeader::new();
+        range(store, at, BLOCK as u64)?.read_exact(block.as_mut_bytes())?;
+        at += BLOCK as u64;
+        add(block.sparse())?;
+        goes_on = block.is_extended();
+    }
+    let size = header.real_size()?;
+    let pieces = sparse::pieces(offsets.into_iter(), size)?;
+    range(store, at, pieces.iter().map(|piece| piece.end - piece.start).sum())?;
+    Ok(Content::sparse(Arc::clone(store), size, pieces, at))
+}
+
+fn hard_link_target(target: Vec<u8>) -> io::Result<Vec<u8>> {
+    let problem = if target.starts_with(b"/") {
+        "is absolute"
+    } else if target.split(|&byte| byte == b'/').any(|name| name == b"..") {
+        "has a `..`"
+    } else {
+        return Ok(target);
+    };
+    Err(io::Error::other(format!("the target of the hard link, {}, {problem}", target.escape_ascii())))
+}
+
+/// What pax headers say better than the member's own.
+#[derive(Default)]
+struct Extra {
+    mtime: Option<Timespec>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    sparse: Option<sparse::Keys>,
+}
+
+impl Extra {
+    fn read<R: Read>(member: &mut tar::Entry<'_, R>) -> io::Result<Extra> {
+        let mut extra = Extra::default();
+        let Some(headers) = member.pax_extensions()? else { return Ok(extra) };
+        for header in headers {
+            let header = header?;
+            let value = || header.value().map_err(io::Error::other);
+            match header.key_bytes() {
+                b"mtime" => {
+                    let time = decimal_time::parse(value()?);
+                    extra.mtime = Some(time.ok_or_else(|| io::Error::other("its mtime is no time"))?);
+                }
+                b"uid" => extra.uid = Some(decimal_id("uid", header.value_bytes())?),
+                b"gid" => extra.gid = Some(decimal_id("gid", header.value_bytes())?),
+                key => {
+                    if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                        extra.sparse.get_or_insert_default().take(key, header.value_bytes())?;
+                    }
+                    if let Some(name) =
+                        key.strip_prefix(b"SCHILY.xattr.").filter(|name| name.starts_with(b"user."))
+                    {
+                        extra.xattrs.push((name.to_vec(), header.value_bytes().to_vec()));
+                    }
+                }
+            }
+        }
+        Ok(extra)
+    }
+}
+
+fn decimal_id(what: &str, text: &[u8]) -> io::Result<u32> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    let wrong = || io::Error::other(format!("its {what} is no number from 0: {}", text.escape_ascii()));
+    id(what, number.ok_or_else(wrong)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_are_told_from_other_files() {
+        let mut header = Header::new_gnu();
+        header.set_path("a").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        assert!(is_tar(header.as_bytes()));
+        assert!(is_tar(&[0; BLOCK]));
+        let mut broken = *header.as_bytes();
+        broken[0] = b'b';
+        assert!(!is_tar(&broken));
+        assert!(!is_tar(b"hello"));
+        assert!(!is_tar(&[b'x'; BLOCK]));
+    }
+}
