@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use vnode_adapt::{Keep, SymlinkEmulation};
-use vnode_archive::{Archive, ArchiveBuilder};
+use vnode_archive::{Archive, ArchiveBuilder, ArchiveError};
 use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Mode, MountFlags, Namespace, Timespec};
 use vnode_host::{Host, HostError};
 use vnode_memory::{Builder, Memory};
@@ -210,14 +210,24 @@ fn image(options: &Run, mount: &Mount) -> Result<Served, Failure> {
 
 /// An archive, read where it lies.
 fn archive(options: &Run, mount: &Mount, path: &Path) -> Result<FilesystemRef, Failure> {
-    let mut builder = Archive::builder().layer(mount.oci);
     // An overlay's limits are those of its changes.
-    if mount.kind == Kind::Image {
-        builder = mount.size.into_iter().fold(builder, ArchiveBuilder::max_bytes);
-        builder = mount.inodes.into_iter().fold(builder, ArchiveBuilder::max_inodes);
-    }
-    let archive = load::image(builder, path, options.quiet)
-        .map_err(|problem| about(mount, format_args!("can't serve {}: {problem}", shown(path.as_os_str()))))?;
+    let is_image = mount.kind == Kind::Image;
+    let limited = |builder: ArchiveBuilder<'static>| {
+        let builder = builder.layer(mount.oci);
+        let bytes = mount.size.filter(|_| is_image);
+        let builder = bytes.into_iter().fold(builder, ArchiveBuilder::max_bytes);
+        mount.inodes.filter(|_| is_image).into_iter().fold(builder, ArchiveBuilder::max_inodes)
+    };
+    let archive = load::image(path, options.quiet, limited).map_err(|error| {
+        let hint = match error {
+            ArchiveError::NoArchive if path.is_dir() => "; --overlay and --dir take directories",
+            ArchiveError::TooLarge { .. } if is_image => "; size= allows more",
+            ArchiveError::TooMany { .. } if is_image => "; inodes= allows more",
+            ArchiveError::TooLarge { .. } | ArchiveError::TooMany { .. } => "; unpack it to a directory",
+            _ => "",
+        };
+        about(mount, format_args!("can't serve {}: {error}{hint}", shown(path.as_os_str())))
+    })?;
     Ok(FilesystemRef::new::<Archive>(archive))
 }
 

@@ -1,4 +1,5 @@
 //! Filling a memory filesystem from the host: `tree` reads a directory, `archive` what `vnode-archive` makes of a file.
+//! Opening archives that are not copied.
 
 mod archive;
 mod holes;
@@ -7,8 +8,9 @@ mod tree;
 
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
-use vnode_archive::{Archive, Progress as Read};
+use vnode_archive::{Archive, ArchiveBuilder, ArchiveError, Progress as Read};
 use vnode_core::fs::Filesystem as _;
 use vnode_core::{Clock, Credentials, Cx, Timespec};
 use vnode_memory::{Entry, LoadError, Memory};
@@ -46,6 +48,25 @@ fn read(memory: &Memory, source: &Path, owner: Owner, progress: &Progress) -> Re
     let told = |read: Read| progress.read(read.bytes, read.total);
     let archive = archive::limited(room(memory)).progress(told).open(source);
     fill_from_archive(memory, &archive.map_err(archive::problem)?, owner, progress)
+}
+
+/// Opens the archive at `path`, to be read where it lies; `limit` sets what it may hold.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn image<'a>(
+    path: &Path,
+    quiet: bool,
+    limit: impl FnOnce(ArchiveBuilder<'a>) -> ArchiveBuilder<'a>,
+) -> Result<Archive, ArchiveError> {
+    let progress = Rc::new(Progress::new(path, quiet));
+    let told = {
+        let progress = Rc::clone(&progress);
+        move |read: Read| progress.read(read.bytes, read.total)
+    };
+    let opened = limit(Archive::builder().progress(told)).open(path);
+    progress.clear();
+    opened
 }
 
 /// Loads the archive that `bytes` hold, as [`load`] does one of the host.
