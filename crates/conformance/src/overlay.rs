@@ -11,6 +11,7 @@ use vnode_overlay::Overlay;
 
 use crate::adapted::{self, Books, Layer};
 use crate::host::{self, Calls};
+use crate::packed;
 use crate::stepwise::Stepwise;
 use crate::subject::Needs;
 use crate::vnode::{Layout, Make, Vnode};
@@ -26,6 +27,8 @@ pub enum Scene {
     LowerByName,
     /// In a lower that is an overlay itself, with an empty lower of its own.
     LowerOverlay,
+    /// In an archive, which has what fills the tree. What no archive holds stays where it is.
+    Archive,
 }
 
 /// What a layer is.
@@ -75,13 +78,13 @@ const FORMAT: u64 = 3;
 /// Those of [`Vnode::new`].
 pub fn subject(layout: Layout, scene: Scene) -> Result<Vnode> {
     let name = format!("overlay of memory, the scene in {scene:?}");
-    let cover = move |lower: FilesystemRef| match limited(vec![lower], 0, 0) {
+    let cover = move |lower: FilesystemRef| match limited(vec![beneath(lower, scene)], 0, 0) {
         overlay if scene == Scene::LowerByName => FilesystemRef::new(Stepwise(overlay)),
         overlay => overlay,
     };
     match scene {
         Scene::Upper => Vnode::new(&name, layout, maker()),
-        Scene::Lower | Scene::LowerByName => {
+        Scene::Lower | Scene::LowerByName | Scene::Archive => {
             let memory: Make = Box::new(|size, inodes| {
                 if (size, inodes) == (0, 0) {
                     memory(0, 0)
@@ -128,9 +131,9 @@ pub fn of_host(within: &Path, layout: Layout, scene: Scene) -> Result<Vnode> {
         move |size, inodes| directories.lock().unwrap_or_else(PoisonError::into_inner)(size, inodes)
     };
     let uppers = make.clone();
-    let cover = move |lower: FilesystemRef| made(over(vec![lower], uppers(0, 0)));
+    let cover = move |lower: FilesystemRef| made(over(vec![beneath(lower, scene)], uppers(0, 0)));
     let subject = match scene {
-        Scene::Lower | Scene::LowerByName => {
+        Scene::Lower | Scene::LowerByName | Scene::Archive => {
             Vnode::new(&name, layout, Box::new(make))?.covered(Box::new(cover))
         }
         Scene::Upper | Scene::LowerOverlay => {
@@ -213,6 +216,11 @@ impl Stacked {
 /// The root of what an overlay shows of its upper.
 fn shown_by(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Arc<dyn Inode>> {
     upper.lookup(cx, At { dir: &upper.root(), name: Name::new(b"upper")? })
+}
+
+/// What is to be a lower, packed if the scene is in an archive.
+fn beneath(lower: FilesystemRef, scene: Scene) -> FilesystemRef {
+    if scene == Scene::Archive { packed::archived(&lower).unwrap_or(lower) } else { lower }
 }
 
 fn maker() -> Make {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use tar::{Builder, EntryType, Header};
+use vnode_archive::Archive;
 use vnode_core::{Attr, Errno, FileType, FilesystemRef, Result};
 
 use crate::call::list;
@@ -14,6 +15,20 @@ use crate::vnode::Vnode;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
+
+/// All that a filesystem holds, as one that is read from an archive.
+///
+/// # Errors
+/// As [`pack`].
+///
+/// # Panics
+/// What was packed isn't read.
+pub fn archived(fs: &FilesystemRef) -> Result<FilesystemRef> {
+    match Archive::builder().bytes(pack(fs)?) {
+        Ok(archive) => Ok(FilesystemRef::new::<Archive>(archive)),
+        Err(error) => unreachable!("an archive of what there is: {error}"),
+    }
+}
 
 /// Packs all that a filesystem holds.
 ///

@@ -83,6 +83,11 @@ fn the_scene_in_a_lower_overlay() {
 }
 
 #[test]
+fn the_scene_in_an_archive() {
+    check(Layout::Root, Scene::Archive);
+}
+
+#[test]
 fn at_a_sub_mount() {
     check(Layout::SubMount, Scene::Upper);
 }
