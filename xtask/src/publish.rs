@@ -10,6 +10,7 @@ const CRATES: &[&str] = &[
     "vnode-adapt",
     "vnode-host",
     "vnode-overlay",
+    "vnode-archive",
     "vnode-sandbox",
     "vnode-kernel",
     "vnode-wasi",

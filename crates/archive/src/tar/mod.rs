@@ -1,15 +1,14 @@
 //! Tar archives as members: the formats ustar, GNU and pax.
 
 mod decimal_time;
+mod headers;
+mod pax;
 mod sparse;
 
-use std::borrow::Cow;
-use std::cell::Cell;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::rc::Rc;
+use std::io::{self, Read};
 use std::sync::Arc;
 
-use tar::{Archive, EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 use vnode_core::{Mode, Timespec};
 
 use crate::content::Content;
@@ -17,53 +16,11 @@ use crate::error::ArchiveError;
 use crate::index::Index;
 use crate::member::{Kind, Member, id, symlink_target};
 use crate::progress::Told;
-use crate::store::{Reader, Store, range};
+use crate::store::{Store, range};
+use headers::{Described, Headers};
 
 /// Bytes of a block.
 const BLOCK: usize = 512;
-/// Bytes of what may stand before a member and is held in memory: its long names, attributes and map of holes.
-const MAX_HEADERS: u64 = 4 << 20;
-
-/// A file of which no more is read than is allowed at the time.
-struct Metered<R> {
-    file: BufReader<R>,
-    position: u64,
-    allowance: Rc<Cell<u64>>,
-}
-
-impl<R: Read> Read for Metered<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let allowed = self.allowance.get();
-        let len = usize::try_from(allowed).map_or(into.len(), |allowed| allowed.min(into.len()));
-        if len == 0 && !into.is_empty() {
-            let text = format!(
-                "the headers of a member take more than {} MiB (at byte {})",
-                MAX_HEADERS >> 20,
-                self.position
-            );
-            return Err(io::Error::other(text));
-        }
-        let count = self.file.read(into.get_mut(..len).unwrap_or_default())?;
-        self.position += count as u64;
-        self.allowance.set(allowed.saturating_sub(count as u64));
-        Ok(count)
-    }
-}
-
-impl<R: Read + Seek> Seek for Metered<R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.position = match to {
-            // What is in the buffer is kept.
-            SeekFrom::Current(by) => {
-                self.file.seek_relative(by)?;
-                self.position.saturating_add_signed(by)
-            }
-            to => self.file.seek(to)?,
-        };
-        Ok(self.position)
-    }
-}
-
 /// Whether a file is a tar archive, by its first bytes.
 pub(crate) fn is_tar(start: &[u8]) -> bool {
     let Some(header) = start.first_chunk::<BLOCK>() else { return false };
@@ -83,34 +40,22 @@ fn checksum_fits(block: &[u8; BLOCK]) -> bool {
 /// # Errors
 /// [`ArchiveError`].
 pub(crate) fn read(store: &Arc<Store>, index: &mut Index, told: &mut Told<'_>) -> Result<(), ArchiveError> {
-    let allowance = Rc::new(Cell::new(MAX_HEADERS));
-    let file = BufReader::with_capacity(64 << 10, Reader::new(store, 0));
-    let mut archive = Archive::new(Metered { file, position: 0, allowance: Rc::clone(&allowance) });
-    let mut members = archive.entries_with_seek()?;
-    loop {
-        // All that is read of a member here is held in memory. Its content is not read.
-        allowance.set(MAX_HEADERS);
-        let Some(member) = members.next() else { return Ok(()) };
-        let member = member?;
-        told.member(member.raw_header_position())?;
-        if let Some(member) = self::member(member, store)? {
+    let mut headers = Headers::new(store);
+    while let Some(described) = headers.next()? {
+        told.member(headers.position())?;
+        if let Some(member) = member(&described, store)? {
             index.add(member)?;
         }
     }
+    Ok(())
 }
 
 /// What a member is; nothing for a header that stands for no file.
-fn member<R: Read>(
-    mut member: tar::Entry<'_, R>,
-    store: &Arc<Store>,
-) -> Result<Option<Member>, ArchiveError> {
-    let mut path = member.path_bytes().into_owned();
-    if member.header().entry_type() == EntryType::XGlobalHeader {
-        return Ok(None);
-    }
-    let read = |member: &mut tar::Entry<'_, R>, path: &mut Vec<u8>| {
-        let mut extra = Extra::read(member)?;
-        let header = member.header();
+fn member(described: &Described, store: &Arc<Store>) -> Result<Option<Member>, ArchiveError> {
+    let mut path = described.path();
+    let read = |path: &mut Vec<u8>| {
+        let mut extra = Extra::read(&described.pax)?;
+        let header = &described.header;
         let mode = Mode::from_raw(header.mode()?);
         let uid = extra.uid.map_or_else(|| header.uid().and_then(|uid| id("uid", uid)), Ok)?;
         let gid = extra.gid.map_or_else(|| header.gid().and_then(|gid| id("gid", gid)), Ok)?;
@@ -121,30 +66,25 @@ fn member<R: Read>(
         if let Some(name) = extra.sparse.as_ref().and_then(sparse::Keys::name) {
             *path = name.to_vec();
         }
-        let kind = kind(member, extra.sparse.take(), store)?;
+        let kind = kind(described, path, extra.sparse.take(), store)?;
         let path = core::mem::take(path);
         Ok(kind.map(|kind| Member { path, kind, mode, uid, gid, mtime, xattrs: extra.xattrs }))
     };
-    read(&mut member, &mut path)
-        .map_err(|what: io::Error| ArchiveError::Member { path, what: what.to_string() })
+    read(&mut path).map_err(|what: io::Error| ArchiveError::Member { path, what: what.to_string() })
 }
 
-fn kind<R: Read>(
-    member: &tar::Entry<'_, R>,
+fn kind(
+    described: &Described,
+    path: &[u8],
     sparse: Option<sparse::Keys>,
     store: &Arc<Store>,
 ) -> io::Result<Option<Kind>> {
-    let target = || {
-        let name = member.link_name_bytes().map(Cow::into_owned);
-        name.ok_or_else(|| io::Error::other("the link has no target"))
-    };
+    let target = || described.target().ok_or_else(|| io::Error::other("the link has no target"));
     let device = || {
-        let header = member.header();
-        let major = header.device_major()?.unwrap_or_default();
-        let minor = header.device_minor()?.unwrap_or_default();
-        device(major, minor)
+        let header = &described.header;
+        device(header.device_major()?.unwrap_or_default(), header.device_minor()?.unwrap_or_default())
     };
-    Ok(Some(match member.header().entry_type() {
+    Ok(Some(match described.header.entry_type() {
         EntryType::Directory => Kind::Directory,
         EntryType::Symlink => Kind::Symlink(symlink_target(target()?)?),
         EntryType::Link => Kind::HardLink(hard_link_target(target()?)?),
@@ -152,10 +92,10 @@ fn kind<R: Read>(
         EntryType::Char => Kind::CharDevice(device()?),
         EntryType::Block => Kind::BlockDevice(device()?),
         // Before there was a type for them, directories were files with a slash behind their names.
-        EntryType::Regular if member.path_bytes().ends_with(b"/") => Kind::Directory,
-        EntryType::GNUSparse => Kind::File(gnu_sparse(member, store)?),
+        EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
+        EntryType::GNUSparse => Kind::File(gnu_sparse(described, store)?),
         EntryType::Regular | EntryType::Continuous => {
-            let (at, stored) = (member.raw_file_position(), member.size());
+            let (at, stored) = (described.at, described.size);
             let content = range(store, at, stored)?;
             Kind::File(match sparse {
                 None => Content::plain(Arc::clone(store), stored, at),
@@ -184,8 +124,8 @@ fn device(major: u32, minor: u32) -> io::Result<u32> {
 }
 
 /// A file with holes as GNU tar's own format has it: their map stands in the header, and goes on in blocks behind it.
-fn gnu_sparse<R: Read>(member: &tar::Entry<'_, R>, store: &Arc<Store>) -> io::Result<Content> {
-    let header = member.header().as_gnu().ok_or_else(|| sparse::wrong("its header is not GNU's"))?;
+fn gnu_sparse(described: &Described, store: &Arc<Store>) -> io::Result<Content> {
+    let header = described.header.as_gnu().ok_or_else(|| sparse::wrong("its header is not GNU's"))?;
     let mut offsets = Vec::new();
     let mut add = |list: &[GnuSparseHeader]| {
         for piece in list.iter().filter(|piece| !piece.is_empty()) {
@@ -194,19 +134,19 @@ fn gnu_sparse<R: Read>(member: &tar::Entry<'_, R>, store: &Arc<Store>) -> io::Re
         Ok::<(), io::Error>(())
     };
     add(&header.sparse)?;
-    let mut at = member.raw_file_position();
-    let mut goes_on = header.is_extended();
-    while goes_on {
+    for at in (described.map..described.at).step_by(BLOCK) {
         let mut block = GnuExtSparseHeader::new();
         range(store, at, BLOCK as u64)?.read_exact(block.as_mut_bytes())?;
-        at += BLOCK as u64;
         add(block.sparse())?;
-        goes_on = block.is_extended();
     }
     let size = header.real_size()?;
     let pieces = sparse::pieces(offsets.into_iter(), size)?;
-    range(store, at, pieces.iter().map(|piece| piece.end - piece.start).sum())?;
-    Ok(Content::sparse(Arc::clone(store), size, pieces, at))
+    let stored = pieces.iter().map(|piece| piece.end - piece.start).sum();
+    if stored != described.size {
+        return Err(sparse::wrong("its pieces are not what is stored"));
+    }
+    range(store, described.at, stored)?;
+    Ok(Content::sparse(Arc::clone(store), size, pieces, described.at))
 }
 
 fn hard_link_target(target: Vec<u8>) -> io::Result<Vec<u8>> {
@@ -231,27 +171,24 @@ struct Extra {
 }
 
 impl Extra {
-    fn read<R: Read>(member: &mut tar::Entry<'_, R>) -> io::Result<Extra> {
+    fn read(records: &pax::Records) -> io::Result<Extra> {
         let mut extra = Extra::default();
-        let Some(headers) = member.pax_extensions()? else { return Ok(extra) };
-        for header in headers {
-            let header = header?;
-            let value = || header.value().map_err(io::Error::other);
-            match header.key_bytes() {
+        for (key, value) in records.iter() {
+            match key {
                 b"mtime" => {
-                    let time = decimal_time::parse(value()?);
+                    let time = std::str::from_utf8(value).ok().and_then(decimal_time::parse);
                     extra.mtime = Some(time.ok_or_else(|| io::Error::other("its mtime is no time"))?);
                 }
-                b"uid" => extra.uid = Some(decimal_id("uid", header.value_bytes())?),
-                b"gid" => extra.gid = Some(decimal_id("gid", header.value_bytes())?),
+                b"uid" => extra.uid = Some(decimal_id("uid", value)?),
+                b"gid" => extra.gid = Some(decimal_id("gid", value)?),
                 key => {
                     if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
-                        extra.sparse.get_or_insert_default().take(key, header.value_bytes())?;
+                        extra.sparse.get_or_insert_default().take(key, value)?;
                     }
                     if let Some(name) =
                         key.strip_prefix(b"SCHILY.xattr.").filter(|name| name.starts_with(b"user."))
                     {
-                        extra.xattrs.push((name.to_vec(), header.value_bytes().to_vec()));
+                        extra.xattrs.push((name.to_vec(), value.to_vec()));
                     }
                 }
             }

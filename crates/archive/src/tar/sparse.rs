@@ -4,6 +4,8 @@
 use core::ops::Range;
 use std::io::{self, Read};
 
+use super::pax::number;
+
 /// Most pieces of one file: what their list takes in memory is bounded.
 const MAX_PIECES: u64 = 1 << 20;
 /// Bytes of a block.
@@ -28,17 +30,17 @@ impl Keys {
     /// The key is not known, or its value is wrong.
     pub(crate) fn take(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
         let wrong = || io::Error::other(format!("its GNU.sparse.{} is wrong", key.escape_ascii()));
-        let number = || parse(value).ok_or_else(wrong);
+        let as_number = || number(value).ok_or_else(wrong);
         match key {
-            b"major" => self.major = number()?,
-            b"minor" => self.minor = number()?,
+            b"major" => self.major = as_number()?,
+            b"minor" => self.minor = as_number()?,
             b"name" => self.name = Some(value.to_vec()),
-            b"size" | b"realsize" => self.size = Some(number()?),
-            b"numblocks" => self.pieces = Some(number()?),
-            b"offset" if self.map.len().is_multiple_of(2) => self.map.push(number()?),
-            b"numbytes" if !self.map.len().is_multiple_of(2) => self.map.push(number()?),
+            b"size" | b"realsize" => self.size = Some(as_number()?),
+            b"numblocks" => self.pieces = Some(as_number()?),
+            b"offset" if self.map.len().is_multiple_of(2) => self.map.push(as_number()?),
+            b"numbytes" if !self.map.len().is_multiple_of(2) => self.map.push(as_number()?),
             b"map" => {
-                let numbers = value.split(|&byte| byte == b',').map(parse);
+                let numbers = value.split(|&byte| byte == b',').map(number);
                 self.map = numbers.collect::<Option<_>>().ok_or_else(wrong)?;
             }
             _ => return Err(wrong()),
@@ -141,13 +143,6 @@ fn read_map(reader: &mut dyn Read) -> io::Result<(Vec<u64>, u64)> {
         }
     }
     Ok((numbers, len))
-}
-
-fn parse(digits: &[u8]) -> Option<u64> {
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 pub(super) fn wrong(how: &str) -> io::Error {

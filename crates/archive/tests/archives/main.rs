@@ -1,0 +1,12 @@
+//! Archives of all formats, whole, hostile and changed under whoever reads them.
+#![allow(missing_docs)]
+
+mod compressed;
+mod faults;
+mod hostile;
+mod kernel;
+mod layers;
+mod names;
+mod tree;
+mod truncation;
+mod zipped;
