@@ -11,6 +11,13 @@ use crate::store::Store;
 
 /// The unit that `st_blocks` counts in.
 const BLOCK: u64 = 512;
+/// The unit that files are stored in.
+const PAGE: u64 = 4096;
+
+/// Units of 512 bytes in the pages that so many bytes take.
+pub(crate) fn blocks_of(len: u64) -> u64 {
+    len.div_ceil(PAGE) * (PAGE / BLOCK)
+}
 
 /// Bytes of a file that are no hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +90,15 @@ impl Content {
         self.size
     }
 
-    /// Units of 512 bytes that its pieces take.
+    /// Units of 512 bytes in the pages that have bytes of its pieces: as many as a copy in memory takes.
     pub(crate) fn blocks(&self) -> u64 {
-        self.extents().iter().map(|extent| extent.len.div_ceil(BLOCK)).sum()
+        let (mut blocks, mut from) = (0, 0);
+        for extent in self.extents() {
+            let (first, end) = (extent.start / PAGE, extent.end().div_ceil(PAGE));
+            blocks += (end - first.max(from).min(end)) * (PAGE / BLOCK);
+            from = end;
+        }
+        blocks
     }
 
     /// Bytes of its pieces.
@@ -210,7 +223,7 @@ mod tests {
                 assert_eq!(read(&content, offset as u64, len), expected, "{offset} {len}");
             }
         }
-        assert_eq!((content.size(), content.blocks(), content.stored()), (12, 3, 6));
+        assert_eq!((content.size(), content.blocks(), content.stored()), (12, 8, 6));
     }
 
     #[test]

@@ -6,9 +6,11 @@ use vnode_core::fs::{File, InPlace, Inode, InodeId, SeekFor};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Attr, Cx, Errno, FileType, Mode, Result, Timespec};
 
-use crate::content::Content;
+use crate::content::{Content, blocks_of};
 use crate::packed::Packed;
 
+/// From this length on the target of a symbolic link takes a page on Linux's tmpfs (`SHORT_SYMLINK_LEN`).
+const LONG_TARGET: usize = 128;
 /// What Linux's tmpfs counts as the size of a directory entry (`BOGO_DIRENT_SIZE`), `.` and `..` included.
 const DIRENT_SIZE: u64 = 20;
 
@@ -71,8 +73,9 @@ impl Node {
         let (size, blocks) = match &self.body {
             Body::Directory(directory) => (DIRENT_SIZE * (2 + u64::from(directory.count)), 0),
             Body::File(content) => (content.size(), content.blocks()),
-            Body::Packed(packed) => (packed.size(), packed.size().div_ceil(512)),
-            Body::Symlink(target) => (target.len() as u64, 0),
+            Body::Packed(packed) => (packed.size(), blocks_of(packed.size())),
+            Body::Symlink(target) if target.len() < LONG_TARGET => (target.len() as u64, 0),
+            Body::Symlink(target) => (target.len() as u64, blocks_of(target.len() as u64)),
             _ => (0, 0),
         };
         let rdev = match self.body {

@@ -38,6 +38,8 @@ pub enum Medium {
     Memory,
     /// A directory of the host.
     Host,
+    /// An archive; before it is one, memory.
+    Archive,
 }
 
 /// What is made of the tree each time that it is sunk.
@@ -107,14 +109,15 @@ pub fn suffering(within: &Path, medium: Medium) -> Result<(Vnode, Books)> {
     let layers = [Layer::Faults, Layer::Overlay];
     let uppers = host::maker(within, Calls::Runs)?;
     let (subject, books) = match medium {
-        Medium::Memory => adapted::subject(Layout::Root, &layers)?,
+        Medium::Memory | Medium::Archive => adapted::subject(Layout::Root, &layers)?,
         Medium::Host => host::subject_under(&layers, within, Layout::Root, Calls::Runs)?,
     };
     let control = books.control();
     let cover = move |lower: FilesystemRef| {
-        let upper = if medium == Medium::Memory { memory(0, 0) } else { uppers(0, 0) };
-        let upper = Faults::controlled_by(upper, &control);
-        made(over(vec![lower], FilesystemRef::new::<Faults<FilesystemRef>>(upper)))
+        let faulty = |fs| FilesystemRef::new::<Faults<FilesystemRef>>(Faults::controlled_by(fs, &control));
+        let upper = if medium == Medium::Host { uppers(0, 0) } else { memory(0, 0) };
+        let archive = if medium == Medium::Archive { packed::archived(&lower).ok() } else { None };
+        made(over(vec![archive.map_or(lower, faulty)], faulty(upper)))
     };
     Ok((subject.covered(Box::new(cover)), books))
 }
@@ -158,7 +161,7 @@ pub fn stacked(within: &Path, [bottom, upper]: [Medium; 2], stack: Stack) -> Res
     let name = format!("overlays of {bottom:?} and {upper:?}, {stack:?}");
     let hosts = Arc::new(Mutex::new(host::maker(within, Calls::Runs)?));
     let make = move |medium| match medium {
-        Medium::Memory => memory(0, 0),
+        Medium::Memory | Medium::Archive => memory(0, 0),
         Medium::Host => hosts.lock().unwrap_or_else(PoisonError::into_inner)(0, 0),
     };
     let layers = Arc::new(Mutex::new(Stacked { lowers: Vec::new(), upper: None }));
@@ -179,6 +182,7 @@ pub fn stacked(within: &Path, [bottom, upper]: [Medium; 2], stack: Stack) -> Res
         if layers.lowers.len() > DEEPEST {
             return lower;
         }
+        let lower = if bottom == Medium::Archive { packed::archived(&lower).unwrap_or(lower) } else { lower };
         let covered = layers.cover(lower, make(upper), stack);
         made(covered)
     };

@@ -113,6 +113,8 @@ bitflags! {
         const BUSY_MOUNTS = 1 << 13;
         /// The caller starts as uid 0 with every capability.
         const SUPERUSER = 1 << 14;
+        /// Timestamps stay when the filesystem is frozen or sunk.
+        const TIMES = 1 << 15;
     }
 }
 

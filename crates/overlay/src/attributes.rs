@@ -32,7 +32,7 @@ impl Shared {
         let mut attr = self.layers.fs(layer).getattr(cx, inode)?;
         attr.dev = 0;
         attr.ino = node.ino();
-        attr.btime = node.btime.or(attr.btime);
+        attr.btime = node.btime.unwrap_or(attr.btime);
         if layer == UPPER
             && node.kind().is_dir()
             && let Some(piece) = node.origin()

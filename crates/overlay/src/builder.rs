@@ -199,7 +199,7 @@ fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<No
         redirect: None,
         more_names: None,
         linux_name: None,
-        btime: attr.btime,
+        btime: Some(attr.btime),
     };
     Ok(Arc::new(Node::new(new, table)))
 }

@@ -331,7 +331,7 @@ impl Shared {
             }
         };
         let place = Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() };
-        let btime = origin.and_then(|origin| origin.btime);
+        let btime = origin.map(|origin| origin.btime);
         let new =
             NewNode { ino, kind, upper: Some(inode), lowers, place, redirect, more_names, linux_name, btime };
         let new = Node::new(new, &self.table);
@@ -388,7 +388,7 @@ impl Shared {
             redirect: None,
             more_names: several.then_some(0),
             linux_name: None,
-            btime: attr.btime,
+            btime: Some(attr.btime),
         };
         Ok(self.table.get_or_add(layer, id, Arc::new(Node::new(new, &self.table))))
     }

@@ -68,8 +68,8 @@ pub struct Node {
     kind: FileType,
     /// Its name in the index of Linux's overlayfs.
     pub(crate) linux_name: OnceLock<Arc<[u8]>>,
-    /// When its origin was made.
-    pub(crate) btime: Option<Timespec>,
+    /// When its origin was made, if it has one and that is known.
+    pub(crate) btime: Option<Option<Timespec>>,
     /// What is in the upper: once it is there it stays the same.
     upper: OnceLock<Real>,
     /// What is below: of a directory everything that shows through, of others at most what was or is to be copied up.
@@ -118,7 +118,7 @@ pub(crate) struct NewNode {
     pub(crate) redirect: Option<Arc<[u8]>>,
     pub(crate) more_names: Option<i64>,
     pub(crate) linux_name: Option<Arc<[u8]>>,
-    pub(crate) btime: Option<Timespec>,
+    pub(crate) btime: Option<Option<Timespec>>,
 }
 
 impl Node {

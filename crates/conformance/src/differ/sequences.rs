@@ -13,7 +13,7 @@ use crate::call::{self, Env};
 use crate::overlay::Stack;
 use crate::random::Random;
 use crate::script::needs_of_call;
-use crate::subject::Subject;
+use crate::subject::{Needs, Subject};
 use crate::text::{self, BadText};
 use crate::tree::{Times, Tree};
 use crate::value::{Outcome, Value, describe};
@@ -166,8 +166,8 @@ fn run_course(
     let start = Instant::now();
     while start.elapsed() < time {
         let sequence_seed = seeds.bits();
-        let stamps =
-            if seeds.percent(1) && !course.is_overlaid() { Stamps::Compared } else { Stamps::Ignored };
+        let timed = subject.provides().contains(Needs::TIMES) && !course.is_overlaid();
+        let stamps = if seeds.percent(1) && timed { Stamps::Compared } else { Stamps::Ignored };
         match sequence(subject, kernel, sequence_seed, (course, stamps), &mut report.tally)? {
             None => {
                 report.clean += 1;

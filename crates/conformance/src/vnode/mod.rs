@@ -49,6 +49,7 @@ pub struct Vnode {
     make: Make,
     layout: Layout,
     cover: Option<Cover>,
+    freezer: Option<Cover>,
     /// Names that are looked at before each call.
     warming: Vec<Vec<u8>>,
     ns: Arc<Namespace>,
@@ -110,6 +111,7 @@ impl Vnode {
             make,
             layout,
             cover: None,
+            freezer: None,
             warming: Vec::new(),
             ns,
             cwd: root.clone(),
@@ -140,6 +142,12 @@ impl Vnode {
     /// The same, over a filesystem that is covered once the tree is filled.
     pub fn covered(mut self, cover: Cover) -> Self {
         self.cover = Some(cover);
+        self
+    }
+
+    /// The same, over a filesystem of which another one that is never changed is made when it is frozen.
+    pub fn frozen_by(mut self, freezer: Cover) -> Self {
+        self.freezer = Some(freezer);
         self
     }
 

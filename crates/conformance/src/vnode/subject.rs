@@ -51,8 +51,12 @@ impl Subject for Vnode {
         self.open.clear();
         self.credentials = Credentials::root();
         self.umask = 0o022;
-        let fs = ReadOnly::new(self.root.mount().filesystem().clone());
-        self.ns = Arc::new(Namespace::new(FilesystemRef::new::<ReadOnly<FilesystemRef>>(fs)));
+        let fs = self.root.mount().filesystem().clone();
+        let frozen = match &self.freezer {
+            Some(freeze) => freeze(fs),
+            None => FilesystemRef::new::<ReadOnly<FilesystemRef>>(ReadOnly::new(fs)),
+        };
+        self.ns = Arc::new(Namespace::new(frozen));
         self.root = self.ns.root().clone();
         self.cwd = self.root.clone();
         Ok(())
