@@ -1,5 +1,6 @@
 //! An archive as a filesystem.
 
+use core::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,12 +28,17 @@ const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
 const XATTR_NAME_MAX: usize = 255;
 
 /// A tar or zip archive: a filesystem that never changes.
-#[derive(Debug)]
 pub struct Archive {
     tree: Arc<Tree>,
     root: Arc<Node>,
     room: Arc<Room>,
     usage: Usage,
+}
+
+impl fmt::Debug for Archive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archive").field("usage", &self.usage()).finish_non_exhaustive()
+    }
 }
 
 /// What an archive has, and took.

@@ -182,6 +182,15 @@ impl Index {
 
     /// Makes the node of a member, whole but for its name.
     fn make(&mut self, kind: Kind, meta: Meta) -> Result<u32, Wrong> {
+        let size = match &kind {
+            Kind::File(content) => content.size(),
+            Kind::Packed(packed) => packed.size(),
+            _ => 0,
+        };
+        // What an offset reaches.
+        if i64::try_from(size).is_err() {
+            return Err(Wrong::Errno("can't make a file of its size", Errno::FBIG));
+        }
         let body = match kind {
             Kind::Directory => Body::Directory(Directory { is_member: true, ..Directory::default() }),
             Kind::File(content) => {
@@ -216,13 +225,15 @@ impl Index {
             return Ok(index);
         }
         let index = self.nodes.len();
-        self.check_count(index)?;
         self.nodes.push(Node { ino: index as u64 + 1, nlink, meta, body });
         u32::try_from(index).map_err(|_| self.too_many())
     }
 
-    fn check_count(&self, count: usize) -> Result<(), Wrong> {
-        if count as u64 >= self.max_inodes { Err(self.too_many()) } else { Ok(()) }
+    /// That there are no more inodes than there may be, nor names of them: links take names without nodes.
+    fn check_count(&self) -> Result<(), Wrong> {
+        let inodes = self.nodes.len() - self.free.len();
+        let most = inodes.max(self.entries.len() + 1);
+        if most as u64 > self.max_inodes { Err(self.too_many()) } else { Ok(()) }
     }
 
     fn too_many(&self) -> Wrong {
@@ -269,8 +280,6 @@ impl Index {
         if let Some(&at) = self.table.find(hash, stands_for) {
             self.replace(at, node)?;
         } else {
-            // Links take names without nodes.
-            self.check_count(self.entries.len() + 1)?;
             self.take_text(name.len())?;
             let order = u32::try_from(self.entries.len()).map_err(|_| self.too_many())?;
             let start = u32::try_from(self.names.len())
@@ -289,6 +298,7 @@ impl Index {
                 directory.count += 1;
             }
         }
+        self.check_count()?;
         if is_dir {
             if let Some(above) = self.node_mut(dir) {
                 above.nlink += 1;

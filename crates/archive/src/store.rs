@@ -1,5 +1,6 @@
 //! Where bytes of content lie: in memory, or in a file, which is mapped where that can be.
 
+use core::fmt;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
@@ -14,7 +15,6 @@ use crate::mapping::Mapping;
 const PIECE: usize = 8 << 10;
 
 /// Bytes that nobody changes through vnode.
-#[derive(Debug)]
 pub(crate) enum Store {
     /// In memory.
     Heap(Arc<[u8]>),
@@ -30,6 +30,15 @@ pub(crate) struct Filed {
     len: u64,
     /// Nothing where there is no room for it.
     mapping: Option<Mapping>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Store::Heap(bytes) => f.debug_tuple("Heap").field(&bytes.len()).finish(),
+            Store::File(filed) => filed.fmt(f),
+        }
+    }
 }
 
 /// What a store has in memory, whether or not it still is the file's.

@@ -67,7 +67,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Where the next header is.
-    pub(super) fn position(&self) -> u64 {
+    pub(super) fn next_header(&self) -> u64 {
         self.next
     }
 

@@ -42,7 +42,7 @@ fn checksum_fits(block: &[u8; BLOCK]) -> bool {
 pub(crate) fn read(store: &Arc<Store>, index: &mut Index, told: &mut Told<'_>) -> Result<(), ArchiveError> {
     let mut headers = Headers::new(store);
     while let Some(described) = headers.next()? {
-        told.member(headers.position())?;
+        told.member(headers.next_header())?;
         if let Some(member) = member(&described, store)? {
             index.add(member)?;
         }
