@@ -1,5 +1,5 @@
 //! Archives of all formats, whole, hostile and changed under whoever reads them.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod compressed;
 mod faults;

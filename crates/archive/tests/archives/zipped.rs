@@ -91,7 +91,7 @@ const UNKNOWN: u16 = 0xfeed;
 fn with_field(kind: [u8; 2], data: &[u8]) -> Vec<u8> {
     let mut bytes = packed(|zip| {
         let mut options = FileOptions::<ExtendedFileOptions>::default();
-        options.add_extra_field(UNKNOWN, data.to_vec(), true).unwrap();
+        options.add_extra_field(UNKNOWN, data, true).unwrap();
         zip.start_file("file", options.compression_method(CompressionMethod::Stored)).unwrap();
     });
     let at = bytes.windows(2).position(|window| window == UNKNOWN.to_le_bytes()).unwrap();
