@@ -163,16 +163,17 @@ pub fn subject_over(name: &str, below: Below, layout: Layout, layers: &[Layer]) 
     Ok((subject, books))
 }
 
-/// A process on a memory filesystem that holds what survived the crash of another's.
+/// A process on a memory filesystem that holds what survived the crash of another's, under `layers`.
 ///
 /// # Errors
 /// Those of making it.
-pub fn survivor(crash: &Crash<FilesystemRef>) -> Result<Vnode> {
+pub fn survivor(crash: &Crash<FilesystemRef>, layers: &[Layer]) -> Result<Vnode> {
     let who = Credentials::root();
     let memory = Memory::builder().mode(Mode::from_raw(0o755)).owner(0, 0).build();
     crash.recovered().write_into(&Cx::new(&who, &Epoch), &memory)?;
     let memory = FilesystemRef::new::<Memory>(memory);
-    Vnode::new("what survived", Layout::Root, Box::new(move |_, _| memory.clone()))
+    let fs = layered(memory, None, layers, &Books::default(), (0, 0));
+    Vnode::new("what survived", Layout::Root, Box::new(move |_, _| fs.clone()))
 }
 
 fn maker(layers: &[Layer], books: &Books, below: Below) -> Make {

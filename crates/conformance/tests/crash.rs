@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use vnode_adapt::{Crash, Op, OpSet};
+use vnode_adapt::{Crash, Keep, Op, OpSet};
 use vnode_conformance::adapted::{self, Books, Layer};
 use vnode_conformance::call::{self, Env, run_text};
 use vnode_conformance::differ::generate::Generator;
@@ -17,17 +17,26 @@ use vnode_conformance::value::describe;
 use vnode_conformance::vnode::{Layout, Vnode};
 use vnode_core::FilesystemRef;
 
-/// A process on a medium.
+/// Symbolic links in hidden files, over a medium that has none.
+const LINKS: &[Layer] = &[Layer::Linkless, Layer::Links(Keep::HiddenFiles)];
+
+/// A process on a medium, under further layers.
 struct Fixture {
     subject: Vnode,
     books: Books,
     env: Env,
+    over: &'static [Layer],
 }
 
 impl Fixture {
     fn new() -> Self {
-        let (subject, books) = adapted::subject(Layout::Root, &[Layer::Crash]).expect("a subject");
-        Fixture { subject, books, env: Env::default() }
+        Self::under(&[])
+    }
+
+    fn under(over: &'static [Layer]) -> Self {
+        let layers = [&[Layer::Crash], over].concat();
+        let (subject, books) = adapted::subject(Layout::Root, &layers).expect("a subject");
+        Fixture { subject, books, env: Env::default(), over }
     }
 
     fn crash(&self) -> Arc<Crash<FilesystemRef>> {
@@ -61,7 +70,7 @@ impl Fixture {
 
     /// What a crash leaves now.
     fn left(&self) -> Vnode {
-        adapted::survivor(&self.crash()).expect("what survived")
+        adapted::survivor(&self.crash(), self.over).expect("what survived")
     }
 }
 
@@ -223,11 +232,20 @@ fn paths(subject: &mut dyn Subject, env: &Env) -> Vec<String> {
 
 #[test]
 fn at_random_everything_is_old_or_new_and_all_of_it_when_all_is_synced() {
+    check_at_random(&[], 150);
+}
+
+#[test]
+fn at_random_links_in_hidden_files_are_there_when_all_is_synced() {
+    check_at_random(LINKS, 100);
+}
+
+fn check_at_random(over: &'static [Layer], seeds: u64) {
     let (mut sequences, mut partial) = (0, 0);
-    for seed in 0..150 {
+    for seed in 0..seeds {
         let mut random = Random::new(seed);
         let mut aim = Random::new(seed.wrapping_add(1 << 32));
-        let mut fixture = Fixture::new();
+        let mut fixture = Fixture::under(over);
         Theme::Plain.prelude().iter().for_each(|line| fixture.run(line));
         let mut generator = Generator::new(&mut random, Theme::Plain);
         let mut contents: HashSet<Vec<u8>> = HashSet::from([Vec::new()]);
@@ -260,4 +278,108 @@ fn at_random_everything_is_old_or_new_and_all_of_it_when_all_is_synced() {
     }
     println!("{sequences} sequences, {partial} of them with something lost before all was synced");
     assert!(partial * 2 > sequences, "only {partial} of {sequences} lost anything");
+}
+
+/// What a link leads to, or the error, under each of two names after a loss of power.
+fn links_left(fixture: &Fixture, names: [&str; 2]) -> [String; 2] {
+    let mut left = fixture.left();
+    names.map(|name| {
+        describe(&run_text(&mut left, &mut Env::default(), &format!("readlink {name}")).expect("a line"))
+    })
+}
+
+#[test]
+fn a_link_in_a_hidden_file_is_there_once_its_directory_is_synced() {
+    let mut fixture = Fixture::under(LINKS);
+    fixture.run("mkdir d\n sync /\n symlink one d/l");
+    assert_eq!(links_left(&fixture, ["d/l", "d/l"])[0], "ENOENT");
+    fixture.run("sync d");
+    assert_eq!(links_left(&fixture, ["d/l", "d/l"])[0], "\"one\"");
+    fixture.run("chown d/l 3 4 nofollow\n sync d\n symlink two d/m\n unlink d/l");
+    assert_eq!(links_left(&fixture, ["d/l", "d/m"]), ["\"one\"", "ENOENT"]);
+    fixture.run("sync d");
+    assert_eq!(links_left(&fixture, ["d/l", "d/m"]), ["ENOENT", "\"two\""]);
+    fixture.run("unlink d/m\n sync d\n rmdir d\n sync /");
+    let mut left = fixture.left();
+    let look = describe(&run_text(&mut left, &mut Env::default(), "ls /").expect("a line"));
+    assert_eq!(look, "[]");
+}
+
+/// A further name that a link has in `e` while it is exchanged with one of another directory.
+const SPARE: &str = "e/.vnode-exchanged-*";
+
+/// Changes of links, in the middle of each of which the power goes at every call; and the names under one of which each of
+/// the links must be found then, by what it leads to.
+const MOVES: &[(&str, &[(&str, &[&str])])] = &[
+    ("rename d/one d/new", &[("one", &["d/one", "d/new"])]),
+    ("rename d/one e/new\n sync d", &[("one", &["d/one", "e/new"])]),
+    ("rename d/one e/new\n sync e", &[("one", &["d/one", "e/new"])]),
+    ("rename d/one none/new\n sync d", &[("one", &["d/one", "none/new"])]),
+    ("rename e/only none/new\n sync e", &[("only", &["e/only", "none/new"])]),
+    ("rename d/one e/f\n sync e", &[("one", &["d/one", "e/f"])]),
+    ("rename d/one d/f\n sync d", &[("one", &["d/one", "d/f"])]),
+    ("rename e/only none/f\n sync e", &[("only", &["e/only", "none/f"])]),
+    ("rename d/one d/f exchange\n sync d", &[("one", &["d/one", "d/f"])]),
+    ("rename e/only none/f exchange\n sync e", &[("only", &["e/only", "none/f"])]),
+    ("rename d/one d/two exchange\n sync d", &[("one", &["d/one", "d/two"]), ("two", &["d/one", "d/two"])]),
+    (
+        "rename d/one e/only exchange\n sync d\n sync e",
+        &[("one", &["d/one", "e/only"]), ("only", &["d/one", "e/only", SPARE])],
+    ),
+    (
+        "rename d/one e/only exchange\n sync e\n sync d",
+        &[("one", &["d/one", "e/only"]), ("only", &["d/one", "e/only", SPARE])],
+    ),
+    (
+        "rename d/one e/x\n rename e/only d/y\n sync d\n sync e",
+        &[("one", &["d/one", "e/x"]), ("only", &["e/only", "d/y"])],
+    ),
+    (
+        "rename d/one e/x\n rename e/x none/z\n sync d\n sync e\n sync none",
+        &[("one", &["d/one", "e/x", "none/z"])],
+    ),
+];
+
+#[test]
+fn a_link_that_is_moved_is_never_lost_whenever_the_power_goes() {
+    for (lines, links) in MOVES {
+        for nth in 1.. {
+            let mut fixture = Fixture::under(LINKS);
+            fixture.run(
+                "mkdir d\n mkdir e\n mkdir none\n symlink one d/one\n symlink two d/two\n symlink only e/only\n \
+                 file d/f x\n file e/f x\n file none/f x\n sync d\n sync e\n sync none\n sync /",
+            );
+            fixture.crash().control().crash_at(OpSet::ALL, nth);
+            for line in lines.lines().map(str::trim) {
+                match line.strip_prefix("sync ") {
+                    Some(path) => {
+                        fixture.does(&format!("open {path} r as s"));
+                        fixture.does("fsync %s");
+                    }
+                    None => drop(fixture.does(line)),
+                }
+            }
+            let mut left = fixture.left();
+            let mut does =
+                |line: &str| describe(&run_text(&mut left, &mut Env::default(), line).expect("a line"));
+            let listed = does("ls e");
+            let spare = listed.trim_matches(['[', ']']).split(' ').find(|name| name.starts_with(".vnode-"));
+            let mut reads = |name: &str| match name {
+                SPARE => does(&format!("readlink e/{}", spare.unwrap_or("none"))),
+                _ => does(&format!("readlink {name}")),
+            };
+            for (target, names) in *links {
+                let found: Vec<_> = names.iter().map(|name| reads(name)).collect();
+                let is_there = found.contains(&format!("\"{target}\""));
+                assert!(
+                    is_there,
+                    "{lines}: the power goes at call {nth}, and {target} is nowhere: {found:?}"
+                );
+            }
+            if !fixture.crash().control().crashed() {
+                assert!(nth > 5, "{lines}: {nth} calls");
+                break;
+            }
+        }
+    }
 }

@@ -140,6 +140,9 @@ pub(super) struct Log {
     torn: bool,
     /// Its last record was proposed, and is done: that is to be said before a name changes by which it is known.
     pub(super) unsettled: bool,
+    /// Names of the filesystem within changed along with it, and must come to the medium before it does: what is settled
+    /// there must be so.
+    pub(super) ahead: bool,
     /// Directories that have links which this one had: their files must come to the medium first.
     pub(super) first: Vec<Node>,
 }
@@ -147,6 +150,11 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn exists(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// Whether it is there and records can be appended: nothing may have come to the medium but its name.
+    pub(super) fn has_head(&self) -> bool {
+        self.exists() && self.len >= HEAD.len() as u64
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -206,6 +214,7 @@ impl Log {
             whole: content.len / 2,
             torn: content.len < size,
             unsettled: content.unsettled,
+            ahead: true,
             first: Vec::new(),
         };
         Ok((log, content))
@@ -216,6 +225,7 @@ impl Log {
         &mut self,
         cx: &Cx<'_>,
         fs: &FilesystemRef,
+        dir: &Node,
         done: Option<Done<'_>>,
         edits: &[Edit<'_>],
     ) -> Result<()> {
@@ -231,6 +241,10 @@ impl Log {
             self.torn = false;
         }
         let on_medium = matches!(done, Some(Done::Absent(_)));
+        if on_medium && self.ahead {
+            fs.sync(cx, dir, false)?;
+            self.ahead = false;
+        }
         let written = write_all(cx, &*file, self.len, &bytes)
             .and_then(|()| if on_medium { file.sync(cx, true) } else { Ok(()) });
         if let Err(errno) = written {
@@ -250,11 +264,13 @@ impl Log {
     }
 
     /// Writes it to the medium.
-    pub(super) fn sync(&self, cx: &Cx<'_>, fs: &FilesystemRef) -> Result<()> {
-        match &self.file {
-            Some(file) => fs.open(cx, file, Access::READ)?.sync(cx, true),
-            None => Ok(()),
+    pub(super) fn sync(&mut self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Node) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if self.ahead {
+            fs.sync(cx, dir, false)?;
+            self.ahead = false;
         }
+        fs.open(cx, file, Access::READ)?.sync(cx, true)
     }
 
     /// Removes the file, with which its last link goes.

@@ -173,6 +173,10 @@ impl Content {
     /// # Errors
     /// `EIO`: this is no such file, or it is damaged other than by a write that didn't come to its end.
     pub(super) fn read(file: &[u8], mut is_there: impl FnMut(Name<'_>) -> Result<bool>) -> Result<Content> {
+        if file.iter().all(|byte| *byte == 0) || HEAD.starts_with(file) {
+            // Its name came to the medium, and its bytes didn't.
+            return Ok(Content::default());
+        }
         let mut rest = file.strip_prefix(HEAD).ok_or(Errno::IO)?;
         let mut content = Content { len: HEAD.len() as u64, ..Content::default() };
         while let Some((record, behind)) = next_record(rest)? {

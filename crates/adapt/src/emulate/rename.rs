@@ -54,6 +54,12 @@ impl Shared {
         let dirs = (self.directory(cx, from.dir)?, self.directory(cx, to.dir)?);
         self.settle_before(cx, &dirs.0)?;
         self.settle_before(cx, &dirs.1)?;
+        if !Arc::ptr_eq(&dirs.0, &dirs.1) {
+            self.ready_for_more(cx, &dirs.1)?;
+            if how == Rename::Exchange {
+                self.ready_for_more(cx, &dirs.0)?;
+            }
+        }
         let names = Names { from, to, dirs };
         match (old, new, how) {
             (Found::Real(old), None | Some(Found::Real(_)), _) => self.move_real(cx, &names, &old, how),

@@ -60,11 +60,11 @@ impl Shared {
         if log.exists() && left(dir, edits) == 0 {
             return log.remove(cx, &self.fs, &dir.inode);
         }
-        if !log.exists() || log.is_long() {
+        if !log.has_head() || log.is_long() {
             return log.rewrite(cx, (hidden, &self.fs), dir, None, edits);
         }
         let (len, unsettled) = (log.len(), log.unsettled);
-        log.append(cx, &self.fs, None, edits)?;
+        log.append(cx, &self.fs, &dir.inode, None, edits)?;
         self.touch(cx, dir).inspect_err(|_| {
             log.cut(cx, &self.fs, len);
             log.unsettled = unsettled;
@@ -84,9 +84,9 @@ impl Shared {
     ) -> Result<Proposal> {
         let Some(hidden) = &self.hidden else { return Ok(Proposal::None) };
         let mut log = dir.log.lock();
-        if log.exists() {
+        if log.has_head() {
             let len = log.len();
-            log.append(cx, &self.fs, Some(done), edits)?;
+            log.append(cx, &self.fs, &dir.inode, Some(done), edits)?;
             return Ok(Proposal::Appended(len));
         }
         let attr = self.fs.getattr(cx, &dir.inode)?;
@@ -94,7 +94,7 @@ impl Shared {
         log.rewrite(cx, (hidden, &self.fs), dir, Some(done), edits)?;
         let made = Proposal::Made(SetAttr { atime, mtime, ..SetAttr::default() });
         // Neither its content nor its name may be missing where the name is that it stands for.
-        let synced = log.sync(cx, &self.fs).and_then(|()| self.fs.sync(cx, &dir.inode, false));
+        let synced = log.sync(cx, &self.fs, &dir.inode).and_then(|()| self.fs.sync(cx, &dir.inode, false));
         drop(log);
         match synced {
             Ok(()) => Ok(made),
@@ -122,6 +122,7 @@ impl Shared {
     pub(super) fn settle(&self, cx: &Cx<'_>, dir: &Arc<Directory>) {
         if self.hidden.is_some() {
             let mut log = dir.log.lock();
+            log.ahead = true;
             log.unsettled = self.try_to_settle(cx, dir, &mut log).is_err();
         }
     }
@@ -130,7 +131,7 @@ impl Shared {
         match (log.exists(), dir.has_links()) {
             (false, _) => Ok(()),
             (true, false) => log.remove(cx, &self.fs, &dir.inode),
-            (true, true) => log.append(cx, &self.fs, None, &[]),
+            (true, true) => log.append(cx, &self.fs, &dir.inode, None, &[]),
         }
     }
 
@@ -179,13 +180,14 @@ impl Shared {
             }
             return Err(errno);
         }
-        // Only what is on the medium there may go here.
+        // What is on the medium there may go here, and then the further name.
+        let there = second.log.lock().sync(cx, &self.fs, &second.inode).is_ok();
         self.settle(cx, first);
-        let log = first.log.lock();
-        let settled = !log.unsettled && log.sync(cx, &self.fs).is_ok();
+        let mut log = first.log.lock();
+        let both = there && !log.unsettled && log.sync(cx, &self.fs, &first.inode).is_ok();
         drop(log);
-        if settled {
-            let _ = second.log.lock().append(cx, &self.fs, None, &[Edit::Remove(spare)]);
+        if both {
+            let _ = second.log.lock().append(cx, &self.fs, &second.inode, None, &[Edit::Remove(spare)]);
         }
         Ok(())
     }
@@ -199,7 +201,7 @@ impl Shared {
         let state = link.state();
         for home in link.homes().0 {
             if but.is_none_or(|but| !Arc::ptr_eq(but, &home)) {
-                let _ = home.log.lock().append(cx, &self.fs, None, &[Edit::Set(link, &state)]);
+                let _ = home.log.lock().append(cx, &self.fs, &home.inode, None, &[Edit::Set(link, &state)]);
             }
         }
     }
@@ -217,7 +219,7 @@ impl Shared {
             let edits = [Edit::Set(link, state)];
             let written = match log.is_long() {
                 true => self.rewrite_quietly(cx, hidden, &home, &mut log, &edits),
-                false => log.append(cx, &self.fs, None, &edits).map(|()| len),
+                false => log.append(cx, &self.fs, &home.inode, None, &edits).map(|()| len),
             };
             drop(log);
             match written {
@@ -246,7 +248,7 @@ impl Shared {
         let times = SetAttr { mtime: Some(SetTime::To(mtime)), ..SetAttr::default() };
         let _ = self.fs.setattr(cx, &dir.inode, &times);
         let len = log.len();
-        log.append(cx, &self.fs, None, edits).map(|()| len)
+        log.append(cx, &self.fs, &dir.inode, None, edits).map(|()| len)
     }
 
     /// Checks that a directory has no links, and removes a hidden file that says nothing, if that is all that it has.
@@ -288,6 +290,15 @@ impl Shared {
         }
     }
 
+    /// Has a directory need no other one first on the medium, before another one needs it: so none ever needs itself.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(super) fn ready_for_more(&self, cx: &Cx<'_>, dir: &Directory) -> Result<()> {
+        let is_ready = self.hidden.is_none() || dir.log.lock().first.is_empty();
+        if is_ready { Ok(()) } else { self.sync_first(cx, &dir.inode) }
+    }
+
     /// Writes the links of a directory to the medium, and before them those that were its own.
     ///
     /// # Errors
@@ -300,7 +311,7 @@ impl Shared {
         self.sync_first(cx, dir)?;
         let Some(known) = self.links_in(cx, dir)? else { return Ok(()) };
         self.settle_before(cx, &known)?;
-        known.log.lock().sync(cx, &self.fs)
+        known.log.lock().sync(cx, &self.fs, dir)
     }
 
     /// Writes the links to the medium that must be there before those of a directory, and what these need.
@@ -318,7 +329,7 @@ impl Shared {
             }
             if inode.id() != dir.id() {
                 self.settle_before(cx, &known)?;
-                known.log.lock().sync(cx, &self.fs)?;
+                known.log.lock().sync(cx, &self.fs, &inode)?;
                 match self.fs.sync(cx, &inode, false) {
                     // Removed since, and with it all that it had.
                     Ok(()) | Err(Errno::NOENT | Errno::STALE) => {}
