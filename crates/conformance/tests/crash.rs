@@ -308,9 +308,12 @@ fn a_link_in_a_hidden_file_is_there_once_its_directory_is_synced() {
 /// A further name that a link has in `e` while it is exchanged with one of another directory.
 const SPARE: &str = "e/.vnode-exchanged-*";
 
+/// A link, by what it leads to, and the names under one of which it must be.
+type Whereabouts = (&'static str, &'static [&'static str]);
+
 /// Changes of links, in the middle of each of which the power goes at every call; and the names under one of which each of
 /// the links must be found then, by what it leads to.
-const MOVES: &[(&str, &[(&str, &[&str])])] = &[
+const MOVES: &[(&str, &[Whereabouts])] = &[
     ("rename d/one d/new", &[("one", &["d/one", "d/new"])]),
     ("rename d/one e/new\n sync d", &[("one", &["d/one", "e/new"])]),
     ("rename d/one e/new\n sync e", &[("one", &["d/one", "e/new"])]),

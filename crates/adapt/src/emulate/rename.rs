@@ -54,7 +54,8 @@ impl Shared {
         let dirs = (self.directory(cx, from.dir)?, self.directory(cx, to.dir)?);
         self.settle_before(cx, &dirs.0)?;
         self.settle_before(cx, &dirs.1)?;
-        if !Arc::ptr_eq(&dirs.0, &dirs.1) {
+        let of_links = matches!((&old, &new), (Found::Link(_), _) | (_, Some(Found::Link(_))));
+        if of_links && !Arc::ptr_eq(&dirs.0, &dirs.1) {
             self.ready_for_more(cx, &dirs.1)?;
             if how == Rename::Exchange {
                 self.ready_for_more(cx, &dirs.0)?;
