@@ -5,15 +5,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vnode_core::{Errno, FilesystemRef};
+use vnode_adapt::{Keep, SymlinkEmulation};
+use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Timespec};
 use vnode_overlay::Marks;
 
 use crate::layers::{self, Layers};
+use crate::linkless::Linkless;
 use crate::script::Case;
 use crate::subject::{Needs, Subject};
 use crate::suite::{self, same_effect};
 use crate::vnode::{Cover, Layout, Make, Vnode};
-use crate::{overlay, script};
+use crate::{overlay, packed, script};
 
 /// A kind of filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,14 @@ pub enum Backend {
     MemoryOverHost,
     /// An overlay of two directories of the host.
     HostOverHost,
+    /// An overlay of memory over an archive.
+    MemoryOverArchive,
+    /// Links that memory has, for memory without links.
+    EmulatedInMemory,
+    /// Links in hidden files, of memory without links.
+    Emulated,
+    /// Links in hidden files, of a directory of the host without links.
+    EmulatedOnHost,
 }
 
 /// Whose the links are that the first command makes.
@@ -70,16 +80,23 @@ struct Ground {
     layers: Layers,
     /// Memory that stays when a filesystem is opened anew.
     memory: FilesystemRef,
+    /// What is packed.
+    below: FilesystemRef,
+    /// Links of that memory that are in memory themselves.
+    emulation: FilesystemRef,
 }
 
 impl Ground {
     fn new(within: &Path) -> Result<Self, Errno> {
-        Ok(Ground { layers: Layers::new(within)?, memory: overlay::memory(0, 0) })
+        let memory = overlay::memory(0, 0);
+        let emulation = emulated(memory.clone(), Keep::InMemory)?;
+        Ok(Ground { layers: Layers::new(within)?, memory, below: overlay::memory(0, 0), emulation })
     }
 
     /// What the first command has.
     fn first(&self, way: Way) -> Result<FilesystemRef, Errno> {
         match way.found {
+            Found::Below if way.backend == Backend::MemoryOverArchive => Ok(self.below.clone()),
             Found::Below => layers::host(self.layers.lower()),
             Found::Above => self.open(way.backend),
         }
@@ -91,8 +108,29 @@ impl Ground {
             Backend::MemoryOverHost => {
                 overlay::over(vec![layers::host(self.layers.lower())?], self.memory.clone())
             }
+            Backend::MemoryOverArchive => {
+                overlay::over(vec![packed::archived(&self.below)?], self.memory.clone())
+            }
+            Backend::Emulated => emulated(self.memory.clone(), Keep::HiddenFiles),
+            Backend::EmulatedInMemory => Ok(self.emulation.clone()),
             _ => open(backend, self.layers.lower(), &self.layers.path("top")),
         }
+    }
+}
+
+/// A filesystem without links that has them by emulation.
+fn emulated(fs: FilesystemRef, keep: Keep) -> Result<FilesystemRef, Errno> {
+    let who = Credentials::root();
+    let linkless = FilesystemRef::new::<Linkless<FilesystemRef>>(Linkless(fs));
+    SymlinkEmulation::over(&Cx::new(&who, &Epoch), linkless, keep)
+}
+
+/// The clock of calls that set no time.
+struct Epoch;
+
+impl Clock for Epoch {
+    fn now(&self) -> Timespec {
+        Timespec::EPOCH
     }
 }
 
@@ -100,6 +138,7 @@ impl Ground {
 fn open(backend: Backend, lower: &Path, top: &Path) -> Result<FilesystemRef, Errno> {
     match backend {
         Backend::HostOverHost => layers::over(&[lower.to_owned()], top, Marks::Trusted),
+        Backend::EmulatedOnHost => emulated(layers::host(lower)?, Keep::HiddenFiles),
         _ => layers::host(lower),
     }
 }
@@ -107,7 +146,7 @@ fn open(backend: Backend, lower: &Path, top: &Path) -> Result<FilesystemRef, Err
 impl Backend {
     /// Whether another process finds what the first made.
     pub fn is_stored(self) -> bool {
-        !matches!(self, Backend::Memory | Backend::MemoryOverHost)
+        matches!(self, Backend::Host | Backend::HostOverHost | Backend::EmulatedOnHost)
     }
 }
 
@@ -136,8 +175,7 @@ fn subject(within: &Path, way: Way) -> Result<Vnode, Errno> {
         (Kept::Warm, Found::Above) => subject,
         _ => subject.covered(cover),
     };
-    let by_kernel = way.backend != Backend::Memory;
-    Ok(if by_kernel { subject.lacking(Needs::NEWEST_FIRST).timed_by_the_kernel() } else { subject })
+    Ok(subject.lacking(Needs::NEWEST_FIRST).timed_by_the_kernel())
 }
 
 /// The cases, for a way.

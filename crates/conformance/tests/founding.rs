@@ -61,11 +61,27 @@ fn in_directories_of_the_host_over_one_another() {
     check(Backend::HostOverHost, &[Found::Above, Found::Below]);
 }
 
+#[test]
+fn in_memory_over_an_archive() {
+    check(Backend::MemoryOverArchive, &[Found::Above, Found::Below]);
+}
+
+#[test]
+fn where_there_are_no_links() {
+    check(Backend::EmulatedInMemory, &[Found::Above]);
+    check(Backend::Emulated, &[Found::Above]);
+}
+
+#[test]
+fn in_a_directory_of_the_host_without_links() {
+    check(Backend::EmulatedOnHost, &[Found::Above]);
+}
+
 /// Tells a process that it is to be one of two commands: the backend, the layout, the directory, whether it fills.
 const COMMAND: &str = "VNODE_TEST_FOUNDING";
 
 /// The backends that another process finds.
-const STORED: [Backend; 2] = [Backend::Host, Backend::HostOverHost];
+const STORED: [Backend; 3] = [Backend::Host, Backend::HostOverHost, Backend::EmulatedOnHost];
 
 /// The process itself, as one of two commands; as a test it is nothing.
 #[test]
