@@ -43,7 +43,15 @@ fn values_of_options_are_checked() {
         ("--mapdir", ".", "not GUEST:HOST"),
         ("--mount", "type=host,dst=/x", "src= is missing: the host's directory"),
         ("--mount", "type=host,src=.,dst=/x,xdev=1", "deny or allow"),
-        ("--mount", "type=image,src=.,dst=/x", "not there yet; there are host, tmpfs, copy and overlay"),
+        (
+            "--mount",
+            "type=bind,src=.,dst=/x",
+            "not there yet; there are host, tmpfs, copy, image and overlay",
+        ),
+        ("--mount", "type=image,dst=/x", "src= is missing: the host's archive"),
+        ("--image", "::/x", "host's path is missing"),
+        ("--overlay", "image=a.tar,oci", "comes before keys; write image=a.tar::GUEST,oci"),
+        ("--dir", ".::/x::emulate=maybe", "yes, memory or no"),
         ("--mount", "type=overlay,src=.,dst=/x", "src is not for overlay"),
         ("--overlay", ".::/x,upper", "upper needs a value: upper=DIR"),
         ("--quota", "much", "much"),
@@ -55,7 +63,6 @@ fn values_of_options_are_checked() {
 
 #[test]
 fn options_that_are_to_come_say_what_to_do_instead() {
-    run(["run", "--image", ".::/x", "m.wasm"]).fails(125, "images aren't there yet");
     run(["run", "--bind", "/a::/x", "m.wasm"]).fails(125, "bind mounts aren't there yet");
 }
 
