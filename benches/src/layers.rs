@@ -3,7 +3,7 @@
 //! `vnode-layers OVER DIRECTORY PROGRAM PERCENT OPERATION` has the program (`guests/src/layers.c`) fill a lower, puts an
 //! empty upper over it, and runs the program on both. OVER says what the layers are: `kernel`, directories in DIRECTORY
 //! that the kernel's overlayfs puts together for the native program; `host`, such directories for a guest; `memory`,
-//! memory filesystems for a guest.
+//! memory filesystems for a guest; `archive`, memory over a tar archive of such a directory.
 
 #![allow(clippy::print_stdout, reason = "what it measures is read by the developer's commands")]
 
@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
+use vnode_archive::Archive;
 use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Namespace, Timespec};
 use vnode_host::Host;
 use vnode_memory::Memory;
 use vnode_overlay::Overlay;
 use vnode_wasmtime::{Engine, EngineOptions, Guest, Outcome, Program};
 
-const USAGE: &str = "usage: vnode-layers kernel|host|memory DIRECTORY PROGRAM PERCENT OPERATION";
+const USAGE: &str = "usage: vnode-layers kernel|host|memory|archive DIRECTORY PROGRAM PERCENT OPERATION";
 
 /// Where the guest finds its directory.
 const GUEST_DIR: &str = "/work";
@@ -45,16 +46,20 @@ fn run(words: &[&str]) -> Result<()> {
     match *over {
         "kernel" => by_kernel(&dirs, program, &calls),
         "host" => {
-            by_guest(program, &calls, &|| Ok(FilesystemRef::new::<Host>(dirs.served("lower")?)), &|| {
-                Ok(FilesystemRef::new::<Host>(dirs.served("upper")?))
-            })
+            let upper = || Ok(FilesystemRef::new::<Host>(dirs.served("upper")?));
+            by_guest(program, &calls, dirs.host("lower")?, &Ok, &upper)
         }
-        "memory" => {
-            let memory = || Ok(FilesystemRef::new::<Memory>(Memory::new()));
-            by_guest(program, &calls, &memory, &memory)
+        "memory" => by_guest(program, &calls, memory(), &Ok, &|| Ok(memory())),
+        "archive" => {
+            let packed = |_| dirs.packed("lower");
+            by_guest(program, &calls, dirs.host("lower")?, &packed, &|| Ok(memory()))
         }
         _ => bail!(USAGE),
     }
+}
+
+fn memory() -> FilesystemRef {
+    FilesystemRef::new::<Memory>(Memory::new())
 }
 
 /// What the program is asked for.
@@ -78,6 +83,20 @@ impl Directories {
 
     fn served(&self, name: &str) -> Result<Arc<Host>> {
         Ok(Arc::new(Host::builder().owners(is_root()).devices(true).set_id(true).open(self.0.join(name))?))
+    }
+
+    fn host(&self, name: &str) -> Result<FilesystemRef> {
+        Ok(FilesystemRef::new::<Host>(self.served(name)?))
+    }
+
+    /// An archive of what is in one of them.
+    fn packed(&self, name: &str) -> Result<FilesystemRef> {
+        let path = self.0.join("archive.tar");
+        let mut tar = tar::Builder::new(fs::File::create(&path)?);
+        tar.follow_symlinks(false);
+        tar.append_dir_all(".", self.0.join(name))?;
+        tar.into_inner()?;
+        Ok(FilesystemRef::new::<Archive>(Archive::open(&path)?))
     }
 }
 
@@ -134,11 +153,18 @@ impl Clock for Now {
 
 type Make<'a> = &'a dyn Fn() -> Result<FilesystemRef>;
 
-fn by_guest(module: &Path, calls: &Calls<'_>, lower: Make<'_>, upper: Make<'_>) -> Result<()> {
+/// Has a guest fill `lower`, and puts an upper over what `made` makes of it.
+fn by_guest(
+    module: &Path,
+    calls: &Calls<'_>,
+    lower: FilesystemRef,
+    made: &dyn Fn(FilesystemRef) -> Result<FilesystemRef>,
+    upper: Make<'_>,
+) -> Result<()> {
     let engine = Engine::new(&EngineOptions::default())?;
     let program = engine.compile(&fs::read(module)?)?;
-    let lower = lower()?;
     started(&program, &lower, &["plant", calls.operation])?;
+    let lower = made(lower)?;
     let who = Credentials::root();
     let overlay = Overlay::builder().lower(lower).build(&Cx::new(&who, &Now), upper()?);
     let overlay = overlay.context("cannot put the layers together")?;

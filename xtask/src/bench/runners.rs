@@ -134,6 +134,7 @@ fn of_layers(layers: &Path, scratch: &Scratch) -> Result<Vec<Runner>> {
         runner("kernel", "kernel", &native),
         runner("memory", "memory", &module),
         runner("host", "host", &module),
+        runner("archive", "archive", &module),
     ])
 }
 

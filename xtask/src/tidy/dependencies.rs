@@ -29,7 +29,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ),
     ("vnode-fuzz", &["core", "memory", "kernel", "wasi", "cli", "conformance"]),
     ("vnode-fuzzers", &["fuzz"]),
-    ("vnode-benches", &["core", "memory", "host", "overlay", "kernel", "wasi", "wasmtime"]),
+    ("vnode-benches", &["core", "memory", "host", "overlay", "archive", "kernel", "wasi", "wasmtime"]),
     ("xtask", &[]),
 ];
 
