@@ -3,7 +3,7 @@
 //! # Map
 //!
 //! * [`subject`]: the system under test in Linux's terms. [`kernel`]: Linux itself. [`vnode`]: the core over a
-//!   filesystem; [`memory`], [`host`], [`overlay`], [`stepwise`], [`adapted`]: over which.
+//!   filesystem; [`memory`], [`host`], [`overlay`], [`stepwise`], [`linkless`], [`adapted`]: over which.
 //! * [`layers`]: directories of the host that vnode's overlay and the kernel's take turns with.
 //! * `preview1`: the same calls as a guest makes them, through engine, ABI and kernel crate (feature `engine`).
 //! * [`text`], [`value`], [`call`]: a line of a script is one call on a subject, and what it must come to.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vnode_core::fs::{Access, At, Caps, File, Filesystem, NewInode, NewKind, Remove, Rename};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result};
+use vnode_core::{
+    Attr, Clock, Credentials, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, Timespec,
+};
 
 use super::record::{self, Content, HEAD};
 use super::store::{Done, Edit};
@@ -60,7 +62,9 @@ impl Hidden {
     pub(super) fn open(cx: &Cx<'_>, fs: &FilesystemRef) -> Result<Self> {
         let root = fs.root();
         let at = At { dir: &root, name: Name::new(WORK)? };
-        let new = new_inode(cx, NewKind::Directory, 0o700);
+        let own = Own::during(cx);
+        let cx = &own.cx();
+        let new = new_inode(cx, fs, &root, NewKind::Directory, 0o700)?;
         let work = match fs.lookup(cx, at) {
             Ok(work) if work.kind().is_dir() => Some(work),
             Ok(_) => return Err(Errno::NOTDIR),
@@ -94,7 +98,8 @@ impl Hidden {
         if bytes.len() as u64 > LARGEST {
             return Err(Errno::NOSPC);
         }
-        let (node, file) = fs.create_open(cx, at, new_inode(cx, NewKind::Regular, 0o600), Access::WRITE)?;
+        let new = new_inode(cx, fs, dir, NewKind::Regular, 0o600)?;
+        let (node, file) = fs.create_open(cx, at, new, Access::WRITE)?;
         let written = write_all(cx, &*file, 0, bytes);
         // What it replaces may be on the medium: its name must not come there before its content.
         let synced = written.and_then(|()| if log.file.is_some() { file.sync(cx, true) } else { Ok(()) });
@@ -111,10 +116,42 @@ impl Hidden {
     }
 }
 
-/// A file or directory of the emulation's own.
-fn new_inode<'a>(cx: &Cx<'_>, kind: NewKind<'a>, mode: u32) -> NewInode<'a> {
-    let who = cx.credentials();
-    NewInode { kind, mode: Mode::from_raw(mode), uid: who.uid, gid: who.gid }
+/// A file or directory of the emulation's own, whose owner is that of the directory it is for.
+fn new_inode(
+    cx: &Cx<'_>,
+    fs: &FilesystemRef,
+    dir: &Node,
+    kind: NewKind<'static>,
+    mode: u32,
+) -> Result<NewInode<'static>> {
+    let Attr { uid, gid, .. } = fs.getattr(cx, dir)?;
+    Ok(NewInode { kind, mode: Mode::from_raw(mode), uid, gid })
+}
+
+/// The caller of what the emulation does for itself: it may do everything, and is not canceled half-way.
+pub(super) struct Own {
+    who: Credentials,
+    now: Fixed,
+}
+
+struct Fixed(Timespec);
+
+impl Clock for Fixed {
+    fn now(&self) -> Timespec {
+        self.0
+    }
+}
+
+impl Own {
+    /// At the time of a call.
+    pub(super) fn during(cx: &Cx<'_>) -> Self {
+        Own { who: Credentials::root(), now: Fixed(cx.now()) }
+    }
+
+    /// What its calls carry. They leave access times.
+    pub(super) fn cx(&self) -> Cx<'_> {
+        Cx::new(&self.who, &self.now).keeping_atime()
+    }
 }
 
 fn write_all(cx: &Cx<'_>, file: &dyn File, offset: u64, bytes: &[u8]) -> Result<()> {
@@ -190,7 +227,7 @@ impl Log {
         let mut done = 0;
         let open = fs.open(cx, &file, Access::READ)?;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match open.read_at(&cx.keeping_atime(), done as u64, &mut Sink::from_slice(rest))? {
+            match open.read_at(cx, done as u64, &mut Sink::from_slice(rest))? {
                 0 => break,
                 read => done += read,
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vnode_core::{Cx, Errno, Name, Result};
 
-use super::hidden::{Hidden, Log};
+use super::hidden::{Hidden, Log, Own};
 use super::link::Link;
 use super::record::{Content, Stored};
 use super::table::Directory;
@@ -16,6 +16,8 @@ impl Shared {
     /// # Errors
     /// `EIO`: its hidden file is damaged. `ENOMEM`: there is no room for its links. Those of reading.
     pub(super) fn load(&self, cx: &Cx<'_>, hidden: &Hidden, dir: &Node) -> Result<Arc<Directory>> {
+        let own = Own::during(cx);
+        let cx = &own.cx();
         let _loading = hidden.loading.lock();
         if let Some(known) = self.table.lock().get(dir.id()) {
             return Ok(known);
@@ -51,6 +53,10 @@ impl Shared {
     fn stored_link(&self, number: u64, stored: &Stored) -> Result<Arc<Link>> {
         let mut table = self.table.lock();
         if let Some(link) = table.link(number) {
+            // Another directory's file may not know what became of it last.
+            if link.attr().ctime < stored.state.attr.ctime {
+                link.set(stored.state.clone());
+            }
             return Ok(link);
         }
         let link = Link::new(Arc::clone(&stored.target), stored.state.clone(), &self.room)?;

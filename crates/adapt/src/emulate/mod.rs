@@ -34,6 +34,13 @@ type NodeAt<'a> = At<'a, dyn Inode>;
 const MEMORY: u64 = 256 << 20;
 
 /// Where [`SymlinkEmulation`] keeps links.
+///
+/// | | in memory | in hidden files |
+/// | --- | --- | --- |
+/// | a link is there | as long as the emulation | until it is removed |
+/// | names that are special | none | `.vnode-symlinks` and `.vnode-symlinks-work`, in any case: not there, not listed, and `EINVAL` where they would be made |
+/// | what takes room | memory, 256 MiB at most: `ENOSPC` then | 32 MiB of a hidden file at most, `ENOSPC` then; memory for the directories in use, `ENOMEM` from 256 MiB on |
+/// | removing a link | always succeeds | may be `ENOSPC`, for it is written down |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// In memory: for as long as it lives. Links take 256 MiB at most, another one is `ENOSPC` then.
@@ -43,6 +50,57 @@ pub enum Keep {
 }
 
 /// Symbolic links for a filesystem that has none: FAT, or an embedder's own.
+///
+/// A link is known by its directory's inode and its name, so a directory that is renamed takes its links along. It is
+/// an inode of the emulation's own, all others are those of the filesystem within. Links have owners and times, hard
+/// links where files can, extended attributes where files have such; a directory with links isn't empty. The walker
+/// can't tell them from links of a filesystem that has some.
+///
+/// Nobody may change the filesystem but through one emulation at a time: what links there are is remembered.
+///
+/// # Hidden files
+///
+/// A directory with links has a file `.vnode-symlinks`, a log of what became of them, which goes with the last of them.
+/// The root has a directory `.vnode-symlinks-work`, in which a file is written before it is renamed into place.
+///
+/// * A change fails or succeeds as a whole, whatever call of the filesystem within fails. It may leave one thing: a link
+///   that can't take the name of a file, in a directory that had no link, leaves that directory's `ctime`.
+/// * A process that is killed in the middle of a change leaves what was before, what comes after, or a name too many:
+///   a link that was on its way to another directory has its old name still, besides the new one or one that begins with
+///   `.vnode-exchanged-`. No link loses its last name, and no file either.
+/// * `fsync(2)` of a directory has its links on the medium. A loss of power leaves what a kill does of what was synced.
+/// * Access times are as of the last change of a link: to write each read down would cost more than it says.
+/// * The number of a link's names, its owner and its times stand in each directory that it has a name in. Those of which
+///   nothing was looked at for long (1024 are remembered, and what is in use) don't hear of changes made elsewhere; once
+///   both are looked at the later change counts.
+/// * A hidden file that is damaged is `EIO` for names of its directory that are not those of files; one whose last
+///   record is not whole ends before it. A name that somebody gave to a file in the meantime is the file's.
+/// * A copy of a hidden file, made along with its directory by somebody else, makes hard links of the links in it.
+/// * The names of links are bytes, where those of files are folded too ([`Caps::CASELESS`]).
+///
+/// ```
+/// use vnode_adapt::{Keep, SymlinkEmulation};
+/// use vnode_core::fs::{At, Filesystem, LinkTarget, NewInode, NewKind};
+/// use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Name, Timespec};
+/// use vnode_memory::Memory;
+///
+/// # struct Epoch;
+/// # impl Clock for Epoch { fn now(&self) -> Timespec { Timespec::EPOCH } }
+/// let (who, clock) = (Credentials::root(), Epoch);
+/// let cx = Cx::new(&who, &clock);
+/// let within = FilesystemRef::new::<Memory>(Memory::new());
+/// let name = Name::new(b"link")?;
+///
+/// let first = SymlinkEmulation::new(&cx, within.clone(), Keep::HiddenFiles)?;
+/// let new = NewInode { kind: NewKind::Symlink(b"/to"), mode: Mode::RWXU, uid: 0, gid: 0 };
+/// first.create(&cx, At { dir: &first.root(), name }, new)?;
+/// drop(first);
+///
+/// let second = SymlinkEmulation::new(&cx, within, Keep::HiddenFiles)?;
+/// let link = second.lookup(&cx, At { dir: &second.root(), name })?;
+/// assert!(matches!(second.readlink(&cx, &link)?, LinkTarget::Text(text) if *text == *b"/to"));
+/// # Ok::<(), vnode_core::Errno>(())
+/// ```
 pub struct SymlinkEmulation {
     shared: Arc<Shared>,
 }

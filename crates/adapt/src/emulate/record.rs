@@ -10,7 +10,7 @@
 //! Numbers are little endian; a name has its length before it in one byte. A link is its number, its count of names, its
 //! owner and group, four times, its target and its extended attributes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use vnode_core::{Attr, Errno, FileType, Mode, Name, Result, Timespec};
@@ -173,7 +173,7 @@ impl Content {
     /// # Errors
     /// `EIO`: this is no such file, or it is damaged other than by a write that didn't come to its end.
     pub(super) fn read(file: &[u8], mut is_there: impl FnMut(Name<'_>) -> Result<bool>) -> Result<Content> {
-        if file.iter().all(|byte| *byte == 0) || HEAD.starts_with(file) {
+        if file.iter().all(|byte| *byte == 0) || (file.len() < HEAD.len() && HEAD.starts_with(file)) {
             // Its name came to the medium, and its bytes didn't.
             return Ok(Content::default());
         }
@@ -200,7 +200,8 @@ impl Content {
             content.len += (PREFIX + record.len()) as u64;
             rest = behind;
         }
-        content.links.retain(|number, _| content.names.values().any(|(_, known)| known == number));
+        let named: HashSet<_> = content.names.values().map(|(_, number)| *number).collect();
+        content.links.retain(|number, _| named.contains(number));
         Ok(content)
     }
 
@@ -242,4 +243,139 @@ fn next_record(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>> {
     // Bytes that never came to the medium are zeros.
     let torn = behind.is_empty() || bytes.iter().all(|byte| *byte == 0);
     if torn { Ok(None) } else { Err(Errno::IO) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::link::{Link, Room};
+    use super::*;
+
+    /// A change, by the place of a name among few and the number of a link among few.
+    type Change = (u8, usize, u64, u32);
+
+    const NAMES: [&[u8]; 4] = [b"a", b"b", b"\xff\n", b"long name with spaces"];
+
+    fn link(number: u64, uid: u32, room: &Arc<Room>) -> (Arc<Link>, State) {
+        let target = format!("target {number}");
+        let bare = Attr::bare(FIRST_NUMBER + number, FileType::Symlink, Mode::from_raw(0o777));
+        let time = Timespec { sec: -(number as i64), nsec: uid % 1000 };
+        let attr = Attr { uid, atime: time, mtime: time, ctime: time, btime: Some(time), ..bare };
+        let mut state = State::of(attr, target.as_bytes());
+        if uid % 3 == 0 {
+            state.xattrs.insert(b"trusted.x"[..].into(), uid.to_le_bytes()[..].into());
+        }
+        (Link::new(target.as_bytes().into(), state.clone(), room).unwrap(), state)
+    }
+
+    /// A file of these records, and what it says after each of them.
+    fn written(records: &[Vec<Change>]) -> (Vec<u8>, Vec<(usize, BTreeMap<Vec<u8>, State>)>) {
+        let room = Arc::new(Room::new(u64::MAX));
+        let mut bytes = HEAD.to_vec();
+        let mut names: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        let mut states: HashMap<u64, State> = HashMap::new();
+        let mut after = vec![(bytes.len(), BTreeMap::new())];
+        for changes in records {
+            let made: Vec<_> = changes.iter().map(|(.., number, uid)| link(*number, *uid, &room)).collect();
+            let mut edits = Vec::new();
+            for ((kind, at, number, _), (link, state)) in changes.iter().zip(&made) {
+                let name = Name::new(NAMES[*at]).unwrap();
+                match kind {
+                    0 => edits.push(Edit::Remove(name)),
+                    1 => edits.push(Edit::Set(link, state)),
+                    _ => edits.push(Edit::Put(name, link, state)),
+                }
+                match kind {
+                    0 => drop(names.remove(NAMES[*at])),
+                    1 => drop(states.insert(*number, state.clone())),
+                    _ => {
+                        names.insert(NAMES[*at].to_vec(), *number);
+                        states.insert(*number, state.clone());
+                    }
+                }
+            }
+            encode(None, &edits, &mut bytes);
+            let shown = names.iter().map(|(name, number)| (name.clone(), states[number].clone()));
+            after.push((bytes.len(), shown.collect()));
+        }
+        (bytes, after)
+    }
+
+    fn read(bytes: &[u8]) -> Result<(u64, BTreeMap<Vec<u8>, State>)> {
+        let content = Content::read(bytes, |_| Ok(false))?;
+        let shown = content.names.iter();
+        let shown = shown.map(|(name, (_, number))| (name.to_vec(), content.links[number].state.clone()));
+        Ok((content.len, shown.collect()))
+    }
+
+    fn records() -> impl Strategy<Value = Vec<Vec<Change>>> {
+        vec(vec((0_u8..4, 0_usize..4, 0_u64..3, 0_u32..9), 0..4), 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_and_what_is_cut_off_is_what_was_before(records in records()) {
+            let (bytes, after) = written(&records);
+            for len in HEAD.len()..=bytes.len() {
+                let (end, shown) = after.iter().rev().find(|(end, _)| *end <= len).unwrap();
+                prop_assert_eq!(read(&bytes[..len]), Ok((*end as u64, shown.clone())));
+                // Of a file that was made longer before its bytes came to the medium, the rest is zeros.
+                let mut zeros = bytes[..*end].to_vec();
+                zeros.resize(bytes.len() + 20, 0);
+                prop_assert_eq!(read(&zeros), Ok((*end as u64, shown.clone())));
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_others_are_an_error_or_the_end(records in records(), at: usize, flip in 1_u8..) {
+            let (mut bytes, after) = written(&records);
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            if let Ok((end, shown)) = read(&bytes) {
+                let known = after.iter().find(|(known, _)| *known as u64 == end);
+                prop_assert_eq!(known.map(|(_, shown)| shown), Some(&shown), "nothing is made up");
+                prop_assert!(end <= at as u64);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes in vec(any::<u8>(), 0..300)) {
+            let mut file = HEAD.to_vec();
+            file.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            file.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+            file.extend_from_slice(&bytes);
+            let _ = read(&file);
+            let _ = read(&bytes);
+        }
+    }
+
+    #[test]
+    fn what_was_proposed_last_is_done_if_names_say_so() {
+        let (a, b) = (Name::new(b"a").unwrap(), Name::new(b"b").unwrap());
+        let room = Arc::new(Room::new(u64::MAX));
+        let (link, state) = link(1, 2, &room);
+        let mut bytes = HEAD.to_vec();
+        encode(None, &[Edit::Put(a, &link, &state)], &mut bytes);
+        for (done, there, expected) in [
+            (Done::Unknown, false, false),
+            (Done::Unknown, true, false),
+            (Done::Present(b), true, true),
+            (Done::Present(b), false, false),
+            (Done::Absent(b), false, true),
+            (Done::Absent(b), true, false),
+        ] {
+            let mut proposed = bytes.clone();
+            encode(Some(done), &[Edit::Remove(a)], &mut proposed);
+            let content = Content::read(&proposed, |_| Ok(there)).unwrap();
+            assert_eq!((content.names.is_empty(), content.unsettled), (expected, expected), "{done:?}");
+            let len = if expected { proposed.len() } else { bytes.len() };
+            assert_eq!(content.len, len as u64, "{done:?}");
+            // What follows says that it is done.
+            encode(None, &[], &mut proposed);
+            let content = Content::read(&proposed, |_| Ok(there)).unwrap();
+            assert_eq!((content.names.is_empty(), content.unsettled), (true, false), "{done:?}");
+        }
+    }
 }

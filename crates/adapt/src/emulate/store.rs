@@ -7,10 +7,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use vnode_core::fs::Filesystem;
+use vnode_core::fs::{At, Filesystem};
 use vnode_core::{Cx, Errno, Name, NameBuf, Result, SetAttr, SetTime};
 
-use super::hidden::{Hidden, Log};
+use super::hidden::{Hidden, Log, Own};
 use super::link::{Link, State};
 use super::table::Directory;
 use super::{Node, Shared};
@@ -56,6 +56,8 @@ impl Shared {
     /// Those of writing.
     pub(super) fn commit(&self, cx: &Cx<'_>, dir: &Arc<Directory>, edits: &[Edit<'_>]) -> Result<()> {
         let Some(hidden) = &self.hidden else { return self.touch(cx, dir) };
+        let own = Own::during(cx);
+        let cx = &own.cx();
         let mut log = dir.log.lock();
         if log.exists() && left(dir, edits) == 0 {
             return log.remove(cx, &self.fs, &dir.inode);
@@ -83,6 +85,8 @@ impl Shared {
         done: Done<'_>,
     ) -> Result<Proposal> {
         let Some(hidden) = &self.hidden else { return Ok(Proposal::None) };
+        let own = Own::during(cx);
+        let cx = &own.cx();
         let mut log = dir.log.lock();
         if log.has_head() {
             let len = log.len();
@@ -107,6 +111,8 @@ impl Shared {
 
     /// Takes back what wasn't done.
     pub(super) fn withdraw(&self, cx: &Cx<'_>, dir: &Arc<Directory>, proposal: Proposal) {
+        let own = Own::during(cx);
+        let cx = &own.cx();
         let mut log = dir.log.lock();
         match proposal {
             Proposal::None => {}
@@ -121,9 +127,10 @@ impl Shared {
     /// Says that what was proposed is done. What can't be said now is said before the next change.
     pub(super) fn settle(&self, cx: &Cx<'_>, dir: &Arc<Directory>) {
         if self.hidden.is_some() {
+            let own = Own::during(cx);
             let mut log = dir.log.lock();
             log.ahead = true;
-            log.unsettled = self.try_to_settle(cx, dir, &mut log).is_err();
+            log.unsettled = self.try_to_settle(&own.cx(), dir, &mut log).is_err();
         }
     }
 
@@ -145,7 +152,7 @@ impl Shared {
         }
         let mut log = dir.log.lock();
         if log.unsettled {
-            self.try_to_settle(cx, dir, &mut log)?;
+            self.try_to_settle(&Own::during(cx).cx(), dir, &mut log)?;
             log.unsettled = false;
         }
         Ok(())
@@ -163,8 +170,9 @@ impl Shared {
         if self.hidden.is_none() {
             return self.touch(cx, second);
         }
-        let mut spare = NameBuf::new();
-        spare.set(Name::new(format!(".vnode-exchanged-{:x}", back.0.number()).as_bytes())?);
+        let own = Own::during(cx);
+        let cx = &own.cx();
+        let spare = self.spare_name(cx, second, back.0)?;
         let spare = spare.as_name()?;
         let before = self.propose(cx, second, &[Edit::Put(spare, back.0, back.1)], Done::Absent(spare))?;
         let proposed = self.propose(cx, first, &[here], Done::Unknown);
@@ -192,12 +200,33 @@ impl Shared {
         Ok(())
     }
 
+    /// A name that a directory doesn't have.
+    fn spare_name(&self, cx: &Cx<'_>, dir: &Directory, link: &Link) -> Result<NameBuf> {
+        let mut spare = NameBuf::new();
+        // One more than there are names is enough.
+        for more in 0..=u64::MAX {
+            spare.set(Name::new(format!(".vnode-exchanged-{:x}-{more}", link.number()).as_bytes())?);
+            let name = spare.as_name()?;
+            if dir.get(name).is_some() {
+                continue;
+            }
+            match self.fs.lookup(cx, At { dir: &dir.inode, name }) {
+                Ok(_) => {}
+                Err(Errno::NOENT) => return Ok(spare),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::NOSPC)
+    }
+
     /// Has the directories of a link's other names know what became of it. Where that can't be written, it is said again
     /// with the next change of the link.
     pub(super) fn spread(&self, cx: &Cx<'_>, link: &Link, but: Option<&Arc<Directory>>) {
         if self.hidden.is_none() {
             return;
         }
+        let own = Own::during(cx);
+        let cx = &own.cx();
         let state = link.state();
         for home in link.homes().0 {
             if but.is_none_or(|but| !Arc::ptr_eq(but, &home)) {
@@ -212,6 +241,8 @@ impl Shared {
     /// Those of writing.
     pub(super) fn store_state(&self, cx: &Cx<'_>, link: &Link, state: &State) -> Result<()> {
         let Some(hidden) = &self.hidden else { return Ok(()) };
+        let own = Own::during(cx);
+        let cx = &own.cx();
         let mut done: Vec<(Arc<Directory>, u64)> = Vec::new();
         for home in link.homes().0 {
             let mut log = home.log.lock();

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use vnode_adapt::Keep;
 use vnode_conformance::adapted::{self, Books, Layer};
 use vnode_conformance::differ::sequences::SequenceReport;
 use vnode_conformance::differ::{paths, sequences};
@@ -29,10 +30,12 @@ const PLACES: [(Layout, Runs); 4] = [
 ];
 
 /// Under which decorators, the innermost first.
-const STACKS: [(Layout, &[Layer]); 3] = [
+const STACKS: [(Layout, &[Layer]); 5] = [
     (Layout::Root, &[Layer::Quota]),
     (Layout::SubMount, &[Layer::Crash, Layer::Events]),
     (Layout::Bind, &[Layer::Faults, Layer::Quota, Layer::Events]),
+    (Layout::Root, &[Layer::Linkless, Layer::Links(Keep::InMemory), Layer::Quota]),
+    (Layout::SubMount, &[Layer::Linkless, Layer::Links(Keep::HiddenFiles), Layer::Quota]),
 ];
 
 /// A process on what is compared.
