@@ -119,7 +119,8 @@ impl Filesystem for Archive {
     }
 
     fn lookup(&self, _cx: &Cx<'_>, at: At<'_, Node>) -> Result<Arc<Node>> {
-        self.tree.find(at.dir.directory()?, at.name.as_bytes()).cloned()
+        at.dir.directory()?;
+        self.tree.find(at.dir.number(), at.name.as_bytes()).cloned()
     }
 
     fn parent(&self, _cx: &Cx<'_>, dir: &Arc<Node>) -> Result<Arc<Node>> {

@@ -11,7 +11,7 @@ use crate::error::{ArchiveError, PathProblem, Wrong};
 use crate::layer::{self, Whiteout};
 use crate::member::{Kind, Member};
 use crate::node::{Body, Directory, Meta, Node, Xattrs};
-use crate::tree::{Entry, Tree, bytes_of};
+use crate::tree::{self, Entry, Tree, bytes_of};
 
 /// Bytes of names, targets, attributes and maps of holes that all members together may have. They are in memory, and a
 /// compressed archive needs few bytes for many of them.
@@ -158,7 +158,7 @@ impl Index {
     }
 
     fn entry(&self, dir: u32, name: &[u8]) -> Option<&Entry> {
-        let hash = self.hasher.hash_one((dir, name));
+        let hash = tree::hash(&self.hasher, dir, name);
         let found = self.table.find(hash, |&at| self.stands_for(at, dir, name))?;
         self.entries.get(*found as usize)
     }
@@ -271,7 +271,7 @@ impl Index {
     /// Gives a node a name, in place of what had it.
     fn enter(&mut self, dir: u32, name: &[u8], node: u32) -> Result<(), Wrong> {
         let is_dir = self.is_dir(node);
-        let hash = self.hasher.hash_one((dir, name));
+        let hash = tree::hash(&self.hasher, dir, name);
         let (entries, names) = (&self.entries, &self.names);
         let stands_for = |at: &u32| {
             let entry = entries.get(*at as usize);
@@ -291,7 +291,7 @@ impl Index {
             let again = |at: &u32| {
                 entries
                     .get(*at as usize)
-                    .map_or(0, |entry| hasher.hash_one((entry.dir, bytes_of(names, entry))))
+                    .map_or(0, |entry| tree::hash(hasher, entry.dir, bytes_of(names, entry)))
             };
             self.table.insert_unique(hash, order, again);
             if let Some(Body::Directory(directory)) = self.node_mut(dir).map(|node| &mut node.body) {
@@ -343,8 +343,7 @@ impl Index {
     /// [`ArchiveError::TooMany`], of whiteouts.
     pub(crate) fn finish(mut self) -> Result<(Tree, u64), ArchiveError> {
         self.apply_whiteouts().map_err(|wrong| wrong.with(b"."))?;
-        let Index { mut nodes, free, mut entries, names, table, .. } = self;
-        drop(table);
+        let Index { mut nodes, free, mut entries, names, mut table, hasher, .. } = self;
         let inodes = (nodes.len() - free.len()) as u64;
         entries.sort_unstable_by(|a, b| {
             a.dir.cmp(&b.dir).then_with(|| bytes_of(&names, a).cmp(bytes_of(&names, b)))
@@ -356,6 +355,14 @@ impl Index {
                 directory.entry = Some(at);
             }
         }
+        let hash_of = |at: &u32| {
+            let entry = entries.get(*at as usize);
+            entry.map_or(0, |entry| tree::hash(&hasher, entry.dir, bytes_of(&names, entry)))
+        };
+        table.clear();
+        for at in (0..).zip(&entries).map(|(at, _)| at) {
+            table.insert_unique(hash_of(&at), at, hash_of);
+        }
         let mut start = 0;
         for same in entries.chunk_by(|a, b| a.dir == b.dir) {
             let dir = same.first().map_or(ROOT, |entry| entry.dir);
@@ -365,7 +372,7 @@ impl Index {
             start = start.saturating_add(u32::try_from(same.len()).unwrap_or(u32::MAX));
         }
         let nodes = nodes.into_iter().map(Arc::new).collect();
-        Ok((Tree { nodes, entries: entries.into(), names: names.into() }, inodes))
+        Ok((Tree { nodes, entries: entries.into(), names: names.into(), table, hasher }, inodes))
     }
 
     /// A whiteout is of what is below the layer: what the layer itself has under the name stays, and if that is a

@@ -47,7 +47,8 @@
 //!
 //! # Invariants
 //!
-//! * The tree never changes once it is made: looking a name up takes no lock and allocates nothing.
+//! * The tree never changes once it is made: looking a name up takes no lock and allocates nothing. The table of names is
+//!   hashed with a key that nobody knows.
 //! * Every piece of content lies within its store, by checked sums, and pieces of a file don't overlap in it.
 //! * What an archive makes vnode hold in memory is bounded: inodes and names, their text, the headers of one member, the
 //!   list of members of a zip. What it makes vnode unpack is bounded too.

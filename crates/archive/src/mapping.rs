@@ -1,5 +1,5 @@
 //! A file in memory, and what happens when it is truncated in the meantime: the kernel answers the next access to a page
-//! behind the end with `SIGBUS`, which would end the process. Here the handler of that signal puts a page of zeros there
+//! behind the end with `SIGBUS`, which would end the process. Here the handler of that signal puts pages of zeros there
 //! and notes it with the mapping, as `src/basic/sigbus.c` of systemd does; whoever read looks at the note afterwards and
 //! reads the file itself instead.
 //!
@@ -7,8 +7,8 @@
 //!
 //! * The bytes of a mapping are only ever copied. Others may write the file while that goes on, and the copy is then any
 //!   mixture of bytes; nothing is decided by a byte that is looked at again.
-//! * The handler does what may be done in one: it reads atomics, and calls `mmap`, `sigaction`, `raise` and the handler
-//!   that was there before. It takes no lock, allocates nothing and leaves `errno` as it was.
+//! * The handler does what may be done in one: it reads atomics, and calls `fstat`, `mmap`, `sigaction`, `raise` and the
+//!   handler that was there before. It takes no lock, allocates nothing and leaves `errno` as it was.
 //! * It only touches pages of a mapping of ours. A thread that reads one holds it, so that a fault in it finds its slot
 //!   registered and unchanging. Slots of other mappings may change at the time; their version then says so, and they
 //!   are passed over.
@@ -20,19 +20,21 @@ use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence};
 use std::fs::File;
 use std::io;
-use std::sync::OnceLock;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::{Arc, OnceLock};
 
 use memmap2::{Mmap, MmapOptions};
 use parking_lot::Mutex;
 
 /// A part of a file in memory, for as long as this is held.
 pub(crate) struct Mapping {
-    // Given back before the memory is: a fault that comes between the two is nobody's.
+    // Given back before the memory and the file are: the handler asks the file for its size.
     slot: Registered,
     memory: Mmap,
+    _file: Arc<File>,
 }
 
 impl fmt::Debug for Mapping {
@@ -46,11 +48,17 @@ impl Mapping {
     ///
     /// # Errors
     /// Those of `mmap(2)`: there is no room in the process's memory, or the file can't be mapped.
-    pub(crate) fn new(file: &File, offset: u64, len: usize) -> io::Result<Mapping> {
+    pub(crate) fn new(file: Arc<File>, offset: u64, len: usize) -> io::Result<Mapping> {
         install()?;
         // SAFETY: that others may write and truncate the file is what this module is for: see its head.
-        let memory = unsafe { MmapOptions::new().offset(offset).len(len).map(file)? };
-        Ok(Mapping { slot: Registered::new(memory.as_ptr().expose_provenance(), memory.len()), memory })
+        let memory = unsafe { MmapOptions::new().offset(offset).len(len).map(&*file)? };
+        let place = Place {
+            start: memory.as_ptr().expose_provenance(),
+            len: memory.len(),
+            file: file.as_raw_fd(),
+            offset,
+        };
+        Ok(Mapping { slot: Registered::new(place), memory, _file: file })
     }
 
     /// Its bytes, to be copied. What a copy holds is only the file's if [`Mapping::is_whole`] afterwards.
@@ -61,8 +69,8 @@ impl Mapping {
     /// Whether no access has failed so far, in any thread. Once one has, it stays so.
     pub(crate) fn is_whole(&self) -> bool {
         // The bytes were read before; a handler notes the fault before it puts its page.
-        fence(Ordering::SeqCst);
-        !self.slot.0.broken.load(Ordering::SeqCst)
+        fence(Ordering::Acquire);
+        !self.slot.0.broken.load(Ordering::Relaxed)
     }
 }
 
@@ -78,9 +86,27 @@ struct Slot {
     start: AtomicUsize,
     /// 0: no mapping has it.
     len: AtomicUsize,
+    file: AtomicI32,
+    offset: AtomicU64,
     broken: AtomicBool,
     next: Option<&'static Slot>,
 }
+
+/// A mapping as the handler sees it.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Its address.
+    start: usize,
+    /// Its bytes.
+    len: usize,
+    /// The descriptor of its file.
+    file: RawFd,
+    /// Where in the file it starts.
+    offset: u64,
+}
+
+/// A slot without a mapping.
+const NOWHERE: Place = Place { start: 0, len: 0, file: -1, offset: 0 };
 
 /// The slot that was made last.
 static SLOTS: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
@@ -91,13 +117,15 @@ static FREE: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
 struct Registered(&'static Slot);
 
 impl Registered {
-    fn new(start: usize, len: usize) -> Registered {
+    fn new(place: Place) -> Registered {
         let mut free = FREE.lock();
         let slot = free.pop().unwrap_or_else(|| {
             let slot = Box::leak(Box::new(Slot {
                 version: AtomicUsize::new(0),
                 start: AtomicUsize::new(0),
                 len: AtomicUsize::new(0),
+                file: AtomicI32::new(-1),
+                offset: AtomicU64::new(0),
                 broken: AtomicBool::new(false),
                 next: first(),
             }));
@@ -105,14 +133,14 @@ impl Registered {
             SLOTS.store(slot, Ordering::SeqCst);
             slot
         });
-        slot.set(start, len);
+        slot.set(place);
         Registered(slot)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.0.set(0, 0);
+        self.0.set(NOWHERE);
         FREE.lock().push(self.0);
     }
 }
@@ -125,20 +153,27 @@ fn first() -> Option<&'static Slot> {
 
 impl Slot {
     /// Only by the one who has it.
-    fn set(&self, start: usize, len: usize) {
+    fn set(&self, place: Place) {
         self.version.fetch_add(1, Ordering::SeqCst);
-        self.start.store(start, Ordering::SeqCst);
-        self.len.store(len, Ordering::SeqCst);
+        self.start.store(place.start, Ordering::SeqCst);
+        self.len.store(place.len, Ordering::SeqCst);
+        self.file.store(place.file, Ordering::SeqCst);
+        self.offset.store(place.offset, Ordering::SeqCst);
         self.broken.store(false, Ordering::SeqCst);
         self.version.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The mapping's start and length, if it has `address`.
-    fn around(&self, address: usize) -> Option<(usize, usize)> {
+    /// The mapping, if it has `address`.
+    fn around(&self, address: usize) -> Option<Place> {
         let version = self.version.load(Ordering::SeqCst);
-        let (start, len) = (self.start.load(Ordering::SeqCst), self.len.load(Ordering::SeqCst));
+        let place = Place {
+            start: self.start.load(Ordering::SeqCst),
+            len: self.len.load(Ordering::SeqCst),
+            file: self.file.load(Ordering::SeqCst),
+            offset: self.offset.load(Ordering::SeqCst),
+        };
         let stays = version.is_multiple_of(2) && self.version.load(Ordering::SeqCst) == version;
-        (stays && address.checked_sub(start)? < len).then_some((start, len))
+        (stays && address.checked_sub(place.start)? < place.len).then_some(place)
     }
 }
 
@@ -187,20 +222,48 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     unsafe { *errno = kept };
 }
 
-/// Puts a page of zeros where an access failed, if that is in a mapping of ours.
+/// How many pages may be put in the middle of others. Each of them counts as two mappings of the process, which may have
+/// some 65 thousand.
+const MOST_PAGES: usize = 4096;
+static PAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Puts zeros where an access failed, if that is in a mapping of ours.
 fn mend(address: usize) -> bool {
     let mut next = first();
     while let Some(slot) = next {
-        if let Some((start, len)) = slot.around(address) {
+        if let Some(place) = slot.around(address) {
             slot.broken.store(true, Ordering::SeqCst);
-            // SAFETY: it can't fail with this name.
-            let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
-            // All of it if a part can't be: each part may count as a mapping of its own, and those have a limit.
-            return zeros(address & !(page - 1), page) || zeros(start, len);
+            return place.mend(address);
         }
         next = slot.next;
     }
     false
+}
+
+impl Place {
+    /// One page, if the medium failed there. Behind the end of a file that was truncated there is nothing any more, up to
+    /// the mapping's end.
+    fn mend(self, address: usize) -> bool {
+        // SAFETY: it can't fail with this name.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+        let from = address & !(page - 1);
+        let in_file = self.offset.saturating_add((from - self.start) as u64);
+        let is_there = file_len(self.file).is_some_and(|len| in_file < len);
+        let one = is_there && PAGES.fetch_add(1, Ordering::SeqCst) < MOST_PAGES;
+        let len = if one { page } else { self.start + self.len - from };
+        zeros(from, len) || zeros(self.start, self.len)
+    }
+}
+
+/// How long a file is now.
+fn file_len(file: RawFd) -> Option<u64> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `stat` has room for the answer; the descriptor is that of a mapping which lives.
+    if unsafe { libc::fstat(file, stat.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: it was filled in.
+    u64::try_from(unsafe { stat.assume_init() }.st_size).ok()
 }
 
 fn zeros(start: usize, len: usize) -> bool {

@@ -17,6 +17,7 @@ const DIRENT_SIZE: u64 = 20;
 /// The inode of an [`Archive`](crate::Archive).
 #[derive(Debug)]
 pub struct Node {
+    /// One more than its place among the nodes.
     pub(crate) ino: u64,
     pub(crate) nlink: u32,
     pub(crate) meta: Meta,
@@ -94,6 +95,12 @@ impl Node {
             ctime: mtime,
             ..Attr::bare(self.ino, self.kind(), mode)
         }
+    }
+
+    /// Its place among the nodes.
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        (self.ino - 1) as u32
     }
 
     /// Its entries, of a directory.

@@ -24,11 +24,13 @@ pub(crate) fn resolve(
     let (mut at, mut taken) = (dir, false);
     let end_in = |at: &Arc<Node>, taken| if taken { RunEnd::At(at.clone()) } else { RunEnd::Untaken };
     while let Some((name, last)) = run.peek() {
-        let Ok(directory) = at.directory() else { break };
+        if at.directory().is_err() {
+            break;
+        }
         if checks && !at.meta.mode.contains(SEARCHED_BY_ALL) {
             access::search(cx, &at.attr())?;
         }
-        let node = match tree.find(directory, name.as_bytes()) {
+        let node = match tree.find(at.number(), name.as_bytes()) {
             Ok(node) => node,
             Err(Errno::NOENT) if last && want == Want::Slot => break,
             Err(error) => return Err(error),

@@ -64,8 +64,10 @@ impl Store {
 
     /// A part of a file, from a multiple of [`page_size`](crate::mapping::page_size).
     pub(crate) fn part(file: Arc<File>, start: u64, len: u64) -> Store {
-        let mapping =
-            usize::try_from(len).ok().filter(|&len| len > 0).map(|len| Mapping::new(&file, start, len));
+        let mapping = usize::try_from(len)
+            .ok()
+            .filter(|&len| len > 0)
+            .map(|len| Mapping::new(Arc::clone(&file), start, len));
         Store::File(Filed { file, start, len, mapping: mapping.and_then(io::Result::ok) })
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
+use hashbrown::HashTable;
 use vnode_core::{Errno, Result};
 
 use crate::node::{Body, Directory, Node};
@@ -30,6 +32,9 @@ pub(crate) struct Tree {
     pub(crate) entries: Box<[Entry]>,
     /// The bytes of all names.
     pub(crate) names: Box<[u8]>,
+    /// Places of entries, by directory and name.
+    pub(crate) table: HashTable<u32>,
+    pub(crate) hasher: RandomState,
 }
 
 impl Tree {
@@ -48,16 +53,17 @@ impl Tree {
         self.entries.get(first..first + directory.count as usize).unwrap_or_default()
     }
 
-    /// What a name in a directory stands for.
+    /// What a name in a directory, which is the node of that number, stands for.
     ///
     /// # Errors
     /// `ENOENT`.
     #[inline]
-    pub(crate) fn find(&self, directory: &Directory, name: &[u8]) -> Result<&Arc<Node>> {
-        let entries = self.entries_of(directory);
-        let found = entries.binary_search_by(|entry| self.name(entry).cmp(name));
-        let entry = found.ok().and_then(|at| entries.get(at)).ok_or(Errno::NOENT)?;
-        self.node(entry.node)
+    pub(crate) fn find(&self, dir: u32, name: &[u8]) -> Result<&Arc<Node>> {
+        let entry = |at: &u32| self.entries.get(*at as usize);
+        let stands_for =
+            |at: &u32| entry(at).is_some_and(|entry| entry.dir == dir && self.name(entry) == name);
+        let found = self.table.find(hash(&self.hasher, dir, name), stands_for);
+        self.node(found.and_then(entry).ok_or(Errno::NOENT)?.node)
     }
 
     /// The path of an entry from the root, without a slash at the front.
@@ -80,4 +86,10 @@ impl Tree {
 pub(crate) fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
     let start = entry.name as usize;
     names.get(start..start + entry.name_len as usize).unwrap_or_default()
+}
+
+/// By what a name in a directory is found.
+#[inline]
+pub(crate) fn hash(hasher: &RandomState, dir: u32, name: &[u8]) -> u64 {
+    hasher.hash_one((dir, name))
 }

@@ -1,13 +1,17 @@
 //! Faults that are not the archive's, in children: they end the process, or are for whoever handled them before.
 #![allow(unsafe_code)]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitStatus};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
 use std::ptr;
 
 use memmap2::Mmap;
 use vnode_archive::Archive;
 use vnode_core::Errno;
+use vnode_core::fs::{InPlace, SharedBytes};
 
 use crate::tree::Mounted;
 use crate::truncation::archive;
@@ -17,12 +21,17 @@ const CHILD: &str = "VNODE_ARCHIVE_CHILD";
 
 /// Runs a test of this program in a child, where `act` is what it does.
 fn in_child(test: &str, act: impl FnOnce()) -> Option<ExitStatus> {
-    if std::env::var_os(CHILD).is_some() {
-        act();
+    in_child_at(test, Path::new("."), |_| act())
+}
+
+/// The same with a directory that the child is told.
+fn in_child_at(test: &str, at: &Path, act: impl FnOnce(&Path)) -> Option<ExitStatus> {
+    if let Some(at) = std::env::var_os(CHILD) {
+        act(Path::new(&at));
         return None;
     }
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
+    child.args(["--exact", test, "--nocapture"]).env(CHILD, at);
     Some(child.output().unwrap().status)
 }
 
@@ -49,6 +58,88 @@ fn fault() {
 fn the_process_survives_a_truncated_archive() {
     let status = in_child("faults::the_process_survives_a_truncated_archive", use_handler);
     assert!(status.is_none_or(|status| status.success()));
+}
+
+/// How many mappings this process may have, if that is not too many to be tried.
+fn most_mappings() -> Option<usize> {
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+    let most = most.and_then(|most| most.trim().parse().ok()).filter(|most| *most <= 1 << 17);
+    if most.is_none() {
+        eprintln!("skipped: nobody can have so many mappings");
+    }
+    most
+}
+
+const PAGE: usize = 4096;
+
+/// An archive of one file of so many pages, none of which take room, and all that is handed out of it.
+fn holes(at: &Path, pages: usize) -> (File, SharedBytes) {
+    let file = File::options().read(true).write(true).create_new(true).open(at).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_path("large").unwrap();
+    header.set_size((pages * PAGE) as u64);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_mode(0o600);
+    header.set_cksum();
+    file.write_all_at(header.as_bytes(), 0).unwrap();
+    file.set_len((512 + pages * PAGE) as u64).unwrap();
+    let mounted = Mounted::new(Archive::open(at).unwrap());
+    let large = mounted.open("large").unwrap();
+    match mounted.with(|caller| large.in_place(caller.cx, 0, (pages * PAGE) as u64).unwrap()) {
+        InPlace::Bytes(held) => (file, held),
+        InPlace::Hole(_) => panic!("a hole"),
+    }
+}
+
+/// A page that is put in the middle of others counts as a mapping of its own, and there may be 65530 of them.
+#[test]
+fn the_process_survives_more_faults_than_there_may_be_mappings() {
+    let Some(most) = most_mappings() else { return };
+    let status = in_child("faults::the_process_survives_more_faults_than_there_may_be_mappings", || {
+        let directory = tempfile::tempdir().unwrap();
+        let pages = 2 * most + 1000;
+        let (file, held) = holes(&directory.path().join("tar"), pages);
+        file.set_len(0).unwrap();
+        for step in [2, 1] {
+            assert!((0..pages * PAGE).step_by(step * PAGE).all(|at| held[at] == 0));
+        }
+    });
+    assert!(status.is_none_or(|status| status.success()), "{status:?}");
+}
+
+/// The medium fails for each page of a file that is as long as ever: tmpfs has no room for a hole that is mapped.
+#[test]
+fn the_process_survives_a_medium_that_fails_for_every_page() {
+    let Some(most) = most_mappings() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    if std::env::var_os(CHILD).is_none() && !mount("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs"], at) {
+        eprintln!("skipped: nothing can be mounted here");
+        return;
+    }
+    let status = in_child_at("faults::the_process_survives_a_medium_that_fails_for_every_page", at, |at| {
+        let pages = 2 * most + 1000;
+        let (file, held) = holes(&at.join("tar"), pages);
+        for step in [2, 1] {
+            assert!((0..pages * PAGE).step_by(step * PAGE).all(|at| held[at] == 0));
+        }
+        // What is only read is asked of the file itself, which tells of zeros without room for them.
+        drop(held);
+        let mounted = Mounted::new(Archive::open(at.join("tar")).unwrap());
+        assert!(mounted.read("large").unwrap().iter().all(|&byte| byte == 0));
+        drop(file);
+    });
+    if status.is_some() {
+        assert!(mount("umount", &[], at));
+    }
+    assert!(status.is_none_or(|status| status.success()), "{status:?}");
+}
+
+fn mount(program: &str, arguments: &[&str], at: &Path) -> bool {
+    let status = Command::new(program).args(arguments).arg(at).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 #[test]
