@@ -109,12 +109,9 @@ impl Chunk {
         self.stored
     }
 
-    /// Whether a range, which is not empty, can be written without more being stored.
+    /// Whether all pages are stored that have bytes of a range, which is not empty.
     #[inline]
-    pub(crate) fn takes(&self, range: &Range<usize>) -> bool {
-        if matches!(self.body, Body::Foreign(_)) {
-            return false;
-        }
+    pub(crate) fn has_all(&self, range: &Range<usize>) -> bool {
         if range.start / PAGE_LEN == (range.end - 1) / PAGE_LEN {
             return self.has(range.start / PAGE_LEN);
         }
@@ -175,9 +172,15 @@ impl Chunk {
         Body::Pages(core::array::from_fn(|index| self.page(index).map(<[u8]>::to_vec).unwrap_or_default()))
     }
 
+    /// Whether the bytes are not ours.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(self.body, Body::Foreign(_))
+    }
+
     /// Copies what is not ours, to be changed.
-    fn make_own(&mut self) {
-        if matches!(self.body, Body::Foreign(_)) {
+    #[inline(never)]
+    pub(crate) fn make_own(&mut self) {
+        if self.is_foreign() {
             self.body = self.own_pages();
         }
     }
@@ -230,10 +233,9 @@ impl Chunk {
     }
 
     /// Writes `len` bytes, at least one, and answers how many there were, or how many the host has memory for. The
-    /// pages are stored then.
+    /// pages are stored then. Where the bytes are not ours nothing is written.
     #[inline]
     pub(crate) fn write(&mut self, start: usize, len: usize, from: &mut Source<'_>) -> usize {
-        self.make_own();
         match &mut self.body {
             Body::Pages(pages) if start % PAGE_LEN + len <= PAGE_LEN => {
                 let index = start / PAGE_LEN;

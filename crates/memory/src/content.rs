@@ -138,12 +138,18 @@ impl Content {
             let stored = match &mut self.store {
                 Store::Page(_) => None,
                 Store::Chunks(chunks) => {
-                    chunks.get_mut(at / CHUNK).filter(|chunk| chunk.takes(&(start..start + len)))
+                    chunks.get_mut(at / CHUNK).filter(|chunk| chunk.has_all(&(start..start + len)))
                 }
             };
             let done = match stored {
                 Some(chunk) => chunk.write(start, len, from),
                 None => self.write_more(quota, at, len, from),
+            };
+            // Before what is not ours is written to, it is copied.
+            let done = if done == 0 && self.is_foreign(at / CHUNK) {
+                self.write_more(quota, at, len, from)
+            } else {
+                done
             };
             at += done as u64;
             if done < len {
@@ -206,6 +212,7 @@ impl Content {
         {
             chunk.move_to(block);
         }
+        chunk.make_own();
         let done = chunk.write(start, len, from);
         let stored = chunk.stored();
         if stored == 0 {
@@ -219,6 +226,14 @@ impl Content {
             self.use_set_aside(page..page + 1);
         });
         done
+    }
+
+    #[inline(never)]
+    fn is_foreign(&self, chunk: u64) -> bool {
+        match &self.store {
+            Store::Page(_) => false,
+            Store::Chunks(chunks) => chunks.get(chunk).is_some_and(Chunk::is_foreign),
+        }
     }
 
     /// Which pages of a chunk are stored, one bit each.
