@@ -106,7 +106,7 @@ fn hard_links_are_one_inode() {
     ]);
     let attrs = ["a", "dir/b", "c"].map(|path| mounted.attr(path).unwrap());
     assert!(
-        attrs.iter().all(|attr| *attr == attrs[0] && attr.nlink == 3 && attr.size == 7 && attr.blocks == 1)
+        attrs.iter().all(|attr| *attr == attrs[0] && attr.nlink == 3 && attr.size == 7 && attr.blocks == 8)
     );
     assert_eq!(mounted.attr("soft2").unwrap().nlink, 2);
     assert_eq!(mounted.attr("soft2").unwrap().st_mode(), 0o120777);

@@ -107,6 +107,8 @@ pub(crate) struct Line {
     pub(crate) nlink: u64,
     /// Of all but directories.
     pub(crate) size: u64,
+    /// Of regular files.
+    pub(crate) blocks: u64,
     pub(crate) mtime: (i64, u32),
     pub(crate) rdev: u64,
     /// Content, target, or the path that came before of the same inode.
@@ -152,6 +154,7 @@ fn describe(
         owner: (attr.uid, attr.gid),
         nlink: attr.nlink.into(),
         size: if attr.kind.is_dir() { 0 } else { attr.size },
+        blocks: if attr.kind == FileType::Regular { attr.blocks } else { 0 },
         mtime: (attr.mtime.sec, attr.mtime.nsec),
         rdev: attr.rdev.into(),
         what,
@@ -227,6 +230,7 @@ fn describe_host(at: &Path, path: Vec<u8>, seen: &mut HashMap<u64, Vec<u8>>, lin
         owner: (metadata.uid(), metadata.gid()),
         nlink: metadata.nlink(),
         size: if kind.is_dir() { 0 } else { metadata.size() },
+        blocks: if kind.is_file() { metadata.blocks() } else { 0 },
         mtime: (metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap()),
         rdev: metadata.rdev(),
         what,
