@@ -10,7 +10,7 @@
 //!   carry them out on vnode ([`world`]) and on the [`model`], a filesystem as simple as can be, whose
 //!   [resolver](model::resolve) is the definition of path resolution written down as a recursion.
 //! * [`preview1`]: every function of both modules with any numbers, over a small guest memory.
-//! * `tar`: archives.
+//! * `tar` and `zip`: archives, which `archive` looks at as they are mounted.
 //!
 //! # Invariants
 //!
@@ -19,6 +19,7 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a panic is how a target says that vnode is wrong")]
 
+mod archive;
 pub mod input;
 pub mod model;
 pub mod op;
@@ -27,10 +28,16 @@ pub mod preview1;
 pub mod sequences;
 pub mod tar;
 pub mod world;
+pub mod zip;
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// The targets by the names of their files in `fuzz/fuzz_targets`.
-pub const TARGETS: &[(&str, Target)] =
-    &[("paths", paths::run), ("preview1", preview1::run), ("sequences", sequences::run), ("tar", tar::run)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("paths", paths::run),
+    ("preview1", preview1::run),
+    ("sequences", sequences::run),
+    ("tar", tar::run),
+    ("zip", zip::run),
+];

@@ -1,11 +1,10 @@
 //! Archives: whatever they hold, a filesystem with limits takes it or says why not, and stays whole.
 
 use vnode_cli::load::load_archive;
-use vnode_core::{
-    Caller, Clock, Credentials, Cx, FileType, FilesystemRef, Follow, Namespace, Place, Policy, Timespec,
-    VPath,
-};
+use vnode_core::{Caller, Credentials, Cx, FileType, FilesystemRef, Follow, Namespace, Place, Policy, VPath};
 use vnode_memory::Memory;
+
+use crate::archive::{Epoch, examine};
 
 /// Bytes of a block.
 const BLOCK: usize = 512;
@@ -13,21 +12,16 @@ const BLOCK: usize = 512;
 const MAX_BYTES: u64 = 1 << 20;
 const MAX_INODES: u64 = 100;
 
-struct Epoch;
-
-impl Clock for Epoch {
-    fn now(&self) -> Timespec {
-        Timespec::EPOCH
-    }
-}
-
-/// Feeds one input: an archive, whose headers get the right sums if the first byte is even.
+/// Feeds one input: an archive, whose headers get the right sums if the first byte is even; with 2 in it, it is also a
+/// layer of an image.
 pub fn run(bytes: &[u8]) {
     let Some((&mend, archive)) = bytes.split_first() else { return };
     let mut archive = archive.to_vec();
     if mend % 2 == 0 {
         mend_sums(&mut archive);
     }
+    // Mounted as it is, and as a layer of an image.
+    examine(archive.clone(), mend & 2 != 0);
     let memory = Memory::builder().max_bytes(MAX_BYTES).max_inodes(MAX_INODES).build();
     let loaded = load_archive(&memory, archive);
     if let Err(why) = &loaded {

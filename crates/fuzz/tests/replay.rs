@@ -46,6 +46,11 @@ fn tar() {
 }
 
 #[test]
+fn zip() {
+    replay("zip");
+}
+
+#[test]
 fn every_target_is_replayed_and_has_a_fuzzer() {
     let fuzzers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
     let mut names: Vec<String> = fs::read_dir(fuzzers)

@@ -27,7 +27,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "vnode-conformance",
         &["core", "memory", "host", "overlay", "archive", "adapt", "kernel", "wasi", "wasmtime"],
     ),
-    ("vnode-fuzz", &["core", "memory", "kernel", "wasi", "cli", "conformance"]),
+    ("vnode-fuzz", &["core", "archive", "memory", "kernel", "wasi", "cli", "conformance"]),
     ("vnode-fuzzers", &["fuzz"]),
     ("vnode-benches", &["core", "memory", "host", "overlay", "archive", "kernel", "wasi", "wasmtime"]),
     ("xtask", &[]),
