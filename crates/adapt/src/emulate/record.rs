@@ -264,14 +264,17 @@ mod tests {
         let time = Timespec { sec: -(number as i64), nsec: uid % 1000 };
         let attr = Attr { uid, atime: time, mtime: time, ctime: time, btime: Some(time), ..bare };
         let mut state = State::of(attr, target.as_bytes());
-        if uid % 3 == 0 {
+        if uid.is_multiple_of(3) {
             state.xattrs.insert(b"trusted.x"[..].into(), uid.to_le_bytes()[..].into());
         }
         (Link::new(target.as_bytes().into(), state.clone(), room).unwrap(), state)
     }
 
+    /// How long a file is, and what it says: names, and how their links are.
+    type Said = (usize, BTreeMap<Vec<u8>, State>);
+
     /// A file of these records, and what it says after each of them.
-    fn written(records: &[Vec<Change>]) -> (Vec<u8>, Vec<(usize, BTreeMap<Vec<u8>, State>)>) {
+    fn written(records: &[Vec<Change>]) -> (Vec<u8>, Vec<Said>) {
         let room = Arc::new(Room::new(u64::MAX));
         let mut bytes = HEAD.to_vec();
         let mut names: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
