@@ -352,6 +352,110 @@ fn more_directories_than_are_kept_in_mind() {
     assert_eq!(user.attr("top").nlink, 31);
 }
 
+#[test]
+fn links_with_names_in_many_directories_are_forgotten_and_known_again() {
+    let fs = memory();
+    let user = over(&fs, Keep::HiddenFiles);
+    user.symlink("shared", "top").unwrap();
+    for number in 0..1500 {
+        user.mkdir(&format!("d{number}")).unwrap();
+        user.symlink("own", &format!("d{number}/own")).unwrap();
+    }
+    for number in 0..40 {
+        user.linked("top", &format!("d{number}/shared")).unwrap();
+    }
+    // So many others were looked at since that these are forgotten.
+    for number in 100..1500 {
+        assert_eq!(user.reads(&format!("d{number}/own")).unwrap(), "own");
+    }
+    let top = user.at("top").unwrap().id();
+    for number in 0..40 {
+        assert_eq!(user.at(&format!("d{number}/shared")).unwrap().id(), top);
+    }
+    assert_eq!(user.attr("top").nlink, 41);
+    user.remove("top", Remove::File).unwrap();
+    assert_eq!(user.attr("d7/shared").nlink, 40);
+}
+
+#[test]
+fn links_that_leave_for_many_directories_before_anything_is_synced() {
+    let fs = memory();
+    let user = over(&fs, Keep::HiddenFiles);
+    let from = user.mkdir("from").unwrap();
+    for number in 0..200 {
+        user.mkdir(&format!("d{number}")).unwrap();
+        user.symlink("target", &format!("from/l{number}")).unwrap();
+        user.moves(&format!("from/l{number}"), &format!("d{number}/l"), Rename::Replace).unwrap();
+        user.moves(&format!("d{number}/l"), "from/back", Rename::Replace).unwrap();
+        user.moves("from/back", &format!("d{number}/l"), Rename::NoReplace).unwrap();
+    }
+    user.symlink("x", "from/left").unwrap();
+    for number in 0..200 {
+        user.moves("from/left", &format!("d{number}/left"), Rename::Replace).unwrap();
+        user.symlink("x", "from/left").unwrap();
+    }
+    user.fs.sync(&user.cx(), &from, false).unwrap();
+    drop(user);
+    let user = over(&fs, Keep::HiddenFiles);
+    assert_eq!(user.names("from").len(), 1);
+    assert_eq!(user.reads("d123/l").unwrap(), "target");
+    assert_eq!(user.reads("d0/left").unwrap(), "x");
+}
+
+/// A directory is listed entry by entry, and changed after each: what stays is listed once, and the listing ends.
+fn check_listing(keep: Keep) {
+    let user = over(&memory(), keep);
+    let dir = user.mkdir("d").unwrap();
+    for number in 0..150 {
+        user.file(&format!("d/file{number}")).unwrap();
+        user.symlink("x", &format!("d/link{number}")).unwrap();
+    }
+    let mut stream = user.fs.open_dir(&user.cx(), &dir).unwrap();
+    let (mut cookie, mut seen) = (0, BTreeMap::new());
+    for step in 0.. {
+        let mut entry = None;
+        let one = &mut |it: vnode_core::fs::DirEntry<'_>| {
+            entry = Some((String::from_utf8_lossy(it.name).into_owned(), it.kind, it.next));
+            ControlFlow::Break(())
+        };
+        stream.list(&user.cx(), cookie, one).unwrap();
+        let Some((listed, kind, next)) = entry else { break };
+        assert!(step < 400, "it doesn't end");
+        assert_eq!(
+            user.at(&format!("d/{listed}")).unwrap().kind(),
+            kind,
+            "{listed} is what it is said to be"
+        );
+        assert_eq!(seen.insert(listed.clone(), kind), None, "{listed} is listed twice");
+        cookie = next;
+        // One of each kind is made, some of what was listed goes, and some that was not changes its kind.
+        user.symlink("new", &format!("d/newlink{step}")).unwrap();
+        user.file(&format!("d/newfile{step}")).unwrap();
+        match step % 3 {
+            0 => user.remove(&format!("d/{listed}"), Remove::File).unwrap(),
+            1 => user.moves(&format!("d/{listed}"), &format!("d/moved{step}"), Rename::NoReplace).unwrap(),
+            _ => {}
+        }
+        let (link, file) = (format!("d/link{}", step % 150), format!("d/file{}", 149 - step % 150));
+        if step % 5 == 0 && user.at(&link).is_ok() && user.at(&file).is_ok() {
+            user.moves(&link, &file, Rename::Exchange).unwrap();
+        }
+    }
+    for number in 0..150 {
+        assert!(seen.contains_key(&format!("file{number}")), "file{number} was skipped");
+        assert!(seen.contains_key(&format!("link{number}")), "link{number} was skipped");
+    }
+    assert_eq!(seen.len(), 300, "nothing that is new was listed");
+    // From the start, all that is there now: what stayed, what moved, what was made.
+    assert_eq!(user.names("d").len(), 300 - 100 + 600);
+}
+
+#[test]
+fn a_listing_under_way_skips_and_repeats_nothing() {
+    check_listing(Keep::InMemory);
+    check_listing(Keep::HiddenFiles);
+}
+
 /// A link, by what it leads to, and the names under one of which it must be.
 type Whereabouts = (&'static str, &'static [&'static str]);
 

@@ -3,7 +3,8 @@
 use core::any::Any;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::sync::{Arc, Weak};
 
@@ -154,8 +155,8 @@ pub(super) struct Link {
     number: u64,
     pub(super) target: Arc<[u8]>,
     state: Mutex<State>,
-    /// The directories that are known to have a name of it, once for each name.
-    homes: Mutex<Vec<Weak<Directory>>>,
+    /// The directories that are known to have names of it, by where they are, and how many names that are.
+    homes: Mutex<HashMap<usize, (Weak<Directory>, u32)>>,
     room: Arc<Room>,
 }
 
@@ -230,27 +231,30 @@ impl Link {
 
     /// A directory has a name of it.
     pub(super) fn named_in(&self, home: &Arc<Directory>) {
-        self.homes.lock().push(Arc::downgrade(home));
+        let mut homes = self.homes.lock();
+        let (_, names) = homes.entry(Arc::as_ptr(home) as usize).or_insert_with(|| (Arc::downgrade(home), 0));
+        *names += 1;
     }
 
-    /// A directory has a name of it less.
-    pub(super) fn unnamed_in(&self, home: &Arc<Directory>) {
+    /// A directory has a name of it less, or is forgotten, name by name.
+    pub(super) fn unnamed_in(&self, home: &Directory) {
         let mut homes = self.homes.lock();
-        if let Some(at) = homes.iter().position(|known| known.as_ptr() == Arc::as_ptr(home)) {
-            homes.swap_remove(at);
+        if let Entry::Occupied(mut entry) = homes.entry(core::ptr::from_ref(home) as usize) {
+            entry.get_mut().1 -= 1;
+            if entry.get().1 == 0 {
+                drop(entry.remove());
+            }
         }
     }
 
-    /// The directories that have names of it, each once; and how many names that are.
-    pub(super) fn homes(&self) -> (Vec<Arc<Directory>>, u32) {
-        let mut homes = self.homes.lock();
-        homes.retain(|home| home.strong_count() > 0);
-        let mut all: Vec<_> = homes.iter().filter_map(Weak::upgrade).collect();
-        let names = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        drop(homes);
-        all.sort_by_key(|home| Arc::as_ptr(home) as usize);
-        all.dedup_by_key(|home| Arc::as_ptr(home) as usize);
-        (all, names)
+    /// How many names of it are known.
+    pub(super) fn names(&self) -> u32 {
+        self.homes.lock().values().map(|(_, names)| names).sum()
+    }
+
+    /// The directories that have names of it.
+    pub(super) fn homes(&self) -> Vec<Arc<Directory>> {
+        self.homes.lock().values().filter_map(|(home, _)| home.upgrade()).collect()
     }
 }
 

@@ -42,7 +42,7 @@ impl Shared {
             let Some(stored) = content.links.get(number) else { continue };
             let link = self.stored_link(*number, stored)?;
             directory.put(Name::new(name)?, &link);
-            let (_, known) = link.homes();
+            let known = link.names();
             // Another directory's file may not know of this name.
             link.with_attr(|attr| attr.nlink = attr.nlink.max(known));
         }

@@ -56,6 +56,9 @@ pub enum Keep {
 /// links where files can, extended attributes where files have such; a directory with links isn't empty. The walker
 /// can't tell them from links of a filesystem that has some.
 ///
+/// A directory that has links when its listing begins is listed as a whole: what stays is listed once, whatever becomes of
+/// the rest. A listing that began when it had none doesn't see a link that takes a file's name.
+///
 /// Nobody may change the filesystem but through one emulation at a time: what links there are is remembered.
 ///
 /// # Hidden files

@@ -228,7 +228,7 @@ impl Shared {
         let own = Own::during(cx);
         let cx = &own.cx();
         let state = link.state();
-        for home in link.homes().0 {
+        for home in link.homes() {
             if but.is_none_or(|but| !Arc::ptr_eq(but, &home)) {
                 let _ = home.log.lock().append(cx, &self.fs, &home.inode, None, &[Edit::Set(link, &state)]);
             }
@@ -244,7 +244,7 @@ impl Shared {
         let own = Own::during(cx);
         let cx = &own.cx();
         let mut done: Vec<(Arc<Directory>, u64)> = Vec::new();
-        for home in link.homes().0 {
+        for home in link.homes() {
             let mut log = home.log.lock();
             let len = log.len();
             let edits = [Edit::Set(link, state)];

@@ -115,9 +115,16 @@ impl Directory {
             let log = self.log.lock();
             !log.unsettled && log.first.is_empty()
         };
-        unheld
-            && settled()
-            && self.names.read().by_name.values().all(|entry| Arc::strong_count(&entry.link) == 1)
+        let names_hold_it = |entry: &Entry| Arc::strong_count(&entry.link) <= entry.link.names() as usize;
+        unheld && settled() && self.names.read().by_name.values().all(names_hold_it)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        for entry in core::mem::take(self.names.get_mut()).by_name.into_values() {
+            entry.link.unnamed_in(self);
+        }
     }
 }
 
