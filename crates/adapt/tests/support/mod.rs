@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod paths;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use vnode_core::fs::{Access, Allocate, At, File, Filesystem, NewInode, NewKind, Remove, Rename};
