@@ -7,7 +7,7 @@ mod support;
 use support::On;
 use support::paths::{Paths, User, WORK, memory, name, over};
 use vnode_adapt::{Fault, FaultControl, Faults, Keep, OpSet};
-use vnode_core::fs::{At, Filesystem, Inode, NewKind, Remove, Rename, SetXattr};
+use vnode_core::fs::{At, Filesystem, NewKind, Remove, Rename, SetXattr};
 use vnode_core::{Errno, FileType, FilesystemRef, SetAttr, SetTime, Timespec};
 
 #[test]
