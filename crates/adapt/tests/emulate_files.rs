@@ -6,9 +6,9 @@ mod support;
 
 use support::On;
 use support::paths::{Paths, User, WORK, memory, name, over};
-use vnode_adapt::{Fault, FaultControl, Faults, Keep, OpSet};
+use vnode_adapt::{Fault, FaultControl, Faults, Keep, OpSet, SymlinkEmulation};
 use vnode_core::fs::{At, Filesystem, NewKind, Remove, Rename, SetXattr};
-use vnode_core::{Errno, FileType, FilesystemRef, SetAttr, SetTime, Timespec};
+use vnode_core::{Clock, Credentials, Cx, Errno, FileType, FilesystemRef, SetAttr, SetTime, Timespec};
 
 #[test]
 fn what_is_in_hidden_files_outlives_the_emulation() {
@@ -199,6 +199,52 @@ fn links_that_leave_for_many_directories_before_anything_is_synced() {
     assert_eq!(user.reads("d0/left").unwrap(), "x");
 }
 
+/// A clock an hour after the one of users.
+struct Later;
+
+impl Clock for Later {
+    fn now(&self) -> Timespec {
+        Timespec { sec: 1_000_000 + 3600, nsec: 0 }
+    }
+}
+
+/// Two processes serve the same filesystem, and change its links in turn.
+#[test]
+fn another_process_changes_are_kept() {
+    let fs = memory();
+    let users = [over(&fs, Keep::HiddenFiles), over(&fs, Keep::HiddenFiles)];
+    users[0].mkdir("d").unwrap();
+    users[0].mkdir("e").unwrap();
+    // Each has looked at what the other changes.
+    for user in &users {
+        assert!(user.names("d").is_empty() && user.names("e").is_empty());
+    }
+    for number in 0..300 {
+        let user = &users[number % 2];
+        user.symlink(&format!("target {number}"), &format!("d/l{number}")).unwrap();
+        if number % 10 == 7 {
+            user.remove(&format!("d/l{number}"), Remove::File).unwrap();
+        }
+        if number % 10 == 4 {
+            user.moves(&format!("d/l{number}"), &format!("e/l{number}"), Rename::Replace).unwrap();
+        }
+    }
+    let left = |dir: &str, user: &User| user.names(dir).len();
+    let third = over(&fs, Keep::HiddenFiles);
+    assert_eq!((left("d", &third), left("e", &third)), (240, 30));
+    for number in (0..300).filter(|number| number % 10 != 7) {
+        let dir = if number % 10 == 4 { "e" } else { "d" };
+        assert_eq!(third.reads(&format!("{dir}/l{number}")).unwrap(), format!("target {number}"));
+    }
+    // What one takes away, the other doesn't put back.
+    for entry in third.names("d").into_keys() {
+        third.remove(&format!("d/{entry}"), Remove::File).unwrap();
+    }
+    users[0].symlink("new", "d/new").unwrap();
+    assert_eq!(left("d", &over(&fs, Keep::HiddenFiles)), 1);
+    assert_eq!(left("d", &users[0]), 1);
+}
+
 /// A link, by what it leads to, and the names under one of which it must be.
 type Whereabouts = (&'static str, &'static [&'static str]);
 
@@ -224,6 +270,7 @@ const MOVES: &[(&str, &str, Rename, &[Whereabouts])] = &[
 
 #[test]
 fn a_kill_loses_no_link_and_no_file() {
+    let who = Credentials::root();
     for (from, to, how, links) in MOVES {
         let mut killed = 0;
         for nth in 1.. {
@@ -282,7 +329,9 @@ fn a_kill_loses_no_link_and_no_file() {
                     );
                 }
             }
-            assert!(raw.names(WORK).is_empty(), "{what}: swept when it is served again");
+            let later = Cx::new(&who, &Later);
+            drop(SymlinkEmulation::new(&later, fs.clone(), Keep::HiddenFiles).unwrap());
+            assert!(raw.names(WORK).is_empty(), "{what}: swept when it is served again, later");
             // All can be removed again, directories too.
             for dir in ["d", "e", "none"] {
                 for entry in after.names(dir).into_keys() {

@@ -5,6 +5,7 @@
 //! into place. So a directory never has a hidden file that is half, and what fails leaves the directory's times.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -35,6 +36,9 @@ const SLACK: u64 = 16 << 10;
 /// Directories that have to come to the medium before another one, at most.
 const FIRST_MAX: usize = 64;
 
+/// Seconds that another process may take to write a file, before it counts as left behind.
+const IN_WORK: i64 = 60;
+
 /// Whether a name is one of the emulation's own, in whatever case.
 pub(super) fn is_reserved(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(FILE) || name.eq_ignore_ascii_case(WORK)
@@ -49,13 +53,15 @@ fn file_in(dir: &Node) -> Result<NodeAt<'_>> {
 pub(super) struct Hidden {
     /// Where they are written; nothing if the filesystem is read-only.
     work: Option<Node>,
+    /// Names there: no other process has the same.
+    names: RandomState,
     next: AtomicU64,
     /// Held while a directory's file is read.
     pub(super) loading: Mutex<()>,
 }
 
 impl Hidden {
-    /// Finds or makes the directory in which hidden files are written, and empties it of what was left there.
+    /// Finds or makes the directory in which hidden files are written, and rids it of what was left there.
     ///
     /// # Errors
     /// Those of making it, but `EROFS`.
@@ -78,11 +84,16 @@ impl Hidden {
         };
         if let Some(work) = &work {
             for name in look::names(cx, fs, work)? {
-                // Read-only, say: nothing will be written there then.
-                let _ = fs.remove(cx, At { dir: work, name: Name::new(&name)? }, Remove::File);
+                let at = At { dir: work, name: Name::new(&name)? };
+                let Ok(node) = fs.lookup(cx, at) else { continue };
+                if fs.getattr(cx, &node)?.mtime.sec.saturating_add(IN_WORK) < cx.now().sec {
+                    // Read-only, say: nothing will be written there then.
+                    let _ = fs.remove(cx, at, Remove::File);
+                }
             }
         }
-        Ok(Hidden { work, next: AtomicU64::new(0), loading: Mutex::new(()) })
+        let (names, next) = (RandomState::new(), AtomicU64::new(0));
+        Ok(Hidden { work, names, next, loading: Mutex::new(()) })
     }
 
     /// Whether there is the directory in which they are written.
@@ -93,16 +104,16 @@ impl Hidden {
     /// Has a directory's hidden file be these bytes, by one rename.
     fn write(&self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Node, log: &mut Log, bytes: &[u8]) -> Result<()> {
         let work = self.work.as_ref().ok_or(Errno::ROFS)?;
-        let name = format!("{:x}", self.next.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{:016x}", self.names.hash_one(self.next.fetch_add(1, Ordering::Relaxed)));
         let at = At { dir: work, name: Name::new(name.as_bytes())? };
         if bytes.len() as u64 > LARGEST {
             return Err(Errno::NOSPC);
         }
         let new = new_inode(cx, fs, dir, NewKind::Regular, 0o600)?;
         let (node, file) = fs.create_open(cx, at, new, Access::WRITE)?;
-        let written = write_all(cx, &*file, 0, bytes);
+        let written = append_all(cx, &*file, bytes);
         // What it replaces may be on the medium: its name must not come there before its content.
-        let synced = written.and_then(|()| if log.file.is_some() { file.sync(cx, true) } else { Ok(()) });
+        let synced = written.and_then(|_| if log.file.is_some() { file.sync(cx, true) } else { Ok(()) });
         drop(file);
         let renamed = synced.and_then(|()| fs.rename(cx, at, file_in(dir)?, Rename::Replace));
         if let Err(errno) = renamed {
@@ -111,7 +122,7 @@ impl Hidden {
         }
         log.file = Some(node);
         (log.len, log.whole) = (bytes.len() as u64, bytes.len() as u64);
-        (log.torn, log.unsettled) = (false, false);
+        (log.torn, log.unsettled, log.shared) = (false, false, false);
         Ok(())
     }
 }
@@ -154,15 +165,15 @@ impl Own {
     }
 }
 
-fn write_all(cx: &Cx<'_>, file: &dyn File, offset: u64, bytes: &[u8]) -> Result<()> {
-    let mut rest = bytes;
-    let mut at = offset;
+/// Appends bytes; answers the end.
+fn append_all(cx: &Cx<'_>, file: &dyn File, bytes: &[u8]) -> Result<u64> {
+    let (mut rest, mut end) = (bytes, 0);
     while !rest.is_empty() {
-        let written = file.write_at(cx, at, &mut Source::from_slice(rest))?;
+        let (written, reached) = file.append(cx, &mut Source::from_slice(rest))?;
         rest = rest.get(written..).filter(|_| written > 0).ok_or(Errno::IO)?;
-        at += written as u64;
+        end = reached;
     }
-    Ok(())
+    Ok(end)
 }
 
 /// A directory's hidden file.
@@ -175,6 +186,8 @@ pub(super) struct Log {
     whole: u64,
     /// There is something behind that, which is to be cut off before anything is appended.
     torn: bool,
+    /// Somebody else appended something to it.
+    shared: bool,
     /// Its last record was proposed, and is done: that is to be said before a name changes by which it is known.
     pub(super) unsettled: bool,
     /// Names of the filesystem within changed along with it, and must come to the medium before it does: what is settled
@@ -250,11 +263,27 @@ impl Log {
             len: content.len,
             whole: content.len / 2,
             torn: content.len < size,
+            shared: false,
             unsettled: content.unsettled,
             ahead: true,
             first: Vec::new(),
         };
         Ok((log, content))
+    }
+
+    /// Whether nobody else changed the file since this was known of it.
+    ///
+    /// # Errors
+    /// Those of looking at it.
+    pub(super) fn is_current(&self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Node) -> Result<bool> {
+        match (fs.lookup(cx, file_in(dir)?), &self.file) {
+            (Ok(there), Some(file)) if there.id() == file.id() && !self.shared => {
+                Ok(self.torn || fs.getattr(cx, file)?.size == self.len)
+            }
+            (Ok(_), _) => Ok(false),
+            (Err(Errno::NOENT), file) => Ok(file.is_none()),
+            (Err(errno), _) => Err(errno),
+        }
     }
 
     /// Appends a record. What fails leaves the file as it was.
@@ -282,13 +311,18 @@ impl Log {
             fs.sync(cx, dir, false)?;
             self.ahead = false;
         }
-        let written = write_all(cx, &*file, self.len, &bytes)
-            .and_then(|()| if on_medium { file.sync(cx, true) } else { Ok(()) });
-        if let Err(errno) = written {
-            self.torn = file.set_len(cx, self.len).is_err();
-            return Err(errno);
+        let written = append_all(cx, &*file, &bytes)
+            .and_then(|end| if on_medium { file.sync(cx, true).map(|()| end) } else { Ok(end) });
+        match written {
+            Ok(reached) => {
+                self.shared |= reached != end;
+                self.len = reached;
+            }
+            Err(errno) => {
+                self.torn = file.set_len(cx, self.len).is_err();
+                return Err(errno);
+            }
         }
-        self.len = end;
         self.unsettled = false;
         Ok(())
     }

@@ -34,6 +34,29 @@ impl Shared {
         if !exists && self.is_removed(cx, dir)? { Ok(directory) } else { Ok(self.add(directory)) }
     }
 
+    /// A directory that is to be changed, read again if somebody else changed its file: another process that serves the
+    /// same directory. The names are held alone.
+    ///
+    /// # Errors
+    /// Those of looking at the file and reading it.
+    pub(super) fn current(&self, cx: &Cx<'_>, dir: &Node) -> Result<Arc<Directory>> {
+        let known = self.directory(cx, dir)?;
+        if self.hidden.is_none() {
+            return Ok(known);
+        }
+        let own = Own::during(cx);
+        let cx = &own.cx();
+        if known.log.lock().is_current(cx, &self.fs, dir)? {
+            return Ok(known);
+        }
+        drop(self.table.lock().forget(dir.id()));
+        known.clear();
+        let again = self.directory(cx, dir)?;
+        again.log.lock().first = core::mem::take(&mut known.log.lock().first);
+        *again.index.lock() = core::mem::take(&mut *known.index.lock());
+        Ok(again)
+    }
+
     /// Gives a directory the links that its file has.
     fn fill(&self, directory: &Arc<Directory>, content: &Content) -> Result<()> {
         let mut names: Vec<_> = content.names.iter().collect();

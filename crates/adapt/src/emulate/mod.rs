@@ -59,7 +59,9 @@ pub enum Keep {
 /// A directory that has links when its listing begins is listed as a whole: what stays is listed once, whatever becomes of
 /// the rest. A listing that began when it had none doesn't see a link that takes a file's name.
 ///
-/// Nobody may change the filesystem but through one emulation at a time: what links there are is remembered.
+/// What links there are is remembered. Of hidden files that another process changes too, what it changed is seen before a
+/// link of that directory changes; two that change links of one directory at the same moment may lose one of the changes.
+/// Otherwise nobody may change the filesystem but through the emulation.
 ///
 /// # Hidden files
 ///

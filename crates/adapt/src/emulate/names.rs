@@ -7,21 +7,26 @@ use vnode_core::{Cx, Errno, FilesystemRef, Result};
 
 use super::link::{Link, State};
 use super::store::Edit;
+use super::table::Directory;
 use super::{Found, Node, NodeAt, Shared};
 
 impl Shared {
-    /// Checks that a name can be made.
+    /// The directory in which a name is to be a link's.
     ///
     /// # Errors
     /// `EINVAL`: the name is the emulation's own. `EEXIST`. `ENOENT`: the directory was removed.
-    fn check_vacant(&self, cx: &Cx<'_>, at: NodeAt<'_>) -> Result<()> {
+    fn ready(&self, cx: &Cx<'_>, at: NodeAt<'_>) -> Result<Arc<Directory>> {
         if self.reserves(at.name) {
             return Err(Errno::INVAL);
         }
-        if self.find(cx, at)?.is_some() {
-            return Err(Errno::EXIST);
+        if self.is_removed(cx, at.dir)? {
+            return Err(Errno::NOENT);
         }
-        if self.is_removed(cx, at.dir)? { Err(Errno::NOENT) } else { Ok(()) }
+        let dir = self.current(cx, at.dir)?;
+        match self.find(cx, at)? {
+            Some(_) => Err(Errno::EXIST),
+            None => Ok(dir),
+        }
     }
 
     /// Makes a link (`symlink(2)`).
@@ -33,8 +38,7 @@ impl Shared {
         target: &[u8],
     ) -> Result<Arc<Link>> {
         let _names = self.names.write();
-        self.check_vacant(cx, at)?;
-        let dir = self.directory(cx, at.dir)?;
+        let dir = self.ready(cx, at)?;
         let state = State::of(new.attr(cx, self.numbers.next()), target);
         let link = Link::new(target.into(), state.clone(), &self.room)?;
         self.commit(cx, &dir, &[Edit::Put(at.name, &link, &state)])?;
@@ -50,13 +54,12 @@ impl Shared {
             return Err(Errno::PERM);
         }
         let _names = self.names.write();
-        self.check_vacant(cx, at)?;
+        let dir = self.ready(cx, at)?;
         match link.attr().nlink {
             0 => return Err(Errno::NOENT),
             u32::MAX => return Err(Errno::MLINK),
             _ => {}
         }
-        let dir = self.directory(cx, at.dir)?;
         let state = link.state().with_names(true, cx.now());
         self.commit(cx, &dir, &[Edit::Put(at.name, link, &state)])?;
         link.set(state);
@@ -105,8 +108,9 @@ impl Shared {
                 }
                 drop(names);
                 let _names = self.names.write();
-                match self.link_at(cx, at)? {
-                    Some(link) => self.remove_link(cx, at, &link),
+                let dir = self.current(cx, at.dir)?;
+                match dir.get(at.name) {
+                    Some(link) => self.remove_link(cx, at, &dir, &link),
                     None => self.remove_real(cx, at, what),
                 }
             }
@@ -144,9 +148,8 @@ impl Shared {
     }
 
     /// Removes a name of a link.
-    fn remove_link(&self, cx: &Cx<'_>, at: NodeAt<'_>, link: &Arc<Link>) -> Result<()> {
-        let dir = self.directory(cx, at.dir)?;
-        self.commit(cx, &dir, &[Edit::Remove(at.name)])?;
+    fn remove_link(&self, cx: &Cx<'_>, at: NodeAt<'_>, dir: &Arc<Directory>, link: &Arc<Link>) -> Result<()> {
+        self.commit(cx, dir, &[Edit::Remove(at.name)])?;
         dir.remove(at.name);
         dir.unlist(at.name);
         self.lost_a_name(cx, link);

@@ -41,6 +41,7 @@ impl Shared {
         if self.hidden.is_none() && self.table.lock().is_empty() {
             return self.fs.rename(cx, from, to, how);
         }
+        let dirs = (self.current(cx, from.dir)?, self.current(cx, to.dir)?);
         let old = self.find(cx, from)?.ok_or(Errno::NOENT)?;
         let new = self.find(cx, to)?;
         match (how, &new) {
@@ -51,7 +52,6 @@ impl Shared {
         if new.is_none() && self.is_removed(cx, to.dir)? {
             return Err(Errno::NOENT);
         }
-        let dirs = (self.directory(cx, from.dir)?, self.directory(cx, to.dir)?);
         self.settle_before(cx, &dirs.0)?;
         self.settle_before(cx, &dirs.1)?;
         let of_links = matches!((&old, &new), (Found::Link(_), _) | (_, Some(Found::Link(_))));

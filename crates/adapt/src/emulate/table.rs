@@ -103,6 +103,14 @@ impl Directory {
         }
     }
 
+    /// Forgets all names: the directory is known anew, or no longer.
+    pub(super) fn clear(&self) {
+        let names = core::mem::take(&mut *self.names.write());
+        for entry in names.by_name.into_values() {
+            entry.link.unnamed_in(self);
+        }
+    }
+
     /// The index, if somebody lists the directory.
     pub(super) fn index(&self) -> Option<Arc<Index>> {
         self.index.lock().upgrade()
@@ -122,9 +130,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        for entry in core::mem::take(self.names.get_mut()).by_name.into_values() {
-            entry.link.unnamed_in(self);
-        }
+        self.clear();
     }
 }
 
