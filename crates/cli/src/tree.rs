@@ -177,8 +177,17 @@ fn host(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
     let mut filesystem = FilesystemRef::new::<Host>(host);
     if let Some(keep) = emulation(options, mount) {
         let who = Credentials::root();
-        filesystem = SymlinkEmulation::over(&Cx::new(&who, &Now), filesystem, keep)
-            .map_err(|errno| about(mount, format_args!("can't emulate symbolic links: {errno}")))?;
+        filesystem = match SymlinkEmulation::over(&Cx::new(&who, &Now), filesystem.clone(), keep) {
+            Ok(emulated) => emulated,
+            // Whether it has links can't be found out by who may make nothing there.
+            Err(Errno::ACCES) if mount.emulate.is_none() => filesystem,
+            Err(errno) => {
+                return Err(about(
+                    mount,
+                    format_args!("can't find out whether it has symbolic links: {errno}"),
+                ));
+            }
+        };
     }
     Ok(Some(Served { filesystem, memory: None }))
 }
@@ -264,9 +273,7 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
         };
     }
     view = view.one_mount(mount.one_mount).max_bytes(bytes).max_inodes(inodes);
-    if let Some(keep) = emulation(options, mount) {
-        view = view.emulate_symlinks(keep);
-    }
+    view = view.emulate_symlinks(emulation(options, mount) == Some(Keep::HiddenFiles));
     if mount.user_xattr {
         view = view.marks(Marks::User);
     }

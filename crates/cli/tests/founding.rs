@@ -119,6 +119,36 @@ fn where_the_host_has_no_links() {
     }
 }
 
+/// Nothing is made in what an overlay only looks at, not even to find out whether it has links.
+#[test]
+fn an_overlay_shows_links_that_were_kept() {
+    let host = Dir::new();
+    let dir = format!("{}::/data", host.text(""));
+    let made = "mkdir /data/d : write /data/d/f text : symlink d/f /data/l : symlink gone /data/d/m";
+    if says(&["--emulate-symlinks", "--dir", &dir], made, true).is_none() {
+        return;
+    }
+    let before = host.picture();
+    let look =
+        "list /data : cat /data/l : readlink /data/d/m : symlink new /data/n : unlink /data/l : list /data";
+    for options in
+        [["--emulate-symlinks", "--overlay", &dir].as_slice(), &["--overlay", &format!("{dir},emulate=yes")]]
+    {
+        assert_eq!(
+            says(options, look, false).unwrap(),
+            [
+                "/data list .: . .. d l there",
+                "cat /data/l: \"text\"",
+                "readlink /data/d/m: \"gone\"",
+                "symlink /data/n: ok",
+                "unlink /data/l: ok",
+                "/data list .: . .. d n there",
+            ]
+        );
+    }
+    assert_eq!(host.picture(), before);
+}
+
 #[test]
 fn links_are_not_made_up_unless_that_is_asked_for() {
     let host = Dir::new();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vnode_adapt::{Keep, Quota, SymlinkEmulation};
+use vnode_adapt::{Keep, Quota, ReadOnly, SymlinkEmulation};
 use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Timespec};
 use vnode_host::Host;
 use vnode_memory::Memory;
@@ -32,7 +32,7 @@ pub struct Builder {
     max_bytes: u64,
     max_inodes: u64,
     one_mount: bool,
-    emulation: Option<Keep>,
+    emulation: bool,
     marks: Option<Marks>,
 }
 
@@ -63,7 +63,7 @@ impl Builder {
             max_bytes: 0,
             max_inodes: 0,
             one_mount: false,
-            emulation: None,
+            emulation: false,
             marks: None,
         }
     }
@@ -82,10 +82,10 @@ impl Builder {
         self
     }
 
-    /// Shows the links that [`SymlinkEmulation`] keeps for directories on filesystems without any.
+    /// Shows the links that [`SymlinkEmulation`] kept in hidden files of the directories.
     #[must_use]
-    pub fn emulate_symlinks(mut self, keep: Keep) -> Self {
-        self.emulation = Some(keep);
+    pub fn emulate_symlinks(mut self, shown: bool) -> Self {
+        self.emulation = shown;
         self
     }
 
@@ -153,9 +153,13 @@ impl Builder {
             Lower::Directory(path) => {
                 let host = Host::builder().one_mount(self.one_mount).open(path).map_err(ViewError::Lower)?;
                 let host = FilesystemRef::new::<Host>(host);
-                let Some(keep) = self.emulation else { return Ok(host) };
+                if !self.emulation {
+                    return Ok(host);
+                }
+                // To find out whether it has links is to make one, and nothing is made here.
+                let host = FilesystemRef::new::<ReadOnly<FilesystemRef>>(ReadOnly::new(host));
                 let who = Credentials::root();
-                SymlinkEmulation::over(&Cx::new(&who, &Now), host, keep)
+                SymlinkEmulation::over(&Cx::new(&who, &Now), host, Keep::HiddenFiles)
                     .map_err(|errno| ViewError::Links { path: path.clone(), errno })
             }
             Lower::Other(filesystem) => Ok(filesystem.clone()),

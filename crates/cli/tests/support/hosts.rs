@@ -43,7 +43,7 @@ impl Dir {
         while let Some(path) = left.pop() {
             let meta = fs::symlink_metadata(&path).unwrap();
             let content = match meta.file_type() {
-                kind if kind.is_file() => fs::read_to_string(&path).unwrap(),
+                kind if kind.is_file() => String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned(),
                 kind if kind.is_symlink() => fs::read_link(&path).unwrap().display().to_string(),
                 _ => String::new(),
             };
