@@ -47,11 +47,6 @@ impl<'a> Spill<'a> {
         Ok(())
     }
 
-    /// Bytes written so far.
-    pub(crate) fn written(&self) -> u64 {
-        self.at - self.start
-    }
-
     /// Makes the file long enough for `len` bytes here.
     ///
     /// # Errors
@@ -75,7 +70,7 @@ impl<'a> Spill<'a> {
         {
             let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
             // If it can't, it is given back with the file.
-            let _ = rustix::fs::fallocate(self.file, flags, self.start, self.written().max(1));
+            let _ = rustix::fs::fallocate(self.file, flags, self.start, (self.at - self.start).max(1));
         }
     }
 }
@@ -97,7 +92,6 @@ mod tests {
             for piece in bytes.chunks(piece) {
                 spill.write(piece).unwrap();
             }
-            assert_eq!(spill.written(), bytes.len() as u64);
             spill.finish(bytes.len() as u64).unwrap();
             let mut there = vec![9; bytes.len() + 1];
             assert_eq!(file.read_at(&mut there, 8192).unwrap(), bytes.len());

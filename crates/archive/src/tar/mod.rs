@@ -117,10 +117,12 @@ fn kind(
     }))
 }
 
-/// A device as Linux numbers it: 12 bits of major and 20 of minor.
+/// A device as Linux numbers it: 12 bits of major and 20 of minor, of which the upper come last (`new_encode_dev`).
 fn device(major: u32, minor: u32) -> io::Result<u32> {
-    let number = u32::try_from(rustix::fs::makedev(major, minor));
-    number.map_err(|_| io::Error::other(format!("there is no device {major}:{minor}")))
+    if major >> 12 != 0 || minor >> 20 != 0 {
+        return Err(io::Error::other(format!("there is no device {major}:{minor}")));
+    }
+    Ok(minor & 0xff | major << 8 | (minor & !0xff) << 12)
 }
 
 /// A file with holes as GNU tar's own format has it: their map stands in the header, and goes on in blocks behind it.
@@ -206,6 +208,14 @@ fn decimal_id(what: &str, text: &[u8]) -> io::Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_are_numbered_as_on_linux() {
+        assert_eq!(device(1, 3).unwrap(), 0x103);
+        assert_eq!(device(0xfff, 0xf_ffff).unwrap(), u32::MAX);
+        assert_eq!(device(0xabc, 0x1_2345).unwrap(), 0x123a_bc45);
+        assert!(device(0x1000, 0).is_err() && device(0, 0x10_0000).is_err());
+    }
 
     #[test]
     fn archives_are_told_from_other_files() {
