@@ -193,3 +193,47 @@ impl Seek for Reader<'_> {
         Ok(self.at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn read(store: &Store, start: u64, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![1; len];
+        store.read(start, len, &mut Sink::from_slice(&mut bytes)).map(|()| bytes)
+    }
+
+    /// As on a filesystem that maps nothing.
+    #[test]
+    fn a_file_that_is_not_mapped_is_read() {
+        let bytes: Vec<u8> = (0..50_000_u32).map(|number| number as u8).collect();
+        let whole = file(&bytes);
+        let len = bytes.len() as u64;
+        let store = Store::File(Filed { file: Arc::new(whole), start: 0, len, mapping: None });
+        assert_eq!(read(&store, 0, bytes.len()), Ok(bytes.clone()));
+        assert_eq!(read(&store, 20_000, 100), Ok(bytes[20_000..20_100].to_vec()));
+        assert_eq!(read(&store, len - 1, 2), Err(Errno::IO));
+        assert_eq!((store.in_memory(0, 1), store.as_ref().len()), (None, 0));
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_mapped() {
+        let page = crate::mapping::page_size();
+        let bytes: Vec<u8> = (0..page * 3).map(|number| (number / 7) as u8).collect();
+        let part = Store::part(Arc::new(file(&bytes)), page, page + 5);
+        assert_eq!(part.in_memory(1, page), Some(1..page as usize + 1));
+        assert_eq!(read(&part, 3, 4000), Ok(bytes[page as usize + 3..page as usize + 4003].to_vec()));
+        assert_eq!(part.in_memory(6, page), None);
+        assert_eq!(read(&part, 6, page as usize), Err(Errno::IO));
+        assert_eq!(part.in_memory(u64::MAX, 2), None);
+        // Nothing is no mapping, and is read as nothing.
+        assert_eq!(read(&Store::file(file(b"")).unwrap(), 0, 0), Ok(vec![]));
+    }
+}
