@@ -3,9 +3,9 @@
 
 use core::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::error::ArchiveError;
 use crate::spill::Spill;
@@ -68,7 +68,7 @@ pub(crate) fn unpack(
     let read = Cell::new(0);
     let packed = BufReader::with_capacity(PIECE, Counted { reader: Reader::new(store, 0), count: &read });
     let mut unpacked: Box<dyn Read + '_> = match compression {
-        Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
+        Compression::Gzip => Box::new(GzipMembers { member: Some(GzDecoder::new(packed)) }),
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(packed)?),
     };
     let mut out = Out::Memory(Vec::new());
@@ -87,6 +87,51 @@ pub(crate) fn unpack(
         out.put(bytes, max_bytes)?;
     }
     out.finish()
+}
+
+/// The members of a gzip file, one behind the other. Zeros may follow the last, as tapes and disks fill their blocks
+/// (`gzip(1)` passes over them too).
+struct GzipMembers<R: BufRead> {
+    /// Nothing at the end.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(into)?;
+            if count > 0 || into.is_empty() {
+                return Ok(count);
+            }
+            let rest = self.member.take().map(GzDecoder::into_inner);
+            if let Some(mut rest) = rest
+                && another(&mut rest)?
+            {
+                self.member = Some(GzDecoder::new(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Whether another member follows, and not only zeros or nothing.
+fn another(rest: &mut impl BufRead) -> io::Result<bool> {
+    let mut zeros = false;
+    loop {
+        let bytes = rest.fill_buf()?;
+        match bytes.iter().position(|&byte| byte != 0) {
+            None if bytes.is_empty() => return Ok(false),
+            None => {
+                let len = bytes.len();
+                rest.consume(len);
+                zeros = true;
+            }
+            Some(0) if !zeros => return Ok(true),
+            Some(_) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "something stands behind its end"));
+            }
+        }
+    }
 }
 
 /// Where what is unpacked goes.

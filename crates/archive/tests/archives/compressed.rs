@@ -88,6 +88,21 @@ fn what_is_damaged_or_cut_is_an_error() {
 }
 
 #[test]
+fn zeros_may_follow_what_gzip_wrote() {
+    let whole = gzip(&packed(&[("a", Is::File(b"x"))]));
+    let followed = |by: &[u8]| Archive::builder().bytes([&whole[..], by].concat());
+    for zeros in [1, 3, 500_000] {
+        assert_eq!(Mounted::new(followed(&vec![0; zeros]).unwrap()).read("a").unwrap(), b"x");
+    }
+    for (garbage, says) in
+        [(&b"\0\0x"[..], "something stands behind its end"), (b"x", "gzip"), (b"\x1f\x8b", "gzip")]
+    {
+        let error = followed(garbage).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn other_programs_are_named() {
     let says = |start: &[u8]| Archive::builder().bytes([start, &[0; 600]].concat()).unwrap_err().to_string();
     assert_eq!(says(b"\xfd7zXZ\0"), "it is compressed with xz; unpack it first (xz -d)");
