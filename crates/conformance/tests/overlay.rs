@@ -3,16 +3,21 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use vnode_archive::Archive;
 use vnode_conformance::differ::sequences;
 use vnode_conformance::faulty;
 use vnode_conformance::kernel::overlayfs::Mounts;
 use vnode_conformance::kernel::{Kernel, Remote};
+use vnode_conformance::layers::{self, Process};
 use vnode_conformance::overlay::{self, Medium, Scene, Stack};
+use vnode_conformance::packed;
 use vnode_conformance::subject::{Needs, Subject};
 use vnode_conformance::suite::{self, Report};
 use vnode_conformance::vnode::Layout;
+use vnode_core::FilesystemRef;
 
 /// Cases that come out otherwise by intention, by their names, and why.
 const DIFFERENCES: [(&str, &str); 4] = [
@@ -101,6 +106,43 @@ fn the_scene_in_a_lower_overlay() {
 #[test]
 fn the_scene_in_an_archive() {
     check(Layout::Root, Scene::Archive);
+}
+
+#[test]
+fn the_scene_in_an_archive_at_a_sub_mount() {
+    check(Layout::SubMount, Scene::Archive);
+}
+
+/// What is copied up from an archive is the archive's, which is held as long as it is needed.
+#[test]
+fn a_copy_of_a_file_of_an_archive_shares_its_bytes() {
+    let script = "file big <0123456789abcdef*20000>\nfile small <x*100>";
+    let filled = overlay::memory(0, 0);
+    layers::carry_out(&filled, script).expect("a tree");
+    let bytes: Arc<[u8]> = packed::pack(&filled).expect("an archive").into();
+    let held = Arc::downgrade(&bytes);
+    let archive = Archive::builder().bytes(bytes).expect("an archive");
+    let upper = overlay::memory(0, 0);
+    let over =
+        overlay::over(vec![FilesystemRef::new::<Archive>(archive)], upper.clone()).expect("an overlay");
+    let mut process = Process::on(&over);
+    process.all_do(&[("open big rw as h", "ok"), ("pwrite %h 100000 changed", "7"), ("close %h", "ok")]);
+    drop((process, over));
+    assert!(held.upgrade().is_some(), "all of it was copied");
+    let mut process = Process::on(&upper);
+    process.all_do(&[
+        ("stat upper/big", "{type=file mode=644 nlink=1 uid=0 gid=0 size=320000}"),
+        ("open upper/big rw as h", "ok"),
+        ("pread %h 99998 9", "\"efchanged\""),
+        ("pread %h 319996 4", "\"cdef\""),
+    ]);
+    // Each chunk that is written to is copied, and then nothing is left to share.
+    for chunk in [0, 65536, 131_072, 196_608, 262_144] {
+        assert!(held.upgrade().is_some(), "nothing was shared at {chunk}");
+        process.all_do(&[(&format!("pwrite %h {chunk} X"), "1")]);
+    }
+    assert!(held.upgrade().is_none());
+    process.all_do(&[("pread %h 131071 5", "\"fX123\""), ("pread %h 99998 9", "\"efchanged\"")]);
 }
 
 #[test]
