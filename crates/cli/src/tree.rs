@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use vnode_adapt::{Keep, SymlinkEmulation};
+use vnode_adapt::{Keep, ReadOnly, SymlinkEmulation};
 use vnode_archive::{Archive, ArchiveBuilder, ArchiveError};
 use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Mode, MountFlags, Namespace, Timespec};
 use vnode_host::{Host, HostError};
@@ -176,6 +176,10 @@ fn host(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
     }
     let mut filesystem = FilesystemRef::new::<Host>(host);
     if let Some(keep) = emulation(options, mount) {
+        if mount.is_read_only() {
+            // To find out whether it has links is to make one.
+            filesystem = FilesystemRef::new::<ReadOnly<FilesystemRef>>(ReadOnly::new(filesystem));
+        }
         let who = Credentials::root();
         filesystem = match SymlinkEmulation::over(&Cx::new(&who, &Now), filesystem.clone(), keep) {
             Ok(emulated) => emulated,

@@ -146,6 +146,13 @@ fn an_overlay_shows_links_that_were_kept() {
             ]
         );
     }
+    // Nor in a directory that the guest may not change.
+    let said = says(
+        &["--emulate-symlinks", "--dir", &format!("{dir}::ro")],
+        "cat /data/l : symlink a /data/b",
+        false,
+    );
+    assert_eq!(said.unwrap(), ["cat /data/l: \"text\"", "symlink /data/b: EROFS"]);
     assert_eq!(host.picture(), before);
 }
 
