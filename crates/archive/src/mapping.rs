@@ -29,12 +29,40 @@ use std::sync::{Arc, OnceLock};
 use memmap2::{Mmap, MmapOptions};
 use parking_lot::Mutex;
 
+/// The most mappings of a process. Linux has room for some 65530 in all (`vm.max_map_count`), and where there is none left
+/// memory can't be had either; the files of one archive may be more than that.
+const MOST: usize = 4096;
+
+/// How many there are.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// One of those.
+struct Counted;
+
+impl Counted {
+    fn new() -> io::Result<Counted> {
+        let counted = Counted;
+        if COUNT.fetch_add(1, Ordering::Relaxed) < MOST {
+            Ok(counted)
+        } else {
+            Err(io::ErrorKind::OutOfMemory.into())
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// A part of a file in memory, for as long as this is held.
 pub(crate) struct Mapping {
     // Given back before the memory and the file are: the handler asks the file for its size.
     slot: Registered,
     memory: Mmap,
     _file: Arc<File>,
+    _counted: Counted,
 }
 
 impl fmt::Debug for Mapping {
@@ -47,9 +75,11 @@ impl Mapping {
     /// Maps `len` bytes of a file from `offset`, which is a multiple of [`page_size`].
     ///
     /// # Errors
-    /// Those of `mmap(2)`: there is no room in the process's memory, or the file can't be mapped.
+    /// Those of `mmap(2)`: there is no room in the process's memory, or the file can't be mapped. There are as many as there
+    /// may be.
     pub(crate) fn new(file: Arc<File>, offset: u64, len: usize) -> io::Result<Mapping> {
         install()?;
+        let counted = Counted::new()?;
         // SAFETY: that others may write and truncate the file is what this module is for: see its head.
         let memory = unsafe { MmapOptions::new().offset(offset).len(len).map(&*file)? };
         let place = Place {
@@ -58,7 +88,7 @@ impl Mapping {
             file: file.as_raw_fd(),
             offset,
         };
-        Ok(Mapping { slot: Registered::new(place), memory, _file: file })
+        Ok(Mapping { slot: Registered::new(place), memory, _file: file, _counted: counted })
     }
 
     /// Its bytes, to be copied. What a copy holds is only the file's if [`Mapping::is_whole`] afterwards.
