@@ -11,6 +11,7 @@
 
 mod cache;
 mod commands;
+mod emulation;
 mod environment;
 mod failure;
 mod interrupt;

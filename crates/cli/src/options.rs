@@ -67,7 +67,7 @@ pub(crate) struct Run {
     /// Keep symbolic links in hidden files where a directory of the host is on a filesystem without links
     ///
     /// As emulate=yes on each --dir and --overlay that says nothing of it. A directory with links has one file more,
-    /// .vnode-symlinks, which the guest doesn't see; a filesystem that has links is served as it is. An overlay shows the
+    /// .vnode-symlinks, which the guest doesn't see, and is one run's at a time; a filesystem that has links is served as it is. An overlay shows the
     /// links that were kept; those that are made over it are its own. Without this, making a link on such a filesystem
     /// is EPERM, as on Linux.
     #[arg(long, help_heading = FILES, display_order = 99)]

@@ -1,21 +1,23 @@
 //! The guest's tree of mounts, built as the mount options say.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use vnode_adapt::{Keep, ReadOnly, SymlinkEmulation};
+use vnode_adapt::Keep;
 use vnode_archive::{Archive, ArchiveBuilder, ArchiveError};
-use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Mode, MountFlags, Namespace, Timespec};
+use vnode_core::{Errno, FilesystemRef, Mode, MountFlags, Namespace};
 use vnode_host::{Host, HostError};
 use vnode_memory::{Builder, Memory};
 use vnode_sandbox::{Marks, View, ViewError};
 
 use crate::cache;
 use crate::commands;
+use crate::emulation::{self, Emulated};
 use crate::failure::Failure;
-use crate::mounts::{Emulate, GuestPath, Kind, Lower, Mount};
+use crate::mounts::{GuestPath, Kind, Lower, Mount};
 use crate::options::{Preopen, Run, User};
 use crate::stats::{Measured, Mounted};
 use crate::system::{self, System};
@@ -33,6 +35,8 @@ pub(crate) struct Tree {
     points: Vec<GuestPath>,
     /// Whether the guest is a POSIX process.
     is_posix: bool,
+    /// What keeps other runs out.
+    _locks: Vec<File>,
 }
 
 impl Tree {
@@ -57,11 +61,17 @@ struct Served {
     filesystem: FilesystemRef,
     /// Of which the figures are asked for later.
     memory: Option<Arc<Memory>>,
+    /// What keeps other runs out for as long as it is served.
+    lock: Option<File>,
 }
 
 impl Served {
     fn in_memory(memory: Arc<Memory>) -> Self {
-        Served { filesystem: FilesystemRef::new::<Memory>(Arc::clone(&memory)), memory: Some(memory) }
+        Served {
+            filesystem: FilesystemRef::new::<Memory>(Arc::clone(&memory)),
+            memory: Some(memory),
+            lock: None,
+        }
     }
 
     fn mounted(self, at: String, kind: Kind) -> Mounted {
@@ -90,6 +100,7 @@ pub(crate) fn build(
             measured.load += start.elapsed();
         }
     }
+    let locks = filesystems.iter_mut().filter_map(|(_, served)| served.lock.take()).collect();
     let mut points: Vec<GuestPath> = filesystems.iter().map(|(mount, _)| mount.guest.clone()).collect();
     if mounts.is_empty() && !options.preopen.iter().any(|preopen| preopen.directory == GuestPath::root()) {
         points.push(GuestPath::root());
@@ -115,7 +126,7 @@ pub(crate) fn build(
             .map_err(|errno| about(mount, format_args!("can't mount on {}: {errno}", mount.guest)))?;
         mounted.push(served.mounted(mount.guest.to_string(), mount.kind));
     }
-    Ok(Tree { namespace, mounted, points, is_posix: system.is_some() })
+    Ok(Tree { namespace, mounted, points, is_posix: system.is_some(), _locks: locks })
 }
 
 fn check_points(mounts: &[Mount]) -> Result<(), Failure> {
@@ -174,51 +185,18 @@ fn host(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
     if !mount.is_read_only() {
         check_cache(mount, path)?;
     }
-    let mut filesystem = FilesystemRef::new::<Host>(host);
-    if let Some(keep) = emulation(options, mount) {
-        if mount.is_read_only() {
-            // To find out whether it has links is to make one.
-            filesystem = FilesystemRef::new::<ReadOnly<FilesystemRef>>(ReadOnly::new(filesystem));
-        }
-        let who = Credentials::root();
-        filesystem = match SymlinkEmulation::over(&Cx::new(&who, &Now), filesystem.clone(), keep) {
-            Ok(emulated) => emulated,
-            // Whether it has links can't be found out by who may make nothing there.
-            Err(Errno::ACCES) if mount.emulate.is_none() => filesystem,
-            Err(errno) => {
-                return Err(about(
-                    mount,
-                    format_args!("can't find out whether it has symbolic links: {errno}"),
-                ));
-            }
-        };
-    }
-    Ok(Some(Served { filesystem, memory: None }))
-}
-
-/// How links are kept on a filesystem of the host's that has none.
-fn emulation(options: &Run, mount: &Mount) -> Option<Keep> {
-    let for_all = if options.emulate_symlinks { Emulate::Yes } else { Emulate::No };
-    match mount.emulate.unwrap_or(for_all) {
-        Emulate::No => None,
-        Emulate::Yes => Some(Keep::HiddenFiles),
-        Emulate::Memory => Some(Keep::InMemory),
-    }
-}
-
-/// The time of day.
-struct Now;
-
-impl Clock for Now {
-    fn now(&self) -> Timespec {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(Timespec::EPOCH, Timespec::from)
-    }
+    let filesystem = FilesystemRef::new::<Host>(host);
+    let Some(keep) = emulation::keep(options, mount) else {
+        return Ok(Some(Served { filesystem, memory: None, lock: None }));
+    };
+    let Emulated { filesystem, lock } = emulation::emulate(filesystem, path, keep, mount)
+        .map_err(|problem| about(mount, format_args!("{problem}")))?;
+    Ok(Some(Served { filesystem, memory: None, lock }))
 }
 
 fn image(options: &Run, mount: &Mount) -> Result<Served, Failure> {
     let filesystem = archive(options, mount, mount.source.as_deref().unwrap_or(Path::new("")))?;
-    Ok(Served { filesystem, memory: None })
+    Ok(Served { filesystem, memory: None, lock: None })
 }
 
 /// An archive, read where it lies.
@@ -277,7 +255,7 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
         };
     }
     view = view.one_mount(mount.one_mount).max_bytes(bytes).max_inodes(inodes);
-    view = view.emulate_symlinks(emulation(options, mount) == Some(Keep::HiddenFiles));
+    view = view.emulate_symlinks(emulation::keep(options, mount) == Some(Keep::HiddenFiles));
     if mount.user_xattr {
         view = view.marks(Marks::User);
     }
@@ -286,7 +264,7 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
         view = view.changes_in(upper);
     }
     match view.open() {
-        Ok(View { filesystem, memory }) => Ok(Served { filesystem, memory }),
+        Ok(View { filesystem, memory }) => Ok(Served { filesystem, memory, lock: None }),
         Err(ViewError::Lower(error)) => Err(unserved(mount, &error)),
         Err(error) => Err(about(mount, format_args!("{error}"))),
     }

@@ -4,8 +4,9 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::Ran;
 use support::hosts::{Dir, command};
@@ -48,19 +49,20 @@ const LASTING: [&str; 4] = [
     "readlink /data/moved/raw: \"../x/./y//\"",
 ];
 
+/// The same where making a link is `EPERM`.
+fn filtered(vnode: &Command) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/linkless.py");
+    let mut python = Command::new("python3");
+    python.arg(script).arg(vnode.get_program()).args(vnode.get_args());
+    python.envs(vnode.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    python
+}
+
 /// Runs the guest, where links can't be made if `linkless`; nothing where that can't be.
 fn says(options: &[&str], steps: &str, linkless: bool) -> Option<Vec<String>> {
     let vnode = command(options, steps);
-    let ran = if linkless {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/linkless.py");
-        let mut python = Command::new("python3");
-        python.arg(script).arg(vnode.get_program()).args(vnode.get_args());
-        python.envs(vnode.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Ran::from(python.output().ok()?)
-    } else {
-        let mut vnode = vnode;
-        Ran::from(vnode.output().unwrap())
-    };
+    let mut run = if linkless { filtered(&vnode) } else { vnode };
+    let ran = Ran::from(run.output().ok()?);
     if linkless && ran.code == Some(77) {
         println!("skipped: system calls can't be filtered here");
         return None;
@@ -117,6 +119,33 @@ fn where_the_host_has_no_links() {
         names.sort();
         assert_eq!(names, [".vnode-symlinks", ".vnode-symlinks-work", "moved", "there"]);
     }
+}
+
+/// What two would keep in one file, one would lose.
+#[test]
+fn links_of_a_directory_are_one_runs_at_a_time() {
+    let host = Dir::new();
+    let dir = format!("{}::/data", host.text(""));
+    let options = ["--emulate-symlinks", "--dir", &dir];
+    let mut first = filtered(&command(&options, "symlink a /data/l : wait"));
+    let mut first = first.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(first.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    if said.is_empty() {
+        println!("skipped: system calls can't be filtered here");
+        return;
+    }
+    assert_eq!(said, "symlink /data/l: ok\n");
+    let second = Ran::from(filtered(&command(&options, "list /data")).output().unwrap());
+    second.fails(125, "another run keeps links in");
+    // Who keeps none there may have it.
+    let memory = format!("{dir}::emulate=memory");
+    let says = Ran::from(filtered(&command(&["--dir", &memory], "list /data")).output().unwrap());
+    assert_eq!(says.code, Some(0), "{says:?}");
+    first.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(first.wait().unwrap().success());
+    let third = Ran::from(filtered(&command(&options, "readlink /data/l")).output().unwrap());
+    assert_eq!(third.stdout, "readlink /data/l: \"a\"\n");
 }
 
 /// Nothing is made in what an overlay only looks at, not even to find out whether it has links.

@@ -208,6 +208,11 @@ impl Mount {
             KeyId::Emulate => {
                 self.emulate = Some(match value {
                     b"yes" => Emulate::Yes,
+                    b"memory" if self.kind == Kind::Overlay => {
+                        return Err(format!(
+                            "{key}=memory is for directories; changes of an overlay are its own"
+                        ));
+                    }
                     b"memory" => Emulate::Memory,
                     b"no" => Emulate::No,
                     _ => return Err(format!("{key}= is yes, memory or no")),
@@ -534,6 +539,7 @@ mod tests {
             (short("overlay", "image=a,oci"), "comes before keys; write image=a::GUEST,oci"),
             (short("overlay", "image=a,upper=u"), "comes before keys; write image=a::GUEST,upper=u"),
             (short("dir", "a::b::emulate=perhaps"), "yes, memory or no"),
+            (short("overlay", "a::b,emulate=memory"), "is for directories"),
             (short("dir", "a::b::oci"), "oci is not for host"),
             (full("type=overlay,lower=a,upper=b,upper=c,dst=/b"), "upper= is there twice"),
             (full("type=overlay,src=a,dst=/b"), "src is not for overlay"),

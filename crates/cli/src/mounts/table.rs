@@ -355,7 +355,7 @@ pub(crate) static KEYS: &[KeyRow] = &[
         names: &["emulate"],
         value: Some("yes|memory|no"),
         kinds: &[Kind::Host, Kind::Overlay],
-        about: "links where the host's filesystem has none, in hidden files or memory (no)",
+        about: "links where the host's filesystem has none, in hidden files or memory; shown by an overlay (no)",
     },
 ];
 
