@@ -178,7 +178,7 @@ impl Content {
     /// What lies in memory at `offset`, at most `len` bytes.
     ///
     /// # Errors
-    /// `EOPNOTSUPP`: it lies in a file that is not mapped, or is not whole any more.
+    /// `EOPNOTSUPP`: it lies in a file that is not mapped, or is not whole any more. `EIO`: it was cut off.
     pub(crate) fn in_place(&self, offset: u64, len: u64) -> Result<InPlace> {
         let len = len.min(self.size.saturating_sub(offset));
         match self.extent_from(offset) {
@@ -186,6 +186,9 @@ impl Content {
                 let len = len.min(extent.end() - offset);
                 let range =
                     self.store.in_memory(extent.at + (offset - extent.start), len).ok_or(Errno::OPNOTSUPP)?;
+                if !self.store.has(range.end as u64) {
+                    return Err(Errno::IO);
+                }
                 let bytes = SharedBytes::new(self.store.clone()).part(range).ok_or(Errno::OPNOTSUPP)?;
                 Ok(InPlace::Bytes(bytes))
             }

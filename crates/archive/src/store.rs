@@ -107,6 +107,17 @@ impl Store {
         self.read_file(start, len, into)
     }
 
+    /// Whether what it has up to `end` is still there: of a file, whether it is as long now.
+    pub(crate) fn has(&self, end: u64) -> bool {
+        match self {
+            Store::Heap(_) => true,
+            Store::File(filed) => {
+                let end = filed.start.saturating_add(end);
+                filed.file.metadata().is_ok_and(|metadata| metadata.len() >= end)
+            }
+        }
+    }
+
     fn still_whole(&self) -> bool {
         match self {
             Store::File(Filed { mapping: Some(mapping), .. }) => mapping.is_whole(),

@@ -4,13 +4,14 @@
 //! header at a newline, which names and attributes may have.
 
 use std::io::{self, BufReader, Read};
+use std::rc::Rc;
 
 use tar::{EntryType, Header};
 
 use crate::error::ArchiveError;
 use crate::store::{Reader, Store};
 
-use super::{BLOCK, checksum_fits, pax};
+use super::{BLOCK, checksum_fits, fields, pax};
 
 /// Bytes of what may stand before a member and is held in memory: its long names and its attributes.
 const MAX_HEADERS: u64 = 4 << 20;
@@ -59,11 +60,14 @@ pub(super) struct Headers<'a> {
     position: u64,
     /// Where the next header is.
     next: u64,
+    /// What holds for all members from here on.
+    global: Rc<pax::Global>,
 }
 
 impl<'a> Headers<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
-        Headers { reader: BufReader::with_capacity(BUFFER, Reader::new(store, 0)), position: 0, next: 0 }
+        let reader = BufReader::with_capacity(BUFFER, Reader::new(store, 0));
+        Headers { reader, position: 0, next: 0, global: Rc::default() }
     }
 
     /// Where the next header is.
@@ -93,7 +97,10 @@ impl<'a> Headers<'a> {
                 EntryType::GNULongLink if is_told => &mut long_link,
                 EntryType::XHeader if is_told => &mut records,
                 EntryType::XGlobalHeader => {
-                    self.pass_over(entry_size(&header)?)?;
+                    let records = self.content(entry_size(&header)?, &mut allowed)?;
+                    let taken = pax::Records::parse(records)
+                        .and_then(|records| Rc::make_mut(&mut self.global).take(&records));
+                    taken.map_err(|error| member_error(&header, &error.to_string()))?;
                     continue;
                 }
                 _ => {
@@ -116,7 +123,7 @@ impl<'a> Headers<'a> {
         long_link: Option<Vec<u8>>,
         pax: io::Result<pax::Records>,
     ) -> Result<Described, ArchiveError> {
-        let pax = pax.map_err(|error| member_error(&header, &error.to_string()))?;
+        let pax = pax.map_err(|error| member_error(&header, &error.to_string()))?.over(&self.global);
         let size = match pax.get(b"size") {
             Some(size) => {
                 let size = pax::number(size);
@@ -217,7 +224,7 @@ impl<'a> Headers<'a> {
 }
 
 fn entry_size(header: &Header) -> Result<u64, ArchiveError> {
-    header.entry_size().map_err(|error| member_error(header, &error.to_string()))
+    fields::size(header).map_err(|error| member_error(header, &error.to_string()))
 }
 
 fn member_error(header: &Header, what: &str) -> ArchiveError {

@@ -1,6 +1,7 @@
 //! Tar archives as members: the formats ustar, GNU and pax.
 
 mod decimal_time;
+mod fields;
 mod headers;
 mod pax;
 mod sparse;
@@ -21,18 +22,26 @@ use headers::{Described, Headers};
 
 /// Bytes of a block.
 const BLOCK: usize = 512;
+/// The type of the archive's own label, as GNU tar writes it (`tar -V`).
+const LABEL: u8 = b'V';
+
 /// Whether a file is a tar archive, by its first bytes.
 pub(crate) fn is_tar(start: &[u8]) -> bool {
     let Some(header) = start.first_chunk::<BLOCK>() else { return false };
     *header == [0; BLOCK] || checksum_fits(header)
 }
 
-/// Whether a block holds the sum of its own bytes, the sum's place counting as blanks.
+/// Whether a block holds the sum of its own bytes, the sum's place counting as blanks. Some programs took bytes as
+/// numbers with a sign, and every tar reads both.
 fn checksum_fits(block: &[u8; BLOCK]) -> bool {
     let (before, rest) = block.split_at(148);
     let (_, after) = rest.split_at(8);
-    let sum: u32 = before.iter().chain(after).map(|&byte| u32::from(byte)).sum::<u32>() + 8 * u32::from(b' ');
-    Header::from_byte_slice(block).cksum().is_ok_and(|told| told == sum)
+    let summed = || before.iter().chain(after);
+    let blanks = 8 * i64::from(b' ');
+    let unsigned = blanks + summed().map(|&byte| i64::from(byte)).sum::<i64>();
+    let signed = blanks + summed().map(|&byte| i64::from(byte.cast_signed())).sum::<i64>();
+    let told = Header::from_byte_slice(block).cksum().map(i64::from);
+    told.is_ok_and(|told| told == unsigned || told == signed)
 }
 
 /// Puts the members that `store` holds into an index, in their order.
@@ -52,23 +61,26 @@ pub(crate) fn read(store: &Arc<Store>, index: &mut Index, told: &mut Told<'_>) -
 
 /// What a member is; nothing for a header that stands for no file.
 fn member(described: &Described, store: &Arc<Store>) -> Result<Option<Member>, ArchiveError> {
+    if described.header.entry_type().as_byte() == LABEL {
+        return Ok(None);
+    }
     let mut path = described.path();
     let read = |path: &mut Vec<u8>| {
         let mut extra = Extra::read(&described.pax)?;
         let header = &described.header;
-        let mode = Mode::from_raw(header.mode()?);
-        let uid = extra.uid.map_or_else(|| header.uid().and_then(|uid| id("uid", uid)), Ok)?;
-        let gid = extra.gid.map_or_else(|| header.gid().and_then(|gid| id("gid", gid)), Ok)?;
+        let mode = Mode::from_raw(fields::mode(header)?);
+        let uid = extra.uid.map_or_else(|| fields::uid(header).and_then(|uid| id("uid", uid)), Ok)?;
+        let gid = extra.gid.map_or_else(|| fields::gid(header).and_then(|gid| id("gid", gid)), Ok)?;
         let mtime = match extra.mtime {
             Some(mtime) => mtime,
-            None => Timespec { sec: header.mtime()?.cast_signed(), nsec: 0 },
+            None => Timespec { sec: fields::mtime(header)?.cast_signed(), nsec: 0 },
         };
         if let Some(name) = extra.sparse.as_ref().and_then(sparse::Keys::name) {
             *path = name.to_vec();
         }
         let kind = kind(described, path, extra.sparse.take(), store)?;
         let path = core::mem::take(path);
-        Ok(kind.map(|kind| Member { path, kind, mode, uid, gid, mtime, xattrs: extra.xattrs }))
+        Ok(Some(Member { path, kind, mode, uid, gid, mtime, xattrs: extra.xattrs }))
     };
     read(&mut path).map_err(|what: io::Error| ArchiveError::Member { path, what: what.to_string() })
 }
@@ -78,13 +90,13 @@ fn kind(
     path: &[u8],
     sparse: Option<sparse::Keys>,
     store: &Arc<Store>,
-) -> io::Result<Option<Kind>> {
+) -> io::Result<Kind> {
     let target = || described.target().ok_or_else(|| io::Error::other("the link has no target"));
     let device = || {
-        let header = &described.header;
-        device(header.device_major()?.unwrap_or_default(), header.device_minor()?.unwrap_or_default())
+        let (major, minor) = fields::device(&described.header)?;
+        device(major, minor)
     };
-    Ok(Some(match described.header.entry_type() {
+    Ok(match described.header.entry_type() {
         EntryType::Directory => Kind::Directory,
         EntryType::Symlink => Kind::Symlink(symlink_target(target()?)?),
         EntryType::Link => Kind::HardLink(hard_link_target(target()?)?),
@@ -105,8 +117,6 @@ fn kind(
                 }
             })
         }
-        // The archive's label, as GNU tar writes it.
-        other if other.as_byte() == b'V' => return Ok(None),
         other => {
             let text = format!(
                 "vnode doesn't know members of type '{}'",
@@ -114,7 +124,7 @@ fn kind(
             );
             return Err(io::Error::other(text));
         }
-    }))
+    })
 }
 
 /// A device as Linux numbers it: 12 bits of major and 20 of minor, of which the upper come last (`new_encode_dev`).
@@ -177,6 +187,10 @@ impl Extra {
         let mut extra = Extra::default();
         for (key, value) in records.iter() {
             match key {
+                // As if it were not there, nor in a header for all.
+                b"mtime" if value.is_empty() => extra.mtime = None,
+                b"uid" if value.is_empty() => extra.uid = None,
+                b"gid" if value.is_empty() => extra.gid = None,
                 b"mtime" => {
                     let time = std::str::from_utf8(value).ok().and_then(decimal_time::parse);
                     extra.mtime = Some(time.ok_or_else(|| io::Error::other("its mtime is no time"))?);
@@ -187,10 +201,9 @@ impl Extra {
                     if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
                         extra.sparse.get_or_insert_default().take(key, value)?;
                     }
-                    if let Some(name) =
-                        key.strip_prefix(b"SCHILY.xattr.").filter(|name| name.starts_with(b"user."))
+                    if let Some(name) = key.strip_prefix(pax::XATTR).filter(|name| name.starts_with(b"user."))
                     {
-                        extra.xattrs.push((name.to_vec(), value.to_vec()));
+                        extra.xattrs.push((pax::decoded(name), value.to_vec()));
                     }
                 }
             }

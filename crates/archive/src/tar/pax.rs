@@ -1,11 +1,19 @@
 //! Pax headers: records of a key and a value (POSIX, "pax Extended Header").
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::rc::Rc;
 
-/// The records of one header.
+/// What stands before the name of an extended attribute.
+pub(super) const XATTR: &[u8] = b"SCHILY.xattr.";
+/// Bytes of records for all members that are held in memory, and looked at for each of them.
+const MAX_GLOBAL: usize = 64 << 10;
+
+/// The records of one header, over those for all members.
 #[derive(Debug, Default)]
 pub(super) struct Records {
+    global: Rc<Global>,
     bytes: Vec<u8>,
     /// Where each key and its value stand.
     records: Vec<(Range<usize>, Range<usize>)>,
@@ -35,13 +43,19 @@ impl Records {
             records.push((start..start + equals, start + equals + 1..start + record.len()));
             at = start + record.len() + 1;
         }
-        Ok(Records { bytes, records })
+        Ok(Records { global: Rc::default(), bytes, records })
     }
 
-    /// Keys and values, in their order.
+    /// Has those of `global` hold where these say nothing.
+    pub(super) fn over(self, global: &Rc<Global>) -> Records {
+        Records { global: Rc::clone(global), ..self }
+    }
+
+    /// Keys and values, in their order. Those for all members come first, to be replaced.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> {
         let part = |range: &Range<usize>| self.bytes.get(range.clone()).unwrap_or_default();
-        self.records.iter().map(move |(key, value)| (part(key), part(value)))
+        let own = self.records.iter().map(move |(key, value)| (part(key), part(value)));
+        self.global.records.iter().map(|(key, value)| (&key[..], &value[..])).chain(own)
     }
 
     /// The value of a key, the last if there are several; an empty one is none.
@@ -49,6 +63,61 @@ impl Records {
         let value = self.iter().rfind(|(there, _)| *there == key).map(|(_, value)| value);
         value.filter(|value| !value.is_empty())
     }
+}
+
+/// What global headers say of the members that follow.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Global {
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Bytes of keys and values.
+    len: usize,
+}
+
+impl Global {
+    /// Takes the records of one more header: each replaces that of the same key, and an empty value removes it (POSIX). Keys
+    /// that say nothing of a member, as the comment of git, are passed over, and so are maps of holes, of which each file
+    /// has its own.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(super) fn take(&mut self, header: &Records) -> io::Result<()> {
+        for (key, value) in header.iter() {
+            let is_known = matches!(key, b"path" | b"linkpath" | b"size" | b"mtime" | b"uid" | b"gid")
+                || key.starts_with(XATTR);
+            if !is_known {
+                continue;
+            }
+            if let Some(before) = self.records.remove(key) {
+                self.len -= key.len() + before.len();
+            }
+            if value.is_empty() {
+                continue;
+            }
+            self.len += key.len() + value.len();
+            if self.len > MAX_GLOBAL {
+                let text = format!("the global headers take more than {} KiB", MAX_GLOBAL >> 10);
+                return Err(io::Error::other(text));
+            }
+            self.records.insert(key.to_vec(), value.to_vec());
+        }
+        Ok(())
+    }
+}
+
+/// The name of an attribute, in which a `=` would end the key (`xattr_decode_keyword` in GNU tar's `xheader.c`).
+pub(super) fn decoded(name: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&first, behind)) = rest.split_first() {
+        let (byte, behind) = match rest {
+            [b'%', b'3', b'D', behind @ ..] => (b'=', behind),
+            [b'%', b'2', b'5', behind @ ..] => (b'%', behind),
+            _ => (first, behind),
+        };
+        decoded.push(byte);
+        rest = behind;
+    }
+    decoded
 }
 
 /// A number in decimal digits.

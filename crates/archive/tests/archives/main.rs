@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod compressed;
+mod dialects;
 mod faults;
 mod hostile;
 mod kernel;

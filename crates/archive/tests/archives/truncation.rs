@@ -73,6 +73,27 @@ fn what_was_handed_out_in_place_is_zeros_where_it_was_cut_off() {
     assert_eq!(held[LEN / 2], 0);
 }
 
+/// Not zeros in its place, which a copy would take for the content.
+#[test]
+fn what_was_cut_off_is_not_handed_out_in_place() {
+    let file = archive();
+    let mounted = Mounted::new(Archive::open(file.path()).unwrap());
+    let large = mounted.open("large").unwrap();
+    // Nobody read it, so that no fault was caught.
+    file.as_file().set_len(8192 + 4096).unwrap();
+    mounted.with(|caller| {
+        let at = |offset, len| match large.in_place(caller.cx, offset, len) {
+            Ok(InPlace::Bytes(bytes)) => Ok(bytes.to_vec()),
+            Ok(InPlace::Hole(_)) => panic!("a hole"),
+            Err(errno) => Err(errno),
+        };
+        assert_eq!(at(LEN as u64 / 2, 4096), Err(Errno::IO));
+        assert_eq!(at(0, LEN as u64), Err(Errno::IO));
+        assert_eq!(at(4096, 8192), Err(Errno::IO));
+        assert_eq!(at(0, 4096), Ok(vec![b'x'; 4096]));
+    });
+}
+
 #[test]
 fn a_name_that_leads_elsewhere_changes_nothing() {
     let file = archive();
