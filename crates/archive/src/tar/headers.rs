@@ -129,8 +129,9 @@ impl<'a> Headers<'a> {
                 let size = pax::number(size);
                 size.ok_or_else(|| member_error(&header, "its size is no number from 0"))?
             }
-            // Nothing stands behind a hard link, whatever its size is (`read_header` in GNU tar).
-            None if header.entry_type() == EntryType::Link => 0,
+            // Nothing stands behind a hard link or a directory, whatever its size is: that of a directory may be the most
+            // that it is to hold (`ustar` in POSIX's `pax`).
+            None if matches!(header.entry_type(), EntryType::Link | EntryType::Directory) => 0,
             None => entry_size(&header)?,
         };
         let mut described =

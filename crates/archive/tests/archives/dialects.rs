@@ -39,6 +39,14 @@ fn fields_that_are_empty_are_zero() {
 }
 
 #[test]
+fn nothing_stands_behind_a_directory() {
+    let sized = |header: &mut tar::Header| header.set_size(5);
+    let lines = lines(&[&header("d/", b'5', sized), &header("z", b'0', |_| ())]);
+    let paths: Vec<_> = lines.iter().map(|line| line.path.as_slice()).collect();
+    assert_eq!(paths[1..], [b"./d", b"./z"]);
+}
+
+#[test]
 fn a_label_is_passed_over() {
     if !has_gnu_tar() {
         return;
