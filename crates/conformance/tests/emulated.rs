@@ -241,6 +241,6 @@ fn links_in_a_directory_of_the_host_are_there_when_it_is_served_again() {
     });
     let left: Vec<_> =
         std::fs::read_dir(&path).expect("a listing").flatten().map(|it| it.file_name()).collect();
-    assert_eq!(left, [".vnode-symlinks-work"]);
+    assert!(left.is_empty(), "{left:?}");
     std::fs::remove_dir_all(&path).expect("removed");
 }

@@ -4,28 +4,21 @@
 //! first link, a log that has become long - is written in a directory of the emulation's own, below the root, and renamed
 //! into place. So a directory never has a hidden file that is half, and what fails leaves the directory's times.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use vnode_core::fs::{Access, At, Caps, File, Filesystem, NewInode, NewKind, Remove, Rename};
+use vnode_core::fs::{Access, At, File, Filesystem, NewKind, Remove};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{
-    Attr, Clock, Credentials, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, Timespec,
-};
+use vnode_core::{Cx, Errno, FileType, FilesystemRef, Name, Result};
 
 use super::record::{self, Content, HEAD};
 use super::store::{Done, Edit};
 use super::table::Directory;
+use super::work::{WORK, Work, new_inode};
 use super::{Node, NodeAt};
-use crate::look;
 
 /// The name of hidden files.
 const FILE: &[u8] = b".vnode-symlinks";
-
-/// The name of the directory, below the root, in which they are written.
-const WORK: &[u8] = b".vnode-symlinks-work";
 
 /// The largest hidden file that is read or written.
 const LARGEST: u64 = 32 << 20;
@@ -35,9 +28,6 @@ const SLACK: u64 = 16 << 10;
 
 /// Directories that have to come to the medium before another one, at most.
 const FIRST_MAX: usize = 64;
-
-/// Seconds that another process may take to write a file, before it counts as left behind.
-const IN_WORK: i64 = 60;
 
 /// Whether a name is one of the emulation's own, in whatever case.
 pub(super) fn is_reserved(name: &[u8]) -> bool {
@@ -51,117 +41,41 @@ fn file_in(dir: &Node) -> Result<NodeAt<'_>> {
 
 /// What all hidden files share.
 pub(super) struct Hidden {
-    /// Where they are written; nothing if the filesystem is read-only.
-    work: Option<Node>,
-    /// Names there: no other process has the same.
-    names: RandomState,
-    next: AtomicU64,
+    /// Where they are written.
+    work: Work,
     /// Held while a directory's file is read.
     pub(super) loading: Mutex<()>,
 }
 
 impl Hidden {
-    /// Finds or makes the directory in which hidden files are written, and rids it of what was left there.
+    /// Finds what was left where hidden files are written. Nothing is made.
     ///
     /// # Errors
-    /// Those of making it, but `EROFS`.
+    /// Those of [`Work::open`].
     pub(super) fn open(cx: &Cx<'_>, fs: &FilesystemRef) -> Result<Self> {
-        let root = fs.root();
-        let at = At { dir: &root, name: Name::new(WORK)? };
-        let own = Own::during(cx);
-        let cx = &own.cx();
-        let new = new_inode(cx, fs, &root, NewKind::Directory, 0o700)?;
-        let work = match fs.lookup(cx, at) {
-            Ok(work) if work.kind().is_dir() => Some(work),
-            Ok(_) => return Err(Errno::NOTDIR),
-            Err(Errno::NOENT) if fs.caps().contains(Caps::READ_ONLY) => None,
-            Err(Errno::NOENT) => match fs.create(cx, at, new) {
-                Ok(work) => Some(work),
-                Err(Errno::ROFS) => None,
-                Err(errno) => return Err(errno),
-            },
-            Err(errno) => return Err(errno),
-        };
-        if let Some(work) = &work {
-            for name in look::names(cx, fs, work)? {
-                let at = At { dir: work, name: Name::new(&name)? };
-                let Ok(node) = fs.lookup(cx, at) else { continue };
-                if fs.getattr(cx, &node)?.mtime.sec.saturating_add(IN_WORK) < cx.now().sec {
-                    // Read-only, say: nothing will be written there then.
-                    let _ = fs.remove(cx, at, Remove::File);
-                }
-            }
-        }
-        let (names, next) = (RandomState::new(), AtomicU64::new(0));
-        Ok(Hidden { work, names, next, loading: Mutex::new(()) })
+        Ok(Hidden { work: Work::open(cx, fs)?, loading: Mutex::new(()) })
     }
 
     /// Whether there is the directory in which they are written.
     pub(super) fn has_work(&self) -> bool {
-        self.work.is_some()
+        self.work.is_there()
     }
 
     /// Has a directory's hidden file be these bytes, by one rename.
     fn write(&self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Node, log: &mut Log, bytes: &[u8]) -> Result<()> {
-        let work = self.work.as_ref().ok_or(Errno::ROFS)?;
-        let name = format!("{:016x}", self.names.hash_one(self.next.fetch_add(1, Ordering::Relaxed)));
-        let at = At { dir: work, name: Name::new(name.as_bytes())? };
         if bytes.len() as u64 > LARGEST {
             return Err(Errno::NOSPC);
         }
         let new = new_inode(cx, fs, dir, NewKind::Regular, 0o600)?;
-        let (node, file) = fs.create_open(cx, at, new, Access::WRITE)?;
-        let written = append_all(cx, &*file, bytes);
-        // What it replaces may be on the medium: its name must not come there before its content.
-        let synced = written.and_then(|_| if log.file.is_some() { file.sync(cx, true) } else { Ok(()) });
-        drop(file);
-        let renamed = synced.and_then(|()| fs.rename(cx, at, file_in(dir)?, Rename::Replace));
-        if let Err(errno) = renamed {
-            let _ = fs.remove(cx, at, Remove::File);
-            return Err(errno);
-        }
+        let node = self.work.make(cx, (file_in(dir)?, new), |file| {
+            append_all(cx, file, bytes)?;
+            // What it replaces may be on the medium: its name must not come there before its content.
+            if log.file.is_some() { file.sync(cx, true) } else { Ok(()) }
+        })?;
         log.file = Some(node);
         (log.len, log.whole) = (bytes.len() as u64, bytes.len() as u64);
         (log.torn, log.unsettled, log.shared) = (false, false, false);
         Ok(())
-    }
-}
-
-/// A file or directory of the emulation's own, whose owner is that of the directory it is for.
-fn new_inode(
-    cx: &Cx<'_>,
-    fs: &FilesystemRef,
-    dir: &Node,
-    kind: NewKind<'static>,
-    mode: u32,
-) -> Result<NewInode<'static>> {
-    let Attr { uid, gid, .. } = fs.getattr(cx, dir)?;
-    Ok(NewInode { kind, mode: Mode::from_raw(mode), uid, gid })
-}
-
-/// The caller of what the emulation does for itself: it may do everything, and is not canceled half-way.
-pub(super) struct Own {
-    who: Credentials,
-    now: Fixed,
-}
-
-struct Fixed(Timespec);
-
-impl Clock for Fixed {
-    fn now(&self) -> Timespec {
-        self.0
-    }
-}
-
-impl Own {
-    /// At the time of a call.
-    pub(super) fn during(cx: &Cx<'_>) -> Self {
-        Own { who: Credentials::root(), now: Fixed(cx.now()) }
-    }
-
-    /// What its calls carry. They leave access times.
-    pub(super) fn cx(&self) -> Cx<'_> {
-        Cx::new(&self.who, &self.now).keeping_atime()
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use vnode_core::{Cx, Errno, Name, Result};
 
-use super::hidden::{Hidden, Log, Own};
+use super::hidden::{Hidden, Log};
 use super::link::Link;
+use super::own::Own;
 use super::record::{Content, Stored};
 use super::table::Directory;
 use super::{Node, Shared};

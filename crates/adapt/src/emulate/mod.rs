@@ -5,12 +5,14 @@ mod link;
 mod listing;
 mod load;
 mod names;
+mod own;
 mod probe;
 mod record;
 mod rename;
 mod runs;
 mod store;
 mod table;
+mod work;
 
 use core::fmt;
 use std::sync::Arc;
@@ -66,7 +68,9 @@ pub enum Keep {
 /// # Hidden files
 ///
 /// A directory with links has a file `.vnode-symlinks`, a log of what became of them, which goes with the last of them.
-/// The root has a directory `.vnode-symlinks-work`, in which a file is written before it is renamed into place.
+/// The root has a directory `.vnode-symlinks-work`, in which a file is written before it is renamed into place: from the
+/// first one that is written until the emulation is dropped. Nobody sees it, so the root's `mtime` stays, and its `ctime`
+/// where the filesystem within goes by the time of the call. Where no link changes, nothing is made.
 ///
 /// * A change fails or succeeds as a whole, whatever call of the filesystem within fails. It may leave one thing: a link
 ///   that can't take the name of a file, in a directory that had no link, leaves that directory's `ctime`.
@@ -141,8 +145,9 @@ impl SymlinkEmulation {
     /// Gives `fs` symbolic links, kept as `keep` says. [`SymlinkEmulation::needed`] tells whether it has none itself.
     ///
     /// # Errors
-    /// Of hidden files: those of making the directory that they are written in, `ENOSPC`, `EACCES` or `EIO` say; a
-    /// filesystem that is read-only has the links that it holds.
+    /// Of hidden files: those of looking for what a process left that was killed, `EACCES` or `EIO` say, and `ENOTDIR` if
+    /// the name of the directory that they are written in is another file's. Nothing is made; a filesystem that is
+    /// read-only has the links that it holds.
     pub fn new(cx: &Cx<'_>, fs: FilesystemRef, keep: Keep) -> Result<Self> {
         let (hidden, limit) = match keep {
             Keep::InMemory => (None, MEMORY),
@@ -161,7 +166,8 @@ impl SymlinkEmulation {
 
     /// Whether `fs` has no symbolic links of its own: it says so ([`Caps::SYMLINKS`]), or to make one under a hidden name
     /// in its root, which is removed again, is `EPERM` (as of Linux's vfat), `EOPNOTSUPP` or `ENOSYS`. A filesystem that
-    /// is read-only counts as one that has none: it may hold links in hidden files, and its own stay what they are.
+    /// is read-only counts as one that has none: it may hold links in hidden files, and its own stay what they are. The
+    /// attempt moves the root's `ctime` where the filesystem goes by a clock of its own; the `mtime` is put back.
     ///
     /// # Errors
     /// Every other error of the attempt: `ENOSPC`, `EACCES`, `EIO`.
@@ -277,7 +283,7 @@ impl Shared {
         }
     }
 
-    /// Whether a directory has the one in which hidden files are written: the root has.
+    /// Whether a directory has the one in which hidden files are written: the root may.
     fn has_work_in(&self, dir: &Node) -> bool {
         self.hidden.as_ref().is_some_and(Hidden::has_work) && self.fs.root().id() == dir.id()
     }

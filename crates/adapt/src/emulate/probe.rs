@@ -5,7 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use vnode_core::fs::{At, Caps, Filesystem, NewInode, NewKind, Remove};
 use vnode_core::{Cx, Errno, FilesystemRef, Mode, Name, Result};
 
-/// Tries to make a link, where the filesystem says that it can.
+use super::own::leaving_times;
+
+/// Tries to make a link, where the filesystem says that it can, and leaves the root's times as far as that can be.
 pub(super) fn needed(cx: &Cx<'_>, fs: &FilesystemRef) -> Result<bool> {
     if !fs.caps().contains(Caps::SYMLINKS) {
         return Ok(true);
@@ -15,8 +17,12 @@ pub(super) fn needed(cx: &Cx<'_>, fs: &FilesystemRef) -> Result<bool> {
     let at = At { dir: &root, name: Name::new(name.as_bytes())? };
     let kind = NewKind::Symlink(b"nowhere");
     let new = NewInode { kind, mode: Mode::from_raw(0o777), uid: who.uid, gid: who.gid };
-    match fs.create(cx, at, new) {
-        Ok(_) => fs.remove(cx, at, Remove::File).map(|()| false),
+    let made_and_removed = || {
+        fs.create(cx, at, new)?;
+        Ok(fs.remove(cx, at, Remove::File))
+    };
+    match leaving_times(cx, fs, &root, made_and_removed) {
+        Ok(removed) => removed.map(|()| false),
         // Whatever it could do if it were to be written: it isn't, and its own links are left as they are.
         Err(Errno::ROFS) => Ok(true),
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use vnode_core::fs::{At, Filesystem};
 use vnode_core::{Cx, Errno, Name, NameBuf, Result, SetAttr, SetTime};
 
-use super::hidden::{Hidden, Log, Own};
+use super::hidden::{Hidden, Log};
 use super::link::{Link, State};
+use super::own::{Own, leaving_times};
 use super::table::Directory;
 use super::{Node, Shared};
 
@@ -274,10 +275,8 @@ impl Shared {
         log: &mut Log,
         edits: &[Edit<'_>],
     ) -> Result<u64> {
-        let mtime = self.fs.getattr(cx, &dir.inode)?.mtime;
-        log.rewrite(cx, (hidden, &self.fs), dir, None, &[])?;
-        let times = SetAttr { mtime: Some(SetTime::To(mtime)), ..SetAttr::default() };
-        let _ = self.fs.setattr(cx, &dir.inode, &times);
+        let whole = || log.rewrite(cx, (hidden, &self.fs), dir, None, &[]);
+        leaving_times(cx, &self.fs, &dir.inode, whole)?;
         let len = log.len();
         log.append(cx, &self.fs, &dir.inode, None, edits).map(|()| len)
     }
