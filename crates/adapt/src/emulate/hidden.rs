@@ -66,7 +66,8 @@ impl Hidden {
         if bytes.len() as u64 > LARGEST {
             return Err(Errno::NOSPC);
         }
-        let new = new_inode(cx, fs, dir, NewKind::Regular, 0o600)?;
+        // Whoever may search the directory may read its links.
+        let new = new_inode(cx, fs, dir, NewKind::Regular, 0o644)?;
         let node = self.work.make(cx, (file_in(dir)?, new), |file| {
             append_all(cx, file, bytes)?;
             // What it replaces may be on the medium: its name must not come there before its content.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vnode_core::{Cx, Errno, Name, Result};
 
-use super::hidden::{Hidden, Log};
+use super::hidden::{Hidden, Log, is_reserved};
 use super::link::Link;
 use super::own::Own;
 use super::record::{Content, Stored};
@@ -60,7 +60,8 @@ impl Shared {
 
     /// Gives a directory the links that its file has.
     fn fill(&self, directory: &Arc<Directory>, content: &Content) -> Result<()> {
-        let mut names: Vec<_> = content.names.iter().collect();
+        // No emulation wrote the reserved ones.
+        let mut names: Vec<_> = content.names.iter().filter(|(name, _)| !is_reserved(name)).collect();
         names.sort_by_key(|(_, (place, _))| *place);
         for (name, (_, number)) in names {
             let Some(stored) = content.links.get(number) else { continue };
