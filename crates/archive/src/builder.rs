@@ -138,7 +138,7 @@ impl<'a> ArchiveBuilder<'a> {
         let mut index = Index::new(self.max_inodes, self.is_layer);
         if tar::is_tar(&start) {
             tar::read(&store, &mut index, &mut told)?;
-        } else if zip::is_zip(&start) {
+        } else if zip::is_zip(&start, &store)? {
             zip::read(&store, &room, self.max_inodes, &mut index, &mut told)?;
         } else {
             return Err(ArchiveError::NoArchive);

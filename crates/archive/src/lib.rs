@@ -15,10 +15,10 @@
 //! # What is read
 //!
 //! * tar: ustar, GNU and pax, with long names, nanoseconds, `user.` attributes, devices, and files with holes in all
-//!   formats that GNU tar writes. What is plain is read where it lies; what is compressed with gzip or zstd is unpacked
-//!   once, when it is opened.
+//!   formats that GNU tar writes. Global pax headers hold for the members that follow. What is plain is read where it
+//!   lies; what is compressed with gzip or zstd is unpacked once, when it is opened.
 //! * zip: stored members are read where they lie, deflated ones are unpacked when they are opened first. Modes, links and
-//!   owners are those of Info-ZIP.
+//!   owners are those of Info-ZIP. A program may stand before the archive.
 //! * A layer of a container image, with its whiteouts as overlays understand them ([`ArchiveBuilder::layer`]).
 //!
 //! Names are what `tar(1)` unpacks: a later member takes the place of an earlier one, a directory only if it is empty.
@@ -31,7 +31,8 @@
 //!
 //! The names, attributes and the places of contents are in memory from the start. The bytes are the file's: what others
 //! write into it is read, and reading what they cut off is `EIO`, but for what is left of the last page, which reads as
-//! zeros. What was shared without a copy ([`File::in_place`](vnode_core::fs::File::in_place)) reads as zeros there.
+//! zeros. What was shared without a copy before that ([`File::in_place`](vnode_core::fs::File::in_place)) reads as zeros
+//! there.
 //! To be told of such a page a handler of `SIGBUS` is installed in the process, which hands on what is not an archive's.
 //! Whoever installs another one later has to call the one that was there before.
 //!

@@ -1,5 +1,7 @@
 //! Zip archives as members.
 
+mod end_record;
+
 use std::cell::Cell;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::rc::Rc;
@@ -23,9 +25,14 @@ const HEADER: usize = 46;
 /// Bytes read at once: headers of members lie apart from one another.
 const BUFFER: usize = 4096;
 
-/// Whether a file is a zip archive, by its first bytes: a member, or the end of an empty list of them.
-pub(crate) fn is_zip(start: &[u8]) -> bool {
-    start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06")
+/// Whether a file is a zip archive: by its first bytes, a member or the end of an empty list of them, or by its end, for a
+/// program may stand before it.
+///
+/// # Errors
+/// It can't be read.
+pub(crate) fn is_zip(start: &[u8], store: &Store) -> io::Result<bool> {
+    let starts = start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06");
+    Ok(starts || end_record::list_len(store)?.is_some())
 }
 
 /// Puts the members that `store` holds into an index, in the order of the archive's list of them.
@@ -44,6 +51,11 @@ pub(crate) fn read(
     let mut archive = ZipArchive::new(BufReader::with_capacity(BUFFER, limited)).map_err(damaged)?;
     if archive.len() as u64 > max_inodes {
         return Err(ArchiveError::TooMany { max_inodes });
+    }
+    // Some programs write no more than the lower 16 bits of how many there are.
+    if archive.is_empty() && end_record::list_len(store)?.is_some_and(|len| len > 0) {
+        let text = "its end tells of no members, and there is a list of them";
+        return Err(ArchiveError::Read(io::Error::other(text)));
     }
     // What is read from now on is the headers of members, one at a time.
     left.set(u64::MAX);

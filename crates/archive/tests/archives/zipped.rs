@@ -239,6 +239,44 @@ fn what_cant_be_read_is_said_at_once() {
     assert_eq!(Archive::builder().bytes(packed(|_| ())).unwrap().usage().inodes, 1);
 }
 
+#[test]
+fn an_end_that_tells_of_no_members_is_no_end_of_some() {
+    let mut bytes = packed(|zip| put(zip, "file", stored(), b"x"));
+    let end = bytes.len() - 22;
+    bytes[end + 8..end + 12].fill(0);
+    let text = Archive::builder().bytes(bytes).unwrap_err().to_string();
+    assert_eq!(text, "its end tells of no members, and there is a list of them");
+}
+
+/// As Python's zipapp and what unpacks itself have it.
+#[test]
+fn a_program_may_stand_before_an_archive() {
+    let large = noise(100_000);
+    let bytes = packed(|zip| {
+        put(zip, "__main__.py", stored(), b"print()");
+        put(zip, "large", deflated(), &large);
+        zip.add_symlink("link", "large", stored()).unwrap();
+        zip.set_comment("a comment").unwrap();
+    });
+    for len in [1, 30, 600, 100_000] {
+        let program = [b"#!/usr/bin/env python3\n".repeat(len / 23), vec![b'\n'; len % 23]].concat();
+        let mounted = Mounted::new(Archive::builder().bytes([program, bytes.clone()].concat()).unwrap());
+        assert_eq!(mounted.paths(), [".", "./__main__.py", "./large", "./link"]);
+        assert_eq!(mounted.read("__main__.py").unwrap(), b"print()");
+        assert!(mounted.read("link").unwrap() == large);
+    }
+    let without = Archive::builder().bytes(b"#!/usr/bin/env python3\nprint()".repeat(5000));
+    assert!(matches!(without, Err(ArchiveError::NoArchive)));
+}
+
+/// A tar archive is one whatever it ends with.
+#[test]
+fn a_tar_archive_of_a_zip_archive_is_a_tar_archive() {
+    let zip = packed(|zip| put(zip, "inner", stored(), b"x"));
+    let tar = crate::names::packed(&[("outer.zip", crate::names::Is::File(&zip))]);
+    assert_eq!(Mounted::new(Archive::builder().bytes(tar).unwrap()).paths(), [".", "./outer.zip"]);
+}
+
 /// As many entries as need the larger format.
 #[test]
 fn large_lists_are_read() {
