@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use vnode_core::fs::{Access, At, File, Filesystem, NewKind, Remove};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, Errno, FileType, FilesystemRef, Name, Result};
+use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Name, Result};
 
 use super::record::{self, Content, HEAD};
 use super::store::{Done, Edit};
@@ -56,9 +56,9 @@ impl Hidden {
         Ok(Hidden { work: Work::open(cx, fs)?, loading: Mutex::new(()) })
     }
 
-    /// Whether there is the directory in which they are written.
-    pub(super) fn has_work(&self) -> bool {
-        self.work.is_there()
+    /// The root's attributes, without the directory in which they are written.
+    pub(super) fn hide(&self, root: &mut Attr) {
+        self.work.hide(root);
     }
 
     /// Has a directory's hidden file be these bytes, by one rename.

@@ -69,8 +69,8 @@ pub enum Keep {
 ///
 /// A directory with links has a file `.vnode-symlinks`, a log of what became of them, which goes with the last of them.
 /// The root has a directory `.vnode-symlinks-work`, in which a file is written before it is renamed into place: from the
-/// first one that is written until the emulation is dropped. Nobody sees it, so the root's `mtime` stays, and its `ctime`
-/// where the filesystem within goes by the time of the call. Where no link changes, nothing is made.
+/// first one that is written until the emulation is dropped. Nobody sees it: the root's `mtime` stays, and a `ctime`
+/// that moves, where the filesystem within has a clock of its own, isn't shown. Where no link changes, nothing is made.
 ///
 /// * A change fails or succeeds as a whole, whatever call of the filesystem within fails. It may leave one thing: a link
 ///   that can't take the name of a file, in a directory that had no link, leaves that directory's `ctime`.
@@ -283,11 +283,6 @@ impl Shared {
         }
     }
 
-    /// Whether a directory has the one in which hidden files are written: the root may.
-    fn has_work_in(&self, dir: &Node) -> bool {
-        self.hidden.as_ref().is_some_and(Hidden::has_work) && self.fs.root().id() == dir.id()
-    }
-
     /// Whether a directory was removed.
     fn is_removed(&self, cx: &Cx<'_>, dir: &Node) -> Result<bool> {
         Ok(self.fs.getattr(cx, dir)?.nlink == 0)
@@ -378,9 +373,10 @@ impl Filesystem for SymlinkEmulation {
             return Ok(link.attr());
         }
         let mut attr = self.shared.fs.getattr(cx, inode)?;
-        // A directory that nobody sees isn't counted.
-        if attr.kind.is_dir() && attr.nlink > 2 && self.shared.has_work_in(inode) {
-            attr.nlink -= 1;
+        if let Some(hidden) = &self.shared.hidden
+            && self.shared.fs.root().id() == inode.id()
+        {
+            hidden.hide(&mut attr);
         }
         Ok(attr)
     }

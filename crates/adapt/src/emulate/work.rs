@@ -24,11 +24,22 @@ const IN_WORK: i64 = 60;
 /// How often it is made again, at most, when another process removes it.
 const AGAIN: usize = 8;
 
+/// A `ctime` of the root that is nobody's business.
+#[derive(Clone, Copy)]
+struct Marked {
+    mtime: Timespec,
+    ctime: Timespec,
+    /// What it was before.
+    before: Timespec,
+}
+
 /// The directory, which may not be there.
 pub(super) struct Work {
     fs: FilesystemRef,
     /// It, where it is known to be there.
     dir: Mutex<Option<Node>>,
+    /// What making or removing it did to the root's times, if they are by a clock that nobody can set.
+    marked: Mutex<Option<Marked>>,
     /// Names there: no other process has the same.
     names: RandomState,
     next: AtomicU64,
@@ -49,12 +60,44 @@ impl Work {
             sweep(cx, fs, dir)?;
         }
         let (names, next) = (RandomState::new(), AtomicU64::new(0));
-        Ok(Work { fs: fs.clone(), dir: Mutex::new(found), names, next })
+        Ok(Work { fs: fs.clone(), dir: Mutex::new(found), marked: Mutex::new(None), names, next })
     }
 
     /// Whether it is known to be there.
     pub(super) fn is_there(&self) -> bool {
         self.dir.lock().is_some()
+    }
+
+    /// The root's attributes, as they are without it.
+    pub(super) fn hide(&self, root: &mut Attr) {
+        // A directory that nobody sees isn't counted.
+        if root.nlink > 2 && self.is_there() {
+            root.nlink -= 1;
+        }
+        self.hide_time(root);
+    }
+
+    fn hide_time(&self, root: &mut Attr) {
+        match *self.marked.lock() {
+            // Whatever else happens to the root gives it another time.
+            Some(marked) if (marked.mtime, marked.ctime) == (root.mtime, root.ctime) => {
+                root.ctime = marked.before;
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes or removes it, which leaves the root's times as far as that can be, and is not shown where it can't.
+    fn unseen<T>(&self, cx: &Cx<'_>, root: &Node, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut before = self.fs.getattr(cx, root)?;
+        self.hide_time(&mut before);
+        let done = leaving_times(cx, &self.fs, root, change)?;
+        if let Ok(Attr { mtime, ctime, .. }) = self.fs.getattr(cx, root)
+            && mtime == before.mtime
+        {
+            *self.marked.lock() = Some(Marked { mtime, ctime, before: before.ctime });
+        }
+        Ok(done)
     }
 
     /// Writes a file, and has it take a name somewhere else. What fails leaves nothing.
@@ -118,7 +161,7 @@ impl Work {
                 let root = self.fs.root();
                 let new = new_inode(cx, &self.fs, &root, NewKind::Directory, 0o700)?;
                 let at = At { dir: &root, name: Name::new(WORK)? };
-                match leaving_times(cx, &self.fs, &root, || self.fs.create(cx, at, new)) {
+                match self.unseen(cx, &root, || self.fs.create(cx, at, new)) {
                     // Another process was faster.
                     Err(Errno::EXIST) => find(cx, &self.fs)?.ok_or(Errno::EXIST)?,
                     made => made?,
@@ -141,7 +184,7 @@ impl Work {
         let cx = &own.cx();
         let Ok(name) = Name::new(WORK) else { return };
         let at = At { dir: &root, name };
-        let _ = leaving_times(cx, &self.fs, &root, || self.fs.remove(cx, at, Remove::Directory));
+        let _ = self.unseen(cx, &root, || self.fs.remove(cx, at, Remove::Directory));
     }
 }
 
