@@ -57,8 +57,8 @@ impl Hidden {
     }
 
     /// The root's attributes, without the directory in which they are written.
-    pub(super) fn hide(&self, root: &mut Attr) {
-        self.work.hide(root);
+    pub(super) fn hide(&self, cx: &Cx<'_>, root: &mut Attr) {
+        self.work.hide(cx, root);
     }
 
     /// Has a directory's hidden file be these bytes, by one rename.

@@ -376,7 +376,7 @@ impl Filesystem for SymlinkEmulation {
         if let Some(hidden) = &self.shared.hidden
             && self.shared.fs.root().id() == inode.id()
         {
-            hidden.hide(&mut attr);
+            hidden.hide(cx, &mut attr);
         }
         Ok(attr)
     }

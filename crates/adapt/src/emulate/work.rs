@@ -69,9 +69,11 @@ impl Work {
     }
 
     /// The root's attributes, as they are without it.
-    pub(super) fn hide(&self, root: &mut Attr) {
-        // A directory that nobody sees isn't counted.
-        if root.nlink > 2 && self.is_there() {
+    pub(super) fn hide(&self, cx: &Cx<'_>, root: &mut Attr) {
+        // A directory that nobody sees isn't counted. Who else has it may have removed it.
+        let dir = self.dir.lock().clone();
+        let is_there = |dir: &Node| self.fs.getattr(cx, dir).map_or(true, |attr| attr.nlink > 0);
+        if root.nlink > 2 && dir.as_ref().is_some_and(is_there) {
             root.nlink -= 1;
         }
         self.hide_time(root);
