@@ -31,6 +31,7 @@
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
 //! * `copy_up` - bringing to the upper what is to be changed; `content` - a file's bytes;
 //!   `guards` - extended attributes, and among them what says on the host who may do what.
+//! * `changes` - what the upper has, to be compared with what was there before.
 //! * `attributes`, `xattr` - of the layer's inode; `listing` - the merged names in order; `file` - an open file.
 //!
 //! # The format
@@ -103,6 +104,7 @@
 
 mod attributes;
 mod builder;
+mod changes;
 mod content;
 mod copy_up;
 mod file;
@@ -128,6 +130,7 @@ mod work;
 mod xattr;
 
 pub use builder::Builder;
+pub use changes::{Identity, Original, UpperName, UpperNames};
 pub use marks::Marks;
 pub use meta::{Touched, touched};
 pub use node::Node;

@@ -115,7 +115,7 @@ impl Shared {
     }
 
     /// What the lowers have under a name, where the upper has nothing.
-    fn below(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>) -> Result<Vec<Piece>> {
+    pub(crate) fn below(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>) -> Result<Vec<Piece>> {
         if dir.lowers.is_empty() {
             return Ok(Vec::new());
         }

@@ -72,6 +72,10 @@ impl Overlay {
     pub(crate) fn new(shared: Arc<Shared>, root: Arc<Node>) -> Self {
         Overlay { shared, root }
     }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Drop for Shared {
