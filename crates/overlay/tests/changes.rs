@@ -275,6 +275,12 @@ proptest! {
         after in prop::collection::vec(step(), 0..14),
     ) {
         let lower = Tree::memory();
+        for dir in ["a", "a/a", "b", "b/a"] {
+            lower.mkdir(dir).unwrap();
+        }
+        for file in ["a/b", "a/a/a", "a/a/b", "b/a/a", "b/b"] {
+            lower.write(file, file).unwrap();
+        }
         // Of a file with several names in a lower the upper has those that were changed.
         before.iter().filter(|step| !matches!(step, Step::Link(..))).for_each(|step| carry_out(&lower, step));
         let old = all(&lower);
