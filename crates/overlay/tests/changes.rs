@@ -220,17 +220,29 @@ fn carry_out(tree: &Tree, step: &Step) {
     };
 }
 
-/// All paths of a tree, each with what it is: kind, mode, content or target.
+/// What is at a path: kind, mode, content or target.
+fn what(tree: &Tree, path: &str) -> String {
+    let attr = tree.attr(path).unwrap();
+    let content = match attr.kind {
+        FileType::Regular => tree.read(path).unwrap(),
+        FileType::Symlink => tree.target(path).unwrap(),
+        _ => String::new(),
+    };
+    format!("{:?} {:o} {content}", attr.kind, attr.mode.raw())
+}
+
+/// All paths of a tree, each with what it is.
 fn all(tree: &Tree) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for path in PATHS {
-        let Ok(attr) = tree.attr(path) else { continue };
-        let content = match attr.kind {
-            FileType::Regular => tree.read(path).unwrap(),
-            FileType::Symlink => tree.target(path).unwrap(),
-            _ => String::new(),
-        };
-        found.insert(path.to_owned(), format!("{:?} {:o} {content}", attr.kind, attr.mode.raw()));
+    let mut left = vec![String::new()];
+    while let Some(dir) = left.pop() {
+        for name in tree.list(&dir).unwrap() {
+            let path = format!("{dir}/{name}");
+            found.insert(path.clone(), what(tree, &path));
+            if tree.attr(&path).unwrap().kind.is_dir() {
+                left.push(path);
+            }
+        }
     }
     found
 }
@@ -242,26 +254,19 @@ fn made_from(old: &BTreeMap<String, String>, now: &Tree, names: &[UpperName]) ->
         path == dir || path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
     };
     for told in names {
-        let path = String::from_utf8_lossy(&told.path[1..]).into_owned();
+        let path = String::from_utf8_lossy(&told.path).into_owned();
         if told.renamed_from.is_some() || !told.is_merged {
             made.retain(|known, _| !is_below(known, &path));
         }
         if let Some(from) = &told.renamed_from {
-            let from = String::from_utf8_lossy(&from[1..]).into_owned();
+            let from = String::from_utf8_lossy(from).into_owned();
             let moved = old.iter().filter(|(known, _)| is_below(known, &from));
             let _ = (&moved.count(), 0); if false { made.extend(old.iter().map(|(known, what)| (format!("{path}{}", &known[from.len()..]), what.clone())));
         }
         if told.node.is_some() {
-            let attr = now.attr(&path).unwrap();
-            let content = match attr.kind {
-                FileType::Regular => now.read(&path).unwrap(),
-                FileType::Symlink => now.target(&path).unwrap(),
-                _ => String::new(),
-            };
-            made.insert(path, format!("{:?} {:o} {content}", attr.kind, attr.mode.raw()));
+            made.insert(path.clone(), what(now, &path));
         }
     }
-    made.retain(|path, _| PATHS.contains(&path.as_str()));
     made
 }
 
