@@ -264,7 +264,7 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
         view = view.changes_in(upper);
     }
     match view.open() {
-        Ok(View { filesystem, memory }) => Ok(Served { filesystem, memory, lock: None }),
+        Ok(View { filesystem, memory, .. }) => Ok(Served { filesystem, memory, lock: None }),
         Err(ViewError::Lower(error)) => Err(unserved(mount, &error)),
         Err(error) => Err(about(mount, format_args!("{error}"))),
     }

@@ -105,6 +105,18 @@ impl Overlay {
         let start = Level { dir: self.root(), path: Vec::new(), names: None };
         UpperNames { shared: self.shared(), own: Own::during(cx), levels: vec![start] }
     }
+
+    /// What an inode is in the lowers, or was copied from: of a directory the topmost of what shows through.
+    ///
+    /// # Errors
+    /// Those of looking at it.
+    pub fn origin(&self, cx: &Cx<'_>, node: &Node) -> Result<Option<Identity>> {
+        let (shared, own) = (self.shared(), Own::during(cx));
+        match node.origin() {
+            Some(piece) => shared.original(piece).identity(&own.cx()).map(Some),
+            None => shared.copied_from(&own.cx(), node),
+        }
+    }
 }
 
 /// See [`Overlay::upper_names`]. After an error it goes on behind what failed.

@@ -14,6 +14,7 @@
 //!
 //! # Map
 //!
+//! * `changes` - what was changed: [`Change`]; `compare` - what tells two inodes apart.
 //! * `view` - [`View`], the choices and what comes of them; `upper` - the directory that keeps changes: whether it can be
 //!   one, and its lock; `mounts` - where directories really are; `error` - why there is no view.
 //!
@@ -25,11 +26,15 @@
 //! * What it keeps can be used by nobody with a mode that the guest chose: where others may enter it, no set-user-id can
 //!   be set in it.
 
+mod changes;
+mod compare;
 mod error;
 mod mounts;
 mod upper;
 mod view;
 
+pub use changes::{Change, ChangeKind};
+pub use compare::Found;
 pub use error::ViewError;
 pub use view::{Builder, View};
 pub use vnode_overlay::Marks;

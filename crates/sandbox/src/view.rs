@@ -9,6 +9,7 @@ use vnode_host::Host;
 use vnode_memory::Memory;
 use vnode_overlay::{Marks, Overlay};
 
+use crate::changes::{self, Change, Shown};
 use crate::error::ViewError;
 use crate::upper::Upper;
 
@@ -22,6 +23,9 @@ pub struct View {
     pub filesystem: FilesystemRef,
     /// Where changes are, if in memory.
     pub memory: Option<Arc<Memory>>,
+    overlay: Arc<Overlay>,
+    /// What it lies over.
+    lowers: Vec<FilesystemRef>,
 }
 
 /// The choices for a [`View`]: see [`View::of`].
@@ -47,6 +51,22 @@ impl View {
     /// The choices for a view of a directory of the host. Without others changes are kept in memory, without limits.
     pub fn of(directory: impl Into<PathBuf>) -> Builder {
         Builder::of(Lower::Directory(directory.into()))
+    }
+
+    /// What was changed since the view was opened with nothing kept: by its guests, in all runs. A directory comes before
+    /// what is in it. Nobody may change the view meanwhile.
+    ///
+    /// Times alone are no change. A directory that was renamed is one change, and what else was done below it tells
+    /// where it was. What was removed is told with all that was in it, but for what was renamed.
+    ///
+    /// # Errors
+    /// Those of the filesystems; `EINTR`: canceled.
+    pub fn changes(&self, cx: &Cx<'_>) -> vnode_core::Result<Vec<Change>> {
+        let now = Shown { overlay: Arc::clone(&self.overlay), filesystem: self.filesystem.clone() };
+        // What there would be without any change.
+        let memory = FilesystemRef::new::<Memory>(Memory::new());
+        let before = Shown::new(over(&self.lowers).volatile(true), memory)?;
+        changes::changes(cx, &now, &before)
     }
 
     /// The same for another filesystem, an archive say, that nobody changes.
@@ -135,17 +155,16 @@ impl Builder {
         if self.lowers.len() > MOST_LOWERS {
             return Err(ViewError::TooMany { given: self.lowers.len() });
         }
-        let mut builder = Overlay::builder();
-        for lower in &self.lowers {
-            builder = builder.lower(self.lower(lower)?);
-        }
+        let lowers: Vec<_> = self.lowers.iter().map(|lower| self.lower(lower)).collect::<Result<_, _>>()?;
+        let mut builder = over(&lowers);
         if let Some(marks) = self.marks {
             builder = builder.marks(marks);
         }
-        match &self.upper {
-            None => self.in_memory(builder),
-            Some(path) => self.in_directory(builder, path),
-        }
+        let (Shown { overlay, filesystem }, memory) = match &self.upper {
+            None => self.in_memory(builder)?,
+            Some(path) => (self.in_directory(builder, path)?, None),
+        };
+        Ok(View { filesystem, memory, overlay, lowers })
     }
 
     fn lower(&self, lower: &Lower) -> Result<FilesystemRef, ViewError> {
@@ -175,16 +194,16 @@ impl Builder {
         self.lowers.iter().filter_map(directory).collect()
     }
 
-    fn in_memory(&self, builder: vnode_overlay::Builder) -> Result<View, ViewError> {
+    fn in_memory(&self, builder: vnode_overlay::Builder) -> Result<(Shown, Option<Arc<Memory>>), ViewError> {
         let memory = Memory::builder().max_bytes(self.max_bytes).max_inodes(self.max_inodes);
         let memory = Arc::new(memory.build());
         let upper = FilesystemRef::new::<Memory>(Arc::clone(&memory));
         // After a loss of power there is nobody to look at it.
-        let filesystem = overlay(builder.volatile(true), upper).map_err(ViewError::Overlay)?;
-        Ok(View { filesystem, memory: Some(memory) })
+        let shown = Shown::new(builder.volatile(true), upper).map_err(ViewError::Overlay)?;
+        Ok((shown, Some(memory)))
     }
 
-    fn in_directory(&self, builder: vnode_overlay::Builder, path: &Path) -> Result<View, ViewError> {
+    fn in_directory(&self, builder: vnode_overlay::Builder, path: &Path) -> Result<Shown, ViewError> {
         let Upper { path, is_private, lock } = Upper::take(path, &self.directories())?;
         let is_root = rustix::process::geteuid().is_root();
         let host = Host::builder().devices(true).owners(is_root).set_id(is_private).hide_guards(true);
@@ -197,20 +216,27 @@ impl Builder {
             let quota = quota.build(host).map_err(|errno| ViewError::upper(&path, errno))?;
             FilesystemRef::new::<Quota<Host>>(quota)
         };
-        let filesystem = overlay(builder.holding(lock), upper).map_err(|errno| match errno {
+        Shown::new(builder.holding(lock), upper).map_err(|errno| match errno {
             Errno::OPNOTSUPP => ViewError::Unfit { path: path.clone() },
             Errno::PERM if !sees_trusted() => ViewError::Privileged { path: path.clone() },
             Errno::INVAL => ViewError::Version { path: path.clone() },
             errno => ViewError::upper(&path, errno),
-        })?;
-        Ok(View { filesystem, memory: None })
+        })
     }
 }
 
-fn overlay(builder: vnode_overlay::Builder, upper: FilesystemRef) -> vnode_core::Result<FilesystemRef> {
-    let who = Credentials::root();
-    let overlay = builder.build(&Cx::new(&who, &Now), upper)?;
-    Ok(FilesystemRef::new::<Overlay>(overlay))
+/// The beginning of an overlay over these, the topmost first.
+fn over(lowers: &[FilesystemRef]) -> vnode_overlay::Builder {
+    lowers.iter().fold(Overlay::builder(), |builder, lower| builder.lower(lower.clone()))
+}
+
+impl Shown {
+    fn new(builder: vnode_overlay::Builder, upper: FilesystemRef) -> vnode_core::Result<Self> {
+        let who = Credentials::root();
+        let overlay = Arc::new(builder.build(&Cx::new(&who, &Now), upper)?);
+        let filesystem = FilesystemRef::new::<Overlay>(Arc::clone(&overlay));
+        Ok(Shown { overlay, filesystem })
+    }
 }
 
 /// Whether this process may have `trusted.*` attributes (`xattr(7)`).

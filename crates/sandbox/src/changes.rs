@@ -1,0 +1,275 @@
+//! What was changed in a view: the overlay tells which names, and what was there is compared with what is.
+
+use core::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use vnode_core::{Cx, Errno, FilesystemRef, Result};
+use vnode_overlay::{Identity, Node, Overlay, UpperName};
+
+use crate::compare::{Found, same_attributes, same_content};
+
+/// One difference between what a view shows and what it showed before anything was changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// From the view's root, starting with `/`: where it is, or where it was if it was removed.
+    pub path: Vec<u8>,
+    /// Where it was, if that is another path: it was renamed, or is in a directory that was.
+    pub from: Option<Vec<u8>>,
+    /// What was done.
+    pub kind: ChangeKind,
+    /// What was there.
+    pub old: Option<Found>,
+    /// What is there.
+    pub new: Option<Found>,
+}
+
+/// What was done to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeKind {
+    /// It is new (`A`).
+    Added,
+    /// It was removed (`D`).
+    Removed,
+    /// It was renamed, and may have been modified (`R`).
+    Renamed,
+    /// It is of another type (`T`).
+    TypeChanged,
+    /// It has other content, or leads elsewhere (`M`).
+    Modified,
+    /// It has other permissions, owners or extended attributes, and nothing else (`m`).
+    Attributes,
+}
+
+impl ChangeKind {
+    /// Its letter, as `git status --short` has them.
+    pub fn letter(self) -> char {
+        match self {
+            ChangeKind::Added => 'A',
+            ChangeKind::Removed => 'D',
+            ChangeKind::Renamed => 'R',
+            ChangeKind::TypeChanged => 'T',
+            ChangeKind::Modified => 'M',
+            ChangeKind::Attributes => 'm',
+        }
+    }
+}
+
+/// An overlay, and the same as a filesystem.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) overlay: Arc<Overlay>,
+    pub(crate) filesystem: FilesystemRef,
+}
+
+/// All changes, by their paths.
+///
+/// # Errors
+/// Those of the layers.
+pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Change>> {
+    let mut comparison =
+        Comparison { cx, now, before, moved: Vec::new(), gone: Vec::new(), changes: Vec::new() };
+    let names = now.overlay.upper_names(cx).collect::<Result<Vec<_>>>()?;
+    comparison.note_moves(&names);
+    for told in &names {
+        comparison.compare(told)?;
+    }
+    comparison.settle(&names)?;
+    let mut changes = comparison.changes;
+    changes.sort_by(|one, other| one.path.cmp(&other.path).then(one.kind.cmp(&other.kind)));
+    Ok(changes)
+}
+
+struct Comparison<'a> {
+    cx: &'a Cx<'a>,
+    now: &'a Shown,
+    before: &'a Shown,
+    /// Directories that were renamed: where they are, and where they were.
+    moved: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Paths under which nothing is left of what was there, with what was.
+    gone: Vec<(Vec<u8>, Found)>,
+    changes: Vec<Change>,
+}
+
+/// Whether a path is a directory's or below it.
+fn is_in(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+impl Comparison<'_> {
+    fn note_moves(&mut self, names: &[UpperName]) {
+        for told in names {
+            let Some(from) = &told.renamed_from else { continue };
+            // It may be back where it was.
+            if self.along(&told.path).0 != *from {
+                self.moved.push((told.path.clone(), from.clone()));
+            }
+        }
+    }
+
+    /// Where what is at a path was, as far as directories above it were renamed; and where the innermost of those was.
+    fn along(&self, path: &[u8]) -> (Vec<u8>, Option<&Vec<u8>>) {
+        let above = self.moved.iter().filter(|(now, _)| now != path && is_in(path, now));
+        match above.max_by_key(|(now, _)| now.len()) {
+            Some((now, was)) => ([was, path.get(now.len()..).unwrap_or_default()].concat(), Some(was)),
+            None => (path.to_vec(), None),
+        }
+    }
+
+    /// The same; nothing if what was there is in a directory, or is one, that is somewhere else now.
+    fn path_before(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let (before, above) = self.along(path);
+        let moved = self.moved.iter().filter(|(_, from)| is_in(&before, from));
+        let moved = moved.map(|(_, from)| from).max_by_key(|from| from.len());
+        (moved == above).then_some(before)
+    }
+
+    /// Whether what was at a path is a directory that has another name now.
+    fn was_renamed(&self, path: &[u8]) -> bool {
+        self.moved.iter().any(|(_, from)| from == path)
+    }
+
+    fn compare(&mut self, told: &UpperName) -> Result<()> {
+        let (path_before, old) = match self.path_before(&told.path) {
+            Some(path) => {
+                let old = Found::at(self.cx, &self.before.filesystem, &path)?;
+                (path, old)
+            }
+            None => (told.path.clone(), None),
+        };
+        let Some(new) = Found::at(self.cx, &self.now.filesystem, &told.path)? else {
+            if let Some(old) = old {
+                self.gone.push((path_before, old));
+            }
+            return Ok(());
+        };
+        if let Some((_, from)) = self.moved.iter().find(|(now, _)| *now == told.path) {
+            let from = from.clone();
+            // What it took the place of is gone.
+            if let Some(replaced) = old {
+                self.gone.push((path_before, replaced));
+            }
+            let old = Found::at(self.cx, &self.before.filesystem, &from)?;
+            self.add(told, Some(from), ChangeKind::Renamed, old, Some(new));
+            return Ok(());
+        }
+        let from = (path_before != told.path).then(|| path_before.clone());
+        let Some(old) = old else {
+            self.add(told, None, ChangeKind::Added, None, Some(new));
+            return Ok(());
+        };
+        if old.kind() != new.kind() {
+            if old.kind().is_dir() {
+                self.below_is_gone(&path_before, &old, None)?;
+            }
+            self.add(told, from, ChangeKind::TypeChanged, Some(old), Some(new));
+            return Ok(());
+        }
+        if old.kind().is_dir() && !told.is_merged {
+            self.below_is_gone(&path_before, &old, Some(&new))?;
+        }
+        if !same_content(self.cx, &old, &new)? {
+            self.add(told, from, ChangeKind::Modified, Some(old), Some(new));
+        } else if !same_attributes(self.cx, &old, &new)? {
+            self.add(told, from, ChangeKind::Attributes, Some(old), Some(new));
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        told: &UpperName,
+        from: Option<Vec<u8>>,
+        kind: ChangeKind,
+        old: Option<Found>,
+        new: Option<Found>,
+    ) {
+        self.changes.push(Change { path: told.path.clone(), from, kind, old, new });
+    }
+
+    /// Of what was in a directory nothing is left but what another one has under the same name.
+    fn below_is_gone(&mut self, path: &[u8], old: &Found, new: Option<&Found>) -> Result<()> {
+        if self.was_renamed(path) {
+            return Ok(());
+        }
+        let left = match new {
+            Some(new) => new.names(self.cx)?,
+            None => Vec::new(),
+        };
+        for name in old.names(self.cx)?.into_iter().filter(|name| left.binary_search(name).is_err()) {
+            let path = [path, b"/", &name].concat();
+            if let Some(found) = Found::at(self.cx, &self.before.filesystem, &path)? {
+                self.gone.push((path, found));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what is gone from what was renamed.
+    fn settle(&mut self, names: &[UpperName]) -> Result<()> {
+        let mut removed: Vec<(Vec<u8>, Found)> = Vec::new();
+        let mut left: Vec<(Vec<u8>, Found)> = core::mem::take(&mut self.gone);
+        while let Some((path, found)) = left.pop() {
+            // What is below a directory that was renamed is told where that is now.
+            if self.was_renamed(&path) {
+                continue;
+            }
+            if found.kind().is_dir() {
+                for name in found.names(self.cx)? {
+                    let path = [&path[..], b"/", &name].concat();
+                    let below = Found::at(self.cx, &self.before.filesystem, &path)?.ok_or(Errno::IO)?;
+                    left.push((path, below));
+                }
+            }
+            removed.push((path, found));
+        }
+        removed.sort_by(|one, other| one.0.cmp(&other.0));
+        self.pair_up(names, removed)
+    }
+
+    /// Makes a rename of what was added as a copy of what was removed.
+    fn pair_up(&mut self, names: &[UpperName], removed: Vec<(Vec<u8>, Found)>) -> Result<()> {
+        let sources: HashMap<&[u8], Identity> =
+            names.iter().filter_map(|told| Some((told.path.as_slice(), told.copied_from?))).collect();
+        let mut was: HashMap<Identity, Vec<usize>> = HashMap::new();
+        for (index, (_, found)) in removed.iter().enumerate().rev() {
+            if found.kind().is_dir() {
+                continue;
+            }
+            if let Some(identity) = self.identity(found)? {
+                was.entry(identity).or_default().push(index);
+            }
+        }
+        let mut claimed = vec![false; removed.len()];
+        for change in self.changes.iter_mut().filter(|change| change.kind == ChangeKind::Added) {
+            let Some(source) = sources.get(change.path.as_slice()) else { continue };
+            let Some(index) = was.get_mut(source).and_then(Vec::pop) else { continue };
+            let Some((path, found)) = removed.get(index) else { continue };
+            if Some(found.kind()) != change.new.as_ref().map(Found::kind) {
+                continue;
+            }
+            if let Some(claimed) = claimed.get_mut(index) {
+                *claimed = true;
+            }
+            (change.kind, change.from, change.old) =
+                (ChangeKind::Renamed, Some(path.clone()), Some(found.clone()));
+        }
+        let gone = removed.into_iter().zip(claimed).filter(|(_, claimed)| !claimed);
+        self.changes.extend(gone.map(|((path, found), _)| Change {
+            path,
+            from: None,
+            kind: ChangeKind::Removed,
+            old: Some(found),
+            new: None,
+        }));
+        Ok(())
+    }
+
+    /// By what the overlay knows what was there.
+    fn identity(&self, found: &Found) -> Result<Option<Identity>> {
+        match (&*found.inode as &dyn Any).downcast_ref::<Node>() {
+            Some(node) => self.before.overlay.origin(self.cx, node),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! What was changed in a view, told as a user of `git status` expects it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use support::as_root;
+use tempfile::TempDir;
+use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewInode, NewKind, Remove, Rename};
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Cx, FileType, FilesystemRef, Mode, Name, Result, SetAttr};
+use vnode_memory::Memory;
+use vnode_sandbox::{Change, ChangeKind, View};
+
+/// A guest of a view, with calls by paths of plain names.
+struct Guest<'a>(&'a FilesystemRef);
+
+impl Guest<'_> {
+    fn node(&self, cx: &Cx<'_>, path: &str) -> Result<Arc<dyn Inode>> {
+        path.split('/').filter(|name| !name.is_empty()).try_fold(self.0.root(), |dir, name| {
+            self.0.lookup(cx, At { dir: &dir, name: Name::new(name.as_bytes())? })
+        })
+    }
+
+    fn at<T>(&self, path: &str, call: impl FnOnce(&Cx<'_>, At<'_, dyn Inode>) -> Result<T>) -> Result<T> {
+        as_root(|cx| {
+            let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let dir = self.node(cx, dir)?;
+            call(cx, At { dir: &dir, name: Name::new(name.as_bytes())? })
+        })
+    }
+
+    fn make(&self, path: &str, kind: NewKind<'_>) -> Result<()> {
+        let mode = Mode::from_raw(if kind.file_type().is_dir() { 0o755 } else { 0o644 });
+        self.at(path, |cx, at| self.0.create(cx, at, NewInode { kind, mode, uid: 0, gid: 0 }).map(drop))
+    }
+
+    fn write(&self, path: &str, text: &str) -> Result<()> {
+        if as_root(|cx| self.node(cx, path)).is_err() {
+            self.make(path, NewKind::Regular)?;
+        }
+        as_root(|cx| {
+            let file = self.0.open(cx, &self.node(cx, path)?, Access::WRITE)?;
+            file.set_len(cx, 0)?;
+            file.write_at(cx, 0, &mut Source::from_slice(text.as_bytes())).map(drop)
+        })
+    }
+
+    fn remove(&self, path: &str, what: Remove) -> Result<()> {
+        self.at(path, |cx, at| self.0.remove(cx, at, what))
+    }
+
+    fn rename(&self, from: &str, to: &str, how: Rename) -> Result<()> {
+        self.at(from, |_, from| self.at(to, |cx, to| self.0.rename(cx, from, to, how)))
+    }
+
+    fn link(&self, from: &str, to: &str) -> Result<()> {
+        let node = as_root(|cx| self.node(cx, from))?;
+        self.at(to, |cx, at| self.0.link(cx, at, &node))
+    }
+
+    fn chmod(&self, path: &str, mode: u32) -> Result<()> {
+        as_root(|cx| {
+            let set = SetAttr { mode: Some(Mode::from_raw(mode)), ..SetAttr::default() };
+            self.0.setattr(cx, &self.node(cx, path)?, &set)
+        })
+    }
+
+    /// Everything there is: type, mode, content or target.
+    fn all(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let mut left = vec![(String::new(), self.0.root())];
+        while let Some((path, inode)) = left.pop() {
+            if !path.is_empty() {
+                found.insert(path.clone(), what(self.0, &inode));
+            }
+            if inode.kind().is_dir() {
+                as_root(|cx| {
+                    let mut names = Vec::new();
+                    let mut stream = self.0.open_dir(cx, &inode).unwrap();
+                    let list = stream.list(cx, 0, &mut |entry| {
+                        names.push(entry.name.to_vec());
+                        std::ops::ControlFlow::Continue(())
+                    });
+                    list.unwrap();
+                    for name in names {
+                        let below = self.0.lookup(cx, At { dir: &inode, name: Name::new(&name).unwrap() });
+                        left.push((format!("{path}/{}", String::from_utf8_lossy(&name)), below.unwrap()));
+                    }
+                });
+            }
+        }
+        found
+    }
+}
+
+fn what(fs: &FilesystemRef, inode: &Arc<dyn Inode>) -> String {
+    as_root(|cx| {
+        let attr = fs.getattr(cx, inode).unwrap();
+        let content = match attr.kind {
+            FileType::Regular => {
+                let mut bytes = vec![0; 1000];
+                let file = fs.open(cx, inode, Access::READ).unwrap();
+                let read = file.read_at(cx, 0, &mut Sink::from_slice(&mut bytes)).unwrap();
+                String::from_utf8_lossy(&bytes[..read]).into_owned()
+            }
+            FileType::Symlink => match fs.readlink(cx, inode).unwrap() {
+                LinkTarget::Text(text) => String::from_utf8_lossy(&text).into_owned(),
+                LinkTarget::Jump(_) => panic!("a link that leads by no text"),
+            },
+            _ => String::new(),
+        };
+        format!("{:?} {:o} {content}", attr.kind, attr.mode.raw())
+    })
+}
+
+const DIRS: [&str; 5] = ["d", "d/sub", "d/sub/deep", "e", "empty"];
+const FILES: [&str; 7] = ["a", "b", "d/f", "d/g", "d/sub/h", "d/sub/deep/i", "e/j"];
+
+/// A directory of the host with a little of everything.
+fn place() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    for dir in DIRS {
+        fs::create_dir(at(dir)).unwrap();
+        fs::set_permissions(at(dir), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    for file in FILES {
+        fs::write(at(file), file).unwrap();
+        fs::set_permissions(at(file), PermissionsExt::from_mode(0o644)).unwrap();
+    }
+    symlink("a", at("l")).unwrap();
+    place
+}
+
+fn changes(view: &View) -> Vec<Change> {
+    as_root(|cx| view.changes(cx)).unwrap()
+}
+
+/// A line for each, as `git status --short`.
+fn told(view: &View) -> Vec<String> {
+    let line = |change: &Change| {
+        let path = String::from_utf8_lossy(&change.path);
+        let from = change.from.as_ref().map(|from| format!("{} -> ", String::from_utf8_lossy(from)));
+        format!("{} {}{path}", change.kind.letter(), from.unwrap_or_default())
+    };
+    changes(view).iter().map(line).collect()
+}
+
+fn open(place: &Path, upper: Option<&Path>) -> View {
+    let view = View::of(place);
+    match upper {
+        Some(upper) => view.changes_in(upper).open().unwrap(),
+        None => view.open().unwrap(),
+    }
+}
+
+#[test]
+fn each_kind_of_change_is_told() {
+    let place = place();
+    let view = open(place.path(), None);
+    let guest = Guest(&view.filesystem);
+    assert_eq!(told(&view), [""; 0]);
+    guest.write("a", "other").unwrap();
+    guest.write("new", "new").unwrap();
+    guest.remove("b", Remove::File).unwrap();
+    guest.chmod("d/g", 0o600).unwrap();
+    guest.remove("l", Remove::File).unwrap();
+    guest.make("l", NewKind::Symlink(b"elsewhere")).unwrap();
+    guest.remove("empty", Remove::Directory).unwrap();
+    guest.make("empty", NewKind::Symlink(b"/etc")).unwrap();
+    guest.make("e/dir", NewKind::Directory).unwrap();
+    // Written as it was, and its name made anew: nothing of that is to be seen.
+    guest.write("d/f", "d/f").unwrap();
+    guest.remove("e/j", Remove::File).unwrap();
+    guest.write("e/j", "e/j").unwrap();
+    assert_eq!(told(&view), ["M /a", "D /b", "m /d/g", "A /e/dir", "T /empty", "M /l", "A /new"]);
+    // Who looks has both sides at hand.
+    let all = changes(&view);
+    let of = |path: &[u8]| all.iter().find(|change| change.path == path).unwrap();
+    let text = |found: &Option<vnode_sandbox::Found>| {
+        let mut bytes = [0; 20];
+        let read = as_root(|cx| found.as_ref().unwrap().read_at(cx, 0, &mut bytes)).unwrap();
+        String::from_utf8_lossy(&bytes[..read]).into_owned()
+    };
+    assert_eq!((text(&of(b"/a").old), text(&of(b"/a").new)), ("a".to_owned(), "other".to_owned()));
+    let target = as_root(|cx| of(b"/empty").new.as_ref().unwrap().target(cx)).unwrap();
+    assert_eq!((&*target, of(b"/empty").old.as_ref().unwrap().kind()), (&b"/etc"[..], FileType::Directory));
+}
+
+#[test]
+fn renames_are_told_with_where_from() {
+    let place = place();
+    let view = open(place.path(), None);
+    let guest = Guest(&view.filesystem);
+    guest.rename("a", "e/moved", Rename::Replace).unwrap();
+    guest.rename("d", "x", Rename::Replace).unwrap();
+    assert_eq!(told(&view), ["R /a -> /e/moved", "R /d -> /x"]);
+    guest.write("x/f", "changed").unwrap();
+    guest.remove("x/g", Remove::File).unwrap();
+    guest.write("x/new", "new").unwrap();
+    guest.rename("x/sub/deep", "deep", Rename::Replace).unwrap();
+    guest.write("e/moved", "and changed").unwrap();
+    assert_eq!(
+        told(&view),
+        ["D /d/g", "R /d/sub/deep -> /deep", "R /a -> /e/moved", "R /d -> /x", "M /d/f -> /x/f", "A /x/new",]
+    );
+    // Something new takes the place of what was renamed.
+    guest.make("d", NewKind::Directory).unwrap();
+    guest.write("d/f", "another").unwrap();
+    let said = told(&view);
+    assert!(said.contains(&"M /d/f".to_owned()) || said.contains(&"A /d/f".to_owned()), "{said:#?}");
+}
+
+#[test]
+fn what_was_removed_is_told_whole() {
+    let place = place();
+    let view = open(place.path(), None);
+    let guest = Guest(&view.filesystem);
+    guest.rename("d/sub/h", "h", Rename::Replace).unwrap();
+    for (path, what) in [
+        ("d/sub/deep/i", Remove::File),
+        ("d/sub/deep", Remove::Directory),
+        ("d/sub", Remove::Directory),
+        ("d/f", Remove::File),
+        ("d/g", Remove::File),
+        ("d", Remove::Directory),
+    ] {
+        guest.remove(path, what).unwrap();
+    }
+    assert_eq!(
+        told(&view),
+        ["D /d", "D /d/f", "D /d/g", "D /d/sub", "D /d/sub/deep", "D /d/sub/deep/i", "R /d/sub/h -> /h"]
+    );
+    guest.write("d", "a file now").unwrap();
+    assert_eq!(told(&view)[0], "T /d");
+    assert_eq!(told(&view).len(), 7);
+}
+
+#[test]
+fn what_was_kept_is_told_by_the_next_run() {
+    let (place, upper) = (place(), tempfile::tempdir().unwrap());
+    let upper = upper.path().join("changes");
+    let first = open(place.path(), Some(&upper));
+    let guest = Guest(&first.filesystem);
+    guest.write("a", "other").unwrap();
+    guest.rename("d", "x", Rename::Replace).unwrap();
+    guest.remove("x/sub/h", Remove::File).unwrap();
+    let said = told(&first);
+    assert_eq!(said, ["M /a", "D /d/sub/h", "R /d -> /x"]);
+    drop(first);
+    assert_eq!(told(&open(place.path(), Some(&upper))), said);
+}
+
+/// A step of a random history.
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize, u8),
+    Mkdir(usize),
+    Symlink(usize),
+    Remove(usize),
+    Link(usize, usize),
+    Rename(usize, usize, bool),
+    Chmod(usize, u32),
+}
+
+const PATHS: [&str; 14] =
+    ["a", "b", "d", "e", "d/f", "d/g", "d/sub", "d/sub/h", "d/sub/deep", "e/j", "e/sub", "x", "x/f", "l"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let path = 0..PATHS.len();
+    prop_oneof![
+        3 => (path.clone(), 0u8..4).prop_map(|(path, byte)| Step::Write(path, byte)),
+        1 => path.clone().prop_map(Step::Mkdir),
+        1 => path.clone().prop_map(Step::Symlink),
+        2 => path.clone().prop_map(Step::Remove),
+        1 => (path.clone(), path.clone()).prop_map(|(from, to)| Step::Link(from, to)),
+        4 => (path.clone(), path.clone(), any::<bool>()).prop_map(|(from, to, how)| Step::Rename(from, to, how)),
+        1 => (path, 0u32..0o1000).prop_map(|(path, mode)| Step::Chmod(path, mode)),
+    ]
+}
+
+fn carry_out(guest: &Guest<'_>, step: &Step) {
+    let path = |index: &usize| PATHS[*index];
+    // Some can't be done.
+    let _ = match step {
+        Step::Write(at, byte) => guest.write(path(at), &format!("{byte}")),
+        Step::Mkdir(at) => guest.make(path(at), NewKind::Directory),
+        Step::Symlink(at) => guest.make(path(at), NewKind::Symlink(b"target")),
+        Step::Remove(at) => {
+            guest.remove(path(at), Remove::File).or_else(|_| guest.remove(path(at), Remove::Directory))
+        }
+        Step::Link(from, to) => guest.link(path(from), path(to)),
+        Step::Rename(from, to, true) => guest.rename(path(from), path(to), Rename::Exchange),
+        Step::Rename(from, to, false) => guest.rename(path(from), path(to), Rename::Replace),
+        Step::Chmod(at, mode) => guest.chmod(path(at), *mode),
+    };
+}
+
+/// What the changes make of what was.
+fn made_from(old: &BTreeMap<String, String>, changes: &[Change]) -> BTreeMap<String, String> {
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let is_in = |path: &str, dir: &str| {
+        path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let renames: Vec<_> = changes.iter().filter(|change| change.kind == ChangeKind::Renamed).collect();
+    let mut made = old.clone();
+    // What was renamed or removed is taken away; what was renamed comes back under its name.
+    for change in changes {
+        match (change.kind, &change.from) {
+            (ChangeKind::Removed, _) => drop(made.remove(&text(&change.path))),
+            (ChangeKind::Renamed, Some(from)) => {
+                let from = text(from);
+                made.retain(|path, _| !is_in(path, &from));
+            }
+            _ => {}
+        }
+    }
+    for change in &renames {
+        let (from, to) = (text(change.from.as_ref().unwrap()), text(&change.path));
+        let removed = |path: &str| {
+            changes.iter().any(|change| change.kind == ChangeKind::Removed && text(&change.path) == path)
+        };
+        let elsewhere = |path: &str| {
+            renames.iter().any(|other| {
+                let other = text(other.from.as_ref().unwrap());
+                other.len() > from.len() && is_in(path, &other)
+            })
+        };
+        for (path, what) in old.iter().filter(|(path, _)| is_in(path, &from)) {
+            if !removed(path) && !elsewhere(path) {
+                made.insert(format!("{to}{}", &path[from.len()..]), what.clone());
+            }
+        }
+    }
+    for change in changes {
+        if let Some(new) = &change.new {
+            made.insert(text(&change.path), what(&new.filesystem, &new.inode));
+        }
+    }
+    made
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    /// What is told, done to what was, comes to what is, and says no more than that.
+    #[test]
+    fn changes_are_all_that_was_changed(steps in prop::collection::vec(step(), 0..20)) {
+        let lower = FilesystemRef::new::<Memory>(Memory::new());
+        let below = Guest(&lower);
+        for dir in DIRS {
+            below.make(dir, NewKind::Directory).unwrap();
+        }
+        for file in FILES {
+            below.write(file, file).unwrap();
+        }
+        below.make("l", NewKind::Symlink(b"a")).unwrap();
+        let view = View::of_filesystem(lower.clone()).open().unwrap();
+        let guest = Guest(&view.filesystem);
+        let old = guest.all();
+        steps.iter().for_each(|step| carry_out(&guest, step));
+        let now = guest.all();
+        let changes = changes(&view);
+        let said = told(&view);
+        prop_assert_eq!(made_from(&old, &changes), now.clone(), "{:#?}", said);
+        for change in &changes {
+            let path = String::from_utf8_lossy(&change.path).into_owned();
+            // Where directories were moved, what is there now is not what was there.
+            let moved = changes.iter().filter(|other| other.kind == ChangeKind::Renamed).any(|other| {
+                change.path.starts_with(&other.path) || change.path.starts_with(other.from.as_ref().unwrap())
+            });
+            let same = now.get(&path) == old.get(&path) && !moved;
+            prop_assert!(!same, "{:?} is told and is as it was", path);
+        }
+        if now == old {
+            prop_assert!(changes.is_empty(), "{:#?}", said);
+        }
+    }
+}
+
+#[test]
+fn odd_names_are_told_as_they_are() {
+    let place = place();
+    let odd = std::ffi::OsStr::from_bytes(b"new\nline \xff");
+    fs::write(place.path().join(odd), "x").unwrap();
+    let view = open(place.path(), None);
+    as_root(|cx| {
+        let dir = view.filesystem.root();
+        view.filesystem.remove(cx, At { dir: &dir, name: Name::new(odd.as_bytes())? }, Remove::File)
+    })
+    .unwrap();
+    let all = changes(&view);
+    assert_eq!((all.len(), all[0].path.as_slice()), (1, &b"/new\nline \xff"[..]));
+}
