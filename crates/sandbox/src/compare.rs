@@ -11,6 +11,9 @@ use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Name, Result};
 /// Bytes that are compared at once.
 const PIECE: usize = 64 << 10;
 
+/// Names of extended attributes, and their values.
+type Attributes = BTreeMap<Box<[u8]>, Arc<[u8]>>;
+
 /// An inode, as it is or as it was.
 #[derive(Clone)]
 pub struct Found {
@@ -88,10 +91,10 @@ impl Found {
         self.filesystem.open(cx, &self.inode, Access::READ)?.read_at(cx, offset, &mut Sink::from_slice(into))
     }
 
-    fn xattrs(&self, cx: &Cx<'_>) -> Result<BTreeMap<Box<[u8]>, Arc<[u8]>>> {
+    fn xattrs(&self, cx: &Cx<'_>) -> Result<Attributes> {
         let mut names: Vec<Box<[u8]>> = Vec::new();
         match self.filesystem.list_xattr(cx, &self.inode, &mut |name| names.push(name.into())) {
-            Err(Errno::OPNOTSUPP) => return Ok(BTreeMap::new()),
+            Err(Errno::OPNOTSUPP) => return Ok(Attributes::new()),
             listed => listed?,
         }
         let value =

@@ -57,7 +57,8 @@ impl View {
     /// what is in it. Nobody may change the view meanwhile.
     ///
     /// Times alone are no change. A directory that was renamed is one change, and what else was done below it tells
-    /// where it was. What was removed is told with all that was in it, but for what was renamed.
+    /// where it was. What was removed is told with all that was in it, but for what was renamed. A file that has several
+    /// names in a directory of the host is told under those by which it was changed.
     ///
     /// # Errors
     /// Those of the filesystems; `EINTR`: canceled.
