@@ -261,7 +261,7 @@ fn made_from(old: &BTreeMap<String, String>, now: &Tree, names: &[UpperName]) ->
         if let Some(from) = &told.renamed_from {
             let from = String::from_utf8_lossy(from).into_owned();
             let moved = old.iter().filter(|(known, _)| is_below(known, &from));
-            let _ = (&moved.count(), 0); if false { made.extend(old.iter().map(|(known, what)| (format!("{path}{}", &known[from.len()..]), what.clone())));
+            made.extend(moved.map(|(known, what)| (format!("{path}{}", &known[from.len()..]), what.clone())));
         }
         if told.node.is_some() {
             made.insert(path.clone(), what(now, &path));
