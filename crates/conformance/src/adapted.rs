@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vnode_adapt::{Crash, Events, FaultControl, Faults, Keep, Quota, QuotaUsage, SymlinkEmulation};
 use vnode_core::fs::Filesystem;
-use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Result, Timespec};
+use vnode_core::{Credentials, Cx, FilesystemRef, Mode, Result};
 use vnode_memory::{Memory, Usage};
 
+use crate::layers::Epoch;
 use crate::linkless::Linkless;
 use crate::vnode::{Layout, Make, Vnode};
 
@@ -29,15 +30,6 @@ pub enum Layer {
     Linkless,
     /// A [`SymlinkEmulation`].
     Links(Keep),
-}
-
-/// The clock of calls that set no time.
-struct Epoch;
-
-impl Clock for Epoch {
-    fn now(&self) -> Timespec {
-        Timespec::EPOCH
-    }
 }
 
 /// What is kept of the filesystems that a subject was given, to look at later.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vnode_adapt::{Keep, SymlinkEmulation};
-use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Timespec};
+use vnode_core::{Credentials, Cx, Errno, FilesystemRef};
 use vnode_overlay::Marks;
 
-use crate::layers::{self, Layers};
+use crate::layers::{self, Epoch, Layers};
 use crate::linkless::Linkless;
 use crate::script::Case;
 use crate::subject::{Needs, Subject};
@@ -123,15 +123,6 @@ fn emulated(fs: FilesystemRef, keep: Keep) -> Result<FilesystemRef, Errno> {
     let who = Credentials::root();
     let linkless = FilesystemRef::new::<Linkless<FilesystemRef>>(Linkless(fs));
     SymlinkEmulation::over(&Cx::new(&who, &Epoch), linkless, keep)
-}
-
-/// The clock of calls that set no time.
-struct Epoch;
-
-impl Clock for Epoch {
-    fn now(&self) -> Timespec {
-        Timespec::EPOCH
-    }
 }
 
 /// Opens what is stored on the host.

@@ -12,7 +12,7 @@ use crate::vnode::{Layout, Vnode};
 use crate::{call, value};
 
 /// The clock of calls that set no time.
-struct Epoch;
+pub(crate) struct Epoch;
 
 impl Clock for Epoch {
     fn now(&self) -> Timespec {

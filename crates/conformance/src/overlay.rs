@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vnode_adapt::Faults;
 use vnode_core::fs::{At, Filesystem, Inode};
-use vnode_core::{Clock, Credentials, Cx, FilesystemRef, Mode, Name, Result, Timespec};
+use vnode_core::{Credentials, Cx, FilesystemRef, Mode, Name, Result};
 use vnode_memory::Memory;
 use vnode_overlay::Overlay;
 
 use crate::adapted::{self, Books, Layer};
 use crate::host::{self, Calls};
+use crate::layers::Epoch;
 use crate::packed;
 use crate::stepwise::Stepwise;
 use crate::subject::Needs;
@@ -60,15 +61,6 @@ const DEEPEST: usize = 4;
 struct Stacked {
     lowers: Vec<(FilesystemRef, Arc<dyn Inode>)>,
     upper: Option<FilesystemRef>,
-}
-
-/// The clock of calls that set no time.
-struct Epoch;
-
-impl Clock for Epoch {
-    fn now(&self) -> Timespec {
-        Timespec::EPOCH
-    }
 }
 
 /// The inodes of an upper that are no guest's: the directories of the format.
