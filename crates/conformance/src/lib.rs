@@ -24,6 +24,7 @@ pub mod adapted;
 pub mod call;
 pub mod differ;
 pub mod faulty;
+mod forwarded;
 pub mod founding;
 pub mod frozen;
 pub mod host;
