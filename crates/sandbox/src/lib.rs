@@ -27,14 +27,19 @@
 //!   be set in it.
 
 mod changes;
+mod clock;
 mod compare;
+mod encoded;
 mod error;
+mod lock;
 mod mounts;
+mod store;
 mod upper;
 mod view;
 
 pub use changes::{Change, ChangeKind};
 pub use compare::Found;
 pub use error::ViewError;
+pub use store::{Kept, Lower, Mount, Mounted, Sandbox, Store, StoreError, Swept};
 pub use view::{Builder, View};
 pub use vnode_overlay::Marks;

@@ -1,17 +1,15 @@
 //! The directory that keeps changes: whether it can be one, and its lock.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, fchmod, flock, fremovexattr, fstat, mkdirat,
-    openat, statat,
+    AtFlags, Dir, FileType, Mode, OFlags, fchmod, fremovexattr, fstat, mkdirat, openat, statat,
 };
 use vnode_core::Errno;
 
 use crate::error::ViewError;
+use crate::lock::{Asked, Lock};
 use crate::mounts::Mounts;
 
 /// What an overlay has in its upper's root.
@@ -27,12 +25,6 @@ pub(crate) struct Upper {
     /// Whether nobody but its owner and root can enter it.
     pub(crate) is_private: bool,
     pub(crate) lock: Lock,
-}
-
-/// What keeps others out, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
 }
 
 impl Upper {
@@ -54,7 +46,10 @@ impl Upper {
         check_apart(path, path, lowers, &mounts)?;
         check_kernel(path, &mounts)?;
         check_content(path, &dir)?;
-        let lock = Lock::take(path, &dir)?;
+        let lock = match Lock::ask(&dir, LOCK).map_err(fails)? {
+            Asked::Taken(lock) => lock,
+            Asked::Busy(process) => return Err(ViewError::InUse { path: path.to_owned(), process }),
+        };
         let mode = Mode::from_raw_mode(fstat(&dir).map_err(fails)?.st_mode);
         let is_private = !mode.intersects(Mode::RWXG | Mode::RWXO);
         Ok(Upper { path: path.to_owned(), is_private, lock })
@@ -174,24 +169,4 @@ fn names(dir: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
         }
     }
     Ok(names)
-}
-
-impl Lock {
-    fn take(path: &Path, dir: &OwnedFd) -> Result<Self, ViewError> {
-        let fails = |error: rustix::io::Errno| ViewError::upper(path, host(error));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = File::from(openat(dir, LOCK, flags, Mode::RUSR | Mode::WUSR).map_err(fails)?);
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                let _ = file.take(32).read_to_string(&mut text);
-                return Err(ViewError::InUse { path: path.to_owned(), process: text.trim().parse().ok() });
-            }
-            Err(error) => return Err(fails(error)),
-        }
-        // For whoever finds it locked. If it can't be told, that is no failure.
-        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Lock { _file: file })
-    }
 }

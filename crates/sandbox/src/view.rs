@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vnode_adapt::{Keep, Quota, ReadOnly, SymlinkEmulation};
-use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Timespec};
+use vnode_core::{Credentials, Cx, Errno, FilesystemRef};
 use vnode_host::Host;
 use vnode_memory::Memory;
 use vnode_overlay::{Marks, Overlay};
 
 use crate::changes::{self, Change, Shown};
+use crate::clock::Now;
 use crate::error::ViewError;
 use crate::upper::Upper;
 
@@ -115,6 +116,12 @@ impl Builder {
     #[must_use]
     pub fn changes_in(mut self, directory: impl Into<PathBuf>) -> Self {
         self.upper = Some(directory.into());
+        self
+    }
+
+    /// TEMP
+    #[must_use]
+    pub fn frozen(self, _directory: impl Into<PathBuf>) -> Self {
         self
     }
 
@@ -259,14 +266,4 @@ fn sees_trusted() -> bool {
 fn is_in_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().ne(["0", "0", "4294967295"])
-}
-
-/// The time of day.
-struct Now;
-
-impl Clock for Now {
-    fn now(&self) -> Timespec {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(Timespec::EPOCH, Timespec::from)
-    }
 }

@@ -1,0 +1,198 @@
+//! What is written down of a sandbox: `sandbox.json`.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Mode, OFlags, fsync, openat, renameat};
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use crate::encoded;
+
+pub(super) const NAME: &str = "sandbox.json";
+const VERSION: u32 = 1;
+/// The most bytes of one: far more than 255 directories for each of a thousand mounts take.
+const LARGEST: u64 = 1 << 28;
+
+/// A sandbox as it is written down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    version: u32,
+    /// Unlike any other sandbox's, also when that gets this one's name.
+    pub(super) id: String,
+    /// Seconds since the epoch.
+    pub(super) created: u64,
+    /// When a guest had it last.
+    pub(super) used: u64,
+    /// Counts the times that its changes became others than guests made: by an apply, say.
+    pub(super) generation: u64,
+    pub(super) mounts: Vec<MountRecord>,
+    /// What whoever made it keeps with it.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub(super) note: serde_json::Value,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct MountRecord {
+    #[serde(flatten)]
+    pub(super) mount: Mount,
+    /// Where changes go, a directory's name among the uppers.
+    pub(super) upper: String,
+    /// Changes that were made before a fork, the latest first. Others may have them too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) frozen: Vec<String>,
+}
+
+/// What a sandbox shows, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Where the guest sees it, starting with `/`.
+    #[serde(with = "encoded::bytes")]
+    pub guest: Vec<u8>,
+    /// What it shows, each under those before it.
+    pub lowers: Vec<Lower>,
+    /// Leaves out what is mounted on the host below the directories: see [`Builder::one_mount`](crate::Builder::one_mount).
+    #[serde(default)]
+    pub one_mount: bool,
+    /// Shows emulated links: see [`Builder::emulate_symlinks`](crate::Builder::emulate_symlinks).
+    #[serde(default)]
+    pub emulate_symlinks: bool,
+    /// Keeps what the overlay must know in `user.*` attributes, also as root.
+    #[serde(default)]
+    pub user_xattr: bool,
+    /// At most so many bytes of changes; 0 for no limit.
+    #[serde(default)]
+    pub max_bytes: u64,
+    /// At most so many files and directories changed or new; 0 for no limit.
+    #[serde(default)]
+    pub max_inodes: u64,
+}
+
+/// Something that a sandbox shows and leaves as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lower {
+    /// A directory of the host, as an absolute path.
+    #[serde(with = "encoded")]
+    Directory(PathBuf),
+    /// An archive of the host's.
+    Archive {
+        /// An absolute path.
+        #[serde(with = "encoded")]
+        path: PathBuf,
+        /// Whether it is a layer of a container image, with whiteouts.
+        layer: bool,
+    },
+}
+
+/// The time of day in seconds since the epoch.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Record {
+    pub(super) fn new(mounts: Vec<Mount>) -> Result<Self, StoreError> {
+        check(&mounts)?;
+        let mounts = mounts.into_iter().map(MountRecord::new).collect::<Result<_, _>>()?;
+        let now = now();
+        let (id, note) = (fresh_id()?, serde_json::Value::Null);
+        Ok(Record { version: VERSION, id, created: now, used: now, generation: 0, mounts, note })
+    }
+
+    /// Reads it from a sandbox's directory; the path is for messages.
+    pub(super) fn read(dir: &OwnedFd, path: &Path) -> Result<Self, StoreError> {
+        let path = path.join(NAME);
+        let fails = StoreError::host("read", &path);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(dir, NAME, flags, Mode::empty()).map_err(fails)?);
+        let mut text = Vec::new();
+        let read = file.take(LARGEST).read_to_end(&mut text);
+        read.map_err(|error| fails(os_error(&error)))?;
+        let damaged =
+            |error: serde_json::Error| StoreError::Damaged { path: path.clone(), why: error.to_string() };
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let Head { version } = serde_json::from_slice(&text).map_err(damaged)?;
+        if version != VERSION {
+            return Err(StoreError::Version { path, version });
+        }
+        let record: Record = serde_json::from_slice(&text).map_err(damaged)?;
+        // They become paths.
+        if let Some(id) = record.uppers().into_iter().find(|id| !is_id(id)) {
+            let why = format!("{id:?} is no upper's name");
+            return Err(StoreError::Damaged { path: path.clone(), why });
+        }
+        Ok(record)
+    }
+
+    /// Writes it in place of what is there: that or this is found, whenever the power goes.
+    pub(super) fn write(&self, dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+        const NEW: &str = "sandbox.json.new";
+        let path = path.join(NAME);
+        let fails = StoreError::host("write", &path);
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|error| StoreError::Damaged { path: path.clone(), why: error.to_string() })?;
+        text.push(b'\n');
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(openat(dir, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(fails)?);
+        let written = file.write_all(&text).and_then(|()| file.sync_all());
+        written.map_err(|error| fails(os_error(&error)))?;
+        renameat(dir, NEW, dir, NAME).map_err(fails)?;
+        fsync(dir).map_err(fails)
+    }
+
+    /// All directories among the uppers that it needs.
+    pub(super) fn uppers(&self) -> BTreeSet<&str> {
+        self.mounts
+            .iter()
+            .flat_map(|mount| mount.frozen.iter().chain([&mount.upper]))
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+impl MountRecord {
+    pub(super) fn new(mount: Mount) -> Result<Self, StoreError> {
+        Ok(MountRecord { mount, upper: fresh_id()?, frozen: Vec::new() })
+    }
+}
+
+/// Whether a sandbox can have these mounts together.
+pub(super) fn check(mounts: &[Mount]) -> Result<(), StoreError> {
+    if mounts.is_empty() {
+        return Err(StoreError::Empty { what: "there is no mount" });
+    }
+    let mut points = BTreeSet::new();
+    for mount in mounts {
+        if mount.lowers.is_empty() {
+            return Err(StoreError::Empty { what: "a mount has no directory and no archive" });
+        }
+        if !points.insert(&mount.guest) {
+            return Err(StoreError::Twice { guest: mount.guest.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// A name that nothing else has.
+pub(super) fn fresh_id() -> Result<String, StoreError> {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    filled.map_err(StoreError::host("read", Path::new("/dev/urandom")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Whether a text is what [`fresh_id`] gives.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn os_error(error: &std::io::Error) -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(error).unwrap_or(rustix::io::Errno::IO)
+}

@@ -1,0 +1,245 @@
+//! A sandbox that is open.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{RenameFlags, fsync, renameat_with};
+use vnode_archive::Archive;
+use vnode_core::FilesystemRef;
+
+use super::error::StoreError;
+use super::record::{self, Lower, Mount, MountRecord, Record, fresh_id, now};
+use super::{LOCK, Store, check_name, directory, names_in};
+use crate::lock::{Asked, Lock};
+use crate::view::{Builder, View};
+use vnode_overlay::Marks;
+
+/// A sandbox that is open: nobody else can have it.
+#[derive(Debug)]
+pub struct Sandbox {
+    store: Store,
+    /// Empty as long as nobody knows it.
+    name: String,
+    /// What its directory is called then.
+    first: Option<String>,
+    pub(super) dir: OwnedFd,
+    pub(super) record: Record,
+    lock: Option<Lock>,
+}
+
+/// A view of a sandbox, and where it is.
+#[derive(Debug)]
+pub struct Mounted {
+    /// Where the guest sees it, starting with `/`.
+    pub guest: Vec<u8>,
+    /// The view.
+    pub view: View,
+}
+
+impl Sandbox {
+    pub(super) fn new(store: Store, name: String, dir: OwnedFd, lock: Lock, record: Record) -> Self {
+        Sandbox { store, name, first: None, dir, record, lock: Some(lock) }
+    }
+
+    pub(super) fn at_first(mut self, name: String) -> Self {
+        self.first = Some(name);
+        self
+    }
+
+    /// Its name; empty before [`publish`](Self::publish).
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it shows, and where.
+    pub fn mounts(&self) -> impl ExactSizeIterator<Item = &Mount> {
+        self.record.mounts.iter().map(|mount| &mount.mount)
+    }
+
+    /// What whoever made it keeps with it.
+    pub fn note(&self) -> &serde_json::Value {
+        &self.record.note
+    }
+
+    /// Keeps something else with it.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn set_note(&mut self, note: serde_json::Value) -> Result<(), StoreError> {
+        self.change(|record| record.note = note)
+    }
+
+    /// Shows more.
+    ///
+    /// # Errors
+    /// [`StoreError::Empty`], [`StoreError::Twice`], and those of the host.
+    pub fn add(&mut self, mount: Mount) -> Result<(), StoreError> {
+        let all: Vec<Mount> = self.mounts().cloned().chain([mount.clone()]).collect();
+        record::check(&all)?;
+        let added = MountRecord::new(mount)?;
+        self.change(|record| record.mounts.push(added))
+    }
+
+    /// Says that a guest has it now.
+    ///
+    /// # Errors
+    /// Those of the host.
+    pub fn note_use(&mut self) -> Result<(), StoreError> {
+        self.change(|record| record.used = now())
+    }
+
+    /// Gives it its name, or another one.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`], [`StoreError::Exists`], and those of the host.
+    pub fn publish(&mut self, name: &str) -> Result<(), StoreError> {
+        check_name(name)?;
+        let sandboxes = directory(&self.store.sandboxes())?;
+        let path = self.store.sandboxes().join(name);
+        let fails = StoreError::host("make", &path);
+        match renameat_with(&sandboxes, self.entry(), &sandboxes, name, RenameFlags::NOREPLACE) {
+            Err(rustix::io::Errno::EXIST) => return Err(StoreError::Exists { name: name.to_owned() }),
+            renamed => renamed.map_err(fails)?,
+        }
+        self.first = None;
+        name.clone_into(&mut self.name);
+        fsync(&sandboxes).map_err(fails)
+    }
+
+    /// What its directory is called.
+    fn entry(&self) -> &str {
+        self.first.as_deref().unwrap_or(&self.name)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.store.sandboxes().join(self.entry())
+    }
+
+    /// Changes the record, here and where it is kept, or neither.
+    fn change(&mut self, how: impl FnOnce(&mut Record)) -> Result<(), StoreError> {
+        let mut record = self.record.clone();
+        how(&mut record);
+        record.write(&self.dir, &self.path())?;
+        self.record = record;
+        Ok(())
+    }
+
+    /// Opens its views, to mount them in a guest's namespace, or to look at what was changed.
+    ///
+    /// # Errors
+    /// [`StoreError::View`], [`StoreError::Archive`].
+    pub fn views(&self) -> Result<Vec<Mounted>, StoreError> {
+        let mut archive = |path: &Path, layer: bool| match Archive::builder().layer(layer).open(path) {
+            Ok(archive) => Ok(FilesystemRef::new::<Archive>(archive)),
+            Err(error) => Err(StoreError::Archive { path: path.to_owned(), why: error.to_string() }),
+        };
+        self.record.mounts.iter().map(|mount| self.view(mount, &mut archive)).collect()
+    }
+
+    fn view(
+        &self,
+        MountRecord { mount, upper, frozen }: &MountRecord,
+        archive: &mut impl FnMut(&Path, bool) -> Result<FilesystemRef, StoreError>,
+    ) -> Result<Mounted, StoreError> {
+        let mut builder: Option<Builder> = None;
+        for lower in &mount.lowers {
+            builder = Some(match (lower, builder) {
+                (Lower::Directory(path), None) => View::of(path),
+                (Lower::Directory(path), Some(builder)) => builder.over(path),
+                (Lower::Archive { path, layer }, None) => View::of_filesystem(archive(path, *layer)?),
+                (Lower::Archive { path, layer }, Some(builder)) => {
+                    builder.over_filesystem(archive(path, *layer)?)
+                }
+            });
+        }
+        let builder = builder.ok_or(StoreError::Empty { what: "a mount has no directory and no archive" })?;
+        let builder = frozen.iter().fold(builder, |builder, id| builder.frozen(self.store.upper(id)));
+        let builder = if mount.user_xattr { builder.marks(Marks::User) } else { builder };
+        let view = builder
+            .one_mount(mount.one_mount)
+            .emulate_symlinks(mount.emulate_symlinks)
+            .max_bytes(mount.max_bytes)
+            .max_inodes(mount.max_inodes)
+            .changes_in(self.store.upper(upper))
+            .open()
+            .map_err(|error| StoreError::View { guest: mount.guest.clone(), error })?;
+        Ok(Mounted { guest: mount.guest.clone(), view })
+    }
+
+    /// Drops all changes: it shows what its directories have. None of its views may be open.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], and those of the host.
+    pub fn discard(&mut self) -> Result<(), StoreError> {
+        self.check_unused()?;
+        let uppers = self.record.mounts.iter().map(|_| fresh_id()).collect::<Result<Vec<_>, _>>()?;
+        self.change(|record| {
+            record.generation += 1;
+            for (mount, upper) in record.mounts.iter_mut().zip(uppers) {
+                mount.frozen.clear();
+                mount.upper = upper;
+            }
+        })?;
+        self.store.sweep().map(drop)
+    }
+
+    /// Makes another sandbox that shows the same, at no cost of copying: what was changed until now is both's. None of
+    /// this one's views may be open.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`], [`StoreError::Exists`], [`StoreError::InUse`], and those of the host.
+    pub fn fork(&mut self, name: &str) -> Result<Sandbox, StoreError> {
+        check_name(name)?;
+        if self.store.has(name) {
+            return Err(StoreError::Exists { name: name.to_owned() });
+        }
+        self.check_unused()?;
+        let mut frozen = Vec::new();
+        for mount in &self.record.mounts {
+            let mut mount = mount.clone();
+            // Layers that have nothing would be looked through all the same.
+            if !names_in(&self.store.upper(&mount.upper).join("upper"))?.is_empty() {
+                mount.frozen.insert(0, core::mem::replace(&mut mount.upper, fresh_id()?));
+            }
+            frozen.push(mount);
+        }
+        self.change(|record| record.mounts.clone_from(&frozen))?;
+        let mut other = Record::new(self.mounts().cloned().collect())?;
+        other.note = self.record.note.clone();
+        for (mount, from) in other.mounts.iter_mut().zip(frozen) {
+            mount.frozen = from.frozen;
+        }
+        let mut other = self.store.prepare_record(other)?;
+        other.publish(name)?;
+        Ok(other)
+    }
+
+    /// Whether a view of it is open: then its changes can't be frozen or dropped.
+    fn check_unused(&self) -> Result<(), StoreError> {
+        for mount in &self.record.mounts {
+            let path = self.store.upper(&mount.upper);
+            let Ok(dir) = super::open(&path) else { continue };
+            let asked = Lock::ask(&dir, LOCK).map_err(StoreError::host("lock", &path.join(LOCK)))?;
+            if let Asked::Busy(process) = asked {
+                return Err(StoreError::InUse { name: self.name.clone(), process });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets nobody find it any more.
+    pub(super) fn bury(self) -> Result<(), StoreError> {
+        self.store.move_away(self.entry())
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(first) = &self.first {
+            // What can't be removed now goes with the next sweep.
+            let _ = self.store.move_away(first);
+            drop(self.lock.take());
+            let _ = self.store.sweep();
+        }
+    }
+}

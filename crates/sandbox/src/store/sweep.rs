@@ -1,0 +1,105 @@
+//! Removes what nobody has any more.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, unlinkat};
+use vnode_core::Errno;
+
+use super::error::StoreError;
+use super::record::{Record, is_id};
+use super::{DEAD, LOCK, NEW, Store, directory, names_in, removal};
+use crate::lock::{Asked, Lock};
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Bytes of storage that it took.
+    pub bytes: u64,
+    /// How many uppers there were.
+    pub uppers: u64,
+}
+
+impl Store {
+    /// Removes the changes that no sandbox has, and what processes left that were ended while they made or deleted one.
+    /// What is in use stays, and all changes do as long as a sandbox is there of which it can't be read what it has.
+    ///
+    /// # Errors
+    /// Those of the host. What could be removed was.
+    pub fn sweep(&self) -> Result<Swept, StoreError> {
+        let Ok(own) = super::open(self.directory()) else { return Ok(Swept::default()) };
+        let _all = self.lock(&own)?;
+        self.sweep_sandboxes()?;
+        match self.needed()? {
+            Some(needed) => self.sweep_uppers(&needed),
+            None => Ok(Swept::default()),
+        }
+    }
+
+    fn sweep_sandboxes(&self) -> Result<(), StoreError> {
+        for name in names_in(&self.sandboxes())? {
+            let is_left = [NEW, DEAD].iter().any(|start| name.as_bytes().starts_with(start.as_bytes()));
+            let path = self.sandboxes().join(&name);
+            if !is_left {
+                continue;
+            }
+            let Ok(dir) = super::open(&path) else { continue };
+            if let Ok(Asked::Taken(_lock)) = Lock::ask(&dir, LOCK) {
+                remove(&self.sandboxes(), &path, name.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The uppers that sandboxes have; nothing if that can't be told of one.
+    fn needed(&self) -> Result<Option<BTreeSet<String>>, StoreError> {
+        let mut needed = BTreeSet::new();
+        for name in names_in(&self.sandboxes())? {
+            // Of one that is no more nobody has anything.
+            if name.as_bytes().starts_with(DEAD.as_bytes()) {
+                continue;
+            }
+            let path = self.sandboxes().join(&name);
+            let Ok(dir) = super::open(&path) else { return Ok(None) };
+            match Record::read(&dir, &path) {
+                Ok(record) => needed.extend(record.uppers().into_iter().map(str::to_owned)),
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(needed))
+    }
+
+    fn sweep_uppers(&self, needed: &BTreeSet<String>) -> Result<Swept, StoreError> {
+        let uppers = self.directory().join("uppers");
+        let mut swept = Swept::default();
+        for name in names_in(&uppers)? {
+            let Some(id) = name.to_str().filter(|id| is_id(id) && !needed.contains(*id)) else { continue };
+            let path = self.upper(id);
+            // A view that outlived its sandbox may have it.
+            if let Ok(dir) = super::open(&path)
+                && !matches!(Lock::seen(&dir, LOCK), Ok(None))
+            {
+                continue;
+            }
+            swept.bytes += removal::storage(&path);
+            swept.uppers += 1;
+            remove(&uppers, &path, id.as_bytes())?;
+        }
+        Ok(swept)
+    }
+}
+
+/// Removes a directory of the store.
+fn remove(parent: &Path, path: &Path, name: &[u8]) -> Result<(), StoreError> {
+    let host = |errno: Errno| StoreError::Host { action: "remove", path: path.to_owned(), errno };
+    let above = directory(parent)?;
+    match removal::clear(path) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(host(errno)),
+    }
+    match unlinkat(&above, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(StoreError::host("remove", path)(error)),
+    }
+}
