@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::de::Error as _;
 use serde::{Deserialize as _, Deserializer, Serializer};
 
-/// Bytes as text that says them all.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// Bytes as text that says them all, also those that are none.
+pub fn encode(bytes: &[u8]) -> String {
     use core::fmt::Write as _;
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -30,7 +30,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 }
 
 /// What [`encode`] was given; nothing if this is not what comes of it.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -29,7 +29,7 @@
 mod changes;
 mod clock;
 mod compare;
-mod encoded;
+pub mod encoded;
 mod error;
 mod lock;
 mod mounts;

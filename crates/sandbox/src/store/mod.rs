@@ -159,6 +159,14 @@ impl Store {
         }
     }
 
+    /// Whether a sandbox can have this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`].
+    pub fn check_name(&self, name: &str) -> Result<(), StoreError> {
+        check_name(name)
+    }
+
     /// Whether there is one of this name.
     pub fn has(&self, name: &str) -> bool {
         check_name(name).is_ok() && self.sandboxes().join(name).join(record::NAME).exists()

@@ -56,6 +56,13 @@ impl Sandbox {
         self.record.mounts.iter().map(|mount| &mount.mount)
     }
 
+    /// For each of [`mounts`](Self::mounts): the directory for its changes, and those with changes from before a fork, the
+    /// latest first: for [`Builder::changes_in`] and [`Builder::frozen`].
+    pub fn directories(&self) -> impl ExactSizeIterator<Item = (PathBuf, Vec<PathBuf>)> {
+        let upper = |id: &String| self.store.upper(id);
+        self.record.mounts.iter().map(move |mount| (upper(&mount.upper), mount.frozen.iter().map(upper).collect()))
+    }
+
     /// What whoever made it keeps with it.
     pub fn note(&self) -> &serde_json::Value {
         &self.record.note
