@@ -55,6 +55,35 @@ impl ChangeKind {
     }
 }
 
+impl Change {
+    /// Whether the content is another one, or it leads elsewhere: of what was renamed, too. What is there on one side only
+    /// has no other; what is of another type always has.
+    ///
+    /// # Errors
+    /// Those of reading both; `EINTR`: canceled.
+    pub fn has_other_content(&self, cx: &Cx<'_>) -> Result<bool> {
+        match (self.kind, &self.old, &self.new) {
+            (ChangeKind::TypeChanged | ChangeKind::Modified, ..) => Ok(true),
+            (ChangeKind::Renamed, Some(old), Some(new)) => Ok(!same_content(cx, old, new)?),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether permissions, owner or `user.*` attributes are others, of what is there on both sides and of one type.
+    ///
+    /// # Errors
+    /// Those of looking at both.
+    pub fn has_other_attributes(&self, cx: &Cx<'_>) -> Result<bool> {
+        match (self.kind, &self.old, &self.new) {
+            (ChangeKind::Attributes, ..) => Ok(true),
+            (ChangeKind::Renamed | ChangeKind::Modified, Some(old), Some(new)) => {
+                Ok(!same_attributes(cx, old, new)?)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
 /// An overlay, and the same as a filesystem.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {

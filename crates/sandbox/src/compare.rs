@@ -4,7 +4,7 @@ use core::ops::ControlFlow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget};
+use vnode_core::fs::{Access, At, File, Filesystem as _, Inode, LinkTarget, SeekFor};
 use vnode_core::io::Sink;
 use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Name, Result};
 
@@ -12,7 +12,7 @@ use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Name, Result};
 const PIECE: usize = 64 << 10;
 
 /// Names of extended attributes, and their values.
-type Attributes = BTreeMap<Box<[u8]>, Arc<[u8]>>;
+pub type Attributes = BTreeMap<Box<[u8]>, Arc<[u8]>>;
 
 /// An inode, as it is or as it was.
 #[derive(Clone)]
@@ -41,21 +41,39 @@ impl Found {
     pub(crate) fn at(cx: &Cx<'_>, filesystem: &FilesystemRef, path: &[u8]) -> Result<Option<Self>> {
         let mut inode = filesystem.root();
         for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-            if !inode.kind().is_dir() {
-                return Ok(None);
-            }
-            inode = match filesystem.lookup(cx, At { dir: &inode, name: Name::new(name)? }) {
-                Ok(inode) => inode,
-                Err(Errno::NOENT) => return Ok(None),
-                Err(errno) => return Err(errno),
+            inode = match below(cx, filesystem, &inode, name)? {
+                Some(inode) => inode,
+                None => return Ok(None),
             };
         }
         Found::new(cx, filesystem, inode).map(Some)
     }
 
+    /// What a name in it stands for, if it is a directory that has such a name.
+    ///
+    /// # Errors
+    /// Those of looking it up. `EINVAL`, `ENAMETOOLONG`: no name.
+    pub fn child(&self, cx: &Cx<'_>, name: &[u8]) -> Result<Option<Found>> {
+        match below(cx, &self.filesystem, &self.inode, name)? {
+            Some(inode) => Found::new(cx, &self.filesystem, inode).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Its type.
     pub fn kind(&self) -> FileType {
         self.attr.kind
+    }
+
+    /// Which device it is, if it is one: major and minor number (`makedev(3)`).
+    pub fn device(&self) -> Option<(u32, u32)> {
+        let number = self.attr.rdev;
+        match self.kind() {
+            FileType::CharDevice | FileType::BlockDevice => {
+                Some(((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xf_ff00)))
+            }
+            _ => None,
+        }
     }
 
     /// Where it leads, if it is a symbolic link.
@@ -83,15 +101,28 @@ impl Found {
         Ok(names)
     }
 
-    /// Reads a file's content at `offset`; answers how many bytes, 0 at the end.
+    /// A file's content, for reading.
+    ///
+    /// # Errors
+    /// `ENXIO`: it is no regular file. Those of opening it.
+    pub fn open(&self, cx: &Cx<'_>) -> Result<Arc<dyn File>> {
+        self.filesystem.open(cx, &self.inode, Access::READ)
+    }
+
+    /// Reads a file's content at `offset`; answers how many bytes, 0 at the end. It is opened for each call: who reads on
+    /// opens it once, with [`Found::open`].
     ///
     /// # Errors
     /// Those of reading it.
     pub fn read_at(&self, cx: &Cx<'_>, offset: u64, into: &mut [u8]) -> Result<usize> {
-        self.filesystem.open(cx, &self.inode, Access::READ)?.read_at(cx, offset, &mut Sink::from_slice(into))
+        self.open(cx)?.read_at(cx, offset, &mut Sink::from_slice(into))
     }
 
-    fn xattrs(&self, cx: &Cx<'_>) -> Result<Attributes> {
+    /// Its extended attributes, as far as they are its user's: `user.*`.
+    ///
+    /// # Errors
+    /// Those of reading them.
+    pub fn xattrs(&self, cx: &Cx<'_>) -> Result<Attributes> {
         let mut names: Vec<Box<[u8]>> = Vec::new();
         match self.filesystem.list_xattr(cx, &self.inode, &mut |name| names.push(name.into())) {
             Err(Errno::OPNOTSUPP) => return Ok(Attributes::new()),
@@ -103,8 +134,28 @@ impl Found {
     }
 }
 
+/// What a name in a directory stands for; nothing if there is no such thing.
+fn below(
+    cx: &Cx<'_>,
+    filesystem: &FilesystemRef,
+    dir: &Arc<dyn Inode>,
+    name: &[u8],
+) -> Result<Option<Arc<dyn Inode>>> {
+    if !dir.kind().is_dir() {
+        return Ok(None);
+    }
+    match filesystem.lookup(cx, At { dir, name: Name::new(name)? }) {
+        Ok(inode) => Ok(Some(inode)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Whether permissions, owner and `user.*` attributes are the same. Times and numbers of links don't count.
 pub(crate) fn same_attributes(cx: &Cx<'_>, old: &Found, new: &Found) -> Result<bool> {
+    if is_one(old, new) {
+        return Ok(true);
+    }
     let of = |attr: &Attr| (attr.mode, attr.uid, attr.gid);
     if of(&old.attr) != of(&new.attr) {
         return Ok(false);
@@ -117,6 +168,9 @@ pub(crate) fn same_attributes(cx: &Cx<'_>, old: &Found, new: &Found) -> Result<b
 
 /// Whether two of one type have the same content: bytes, where a link leads, the number of a device.
 pub(crate) fn same_content(cx: &Cx<'_>, old: &Found, new: &Found) -> Result<bool> {
+    if is_one(old, new) {
+        return Ok(true);
+    }
     match old.kind() {
         FileType::Regular => same_bytes(cx, old, new),
         FileType::Symlink => Ok(old.target(cx)? == new.target(cx)?),
@@ -125,25 +179,45 @@ pub(crate) fn same_content(cx: &Cx<'_>, old: &Found, new: &Found) -> Result<bool
     }
 }
 
-/// Whatever times say: a guest can set those.
+fn is_one(old: &Found, new: &Found) -> bool {
+    Arc::ptr_eq(&old.inode, &new.inode)
+}
+
+/// Whatever times say: a guest can set those. What is a hole on both sides isn't read.
 fn same_bytes(cx: &Cx<'_>, old: &Found, new: &Found) -> Result<bool> {
     if old.attr.size != new.attr.size {
         return Ok(false);
     }
-    let open = |found: &Found| found.filesystem.open(cx, &found.inode, Access::READ);
-    let (old_file, new_file) = (open(old)?, open(new)?);
+    let (old_file, new_file) = (old.open(cx)?, new.open(cx)?);
     let (mut one, mut other) = (vec![0; PIECE], vec![0; PIECE]);
     let mut at = 0;
+    // To ask for holes is worth it where there may be some: at the start, and behind zeros.
+    let mut in_zeros = true;
     loop {
         cx.check_canceled()?;
+        if in_zeros {
+            let data = |file: &dyn File| data_from(cx, file, at, old.attr.size);
+            at = data(&*old_file).min(data(&*new_file));
+        }
         let read = old_file.read_at(cx, at, &mut Sink::from_slice(&mut one))?;
         let also = new_file.read_at(cx, at, &mut Sink::from_slice(&mut other))?;
-        if one.get(..read) != other.get(..also) {
+        let piece = one.get(..read).unwrap_or_default();
+        if Some(piece) != other.get(..also) {
             return Ok(false);
         }
         if read == 0 {
             return Ok(true);
         }
+        in_zeros = piece.iter().all(|&byte| byte == 0);
         at += read as u64;
+    }
+}
+
+/// Where the first data is at or behind an offset, or the end of the file; the offset itself where nobody can tell.
+fn data_from(cx: &Cx<'_>, file: &dyn File, at: u64, end: u64) -> u64 {
+    match file.seek_data_or_hole(cx, SeekFor::Data, at) {
+        Ok(data) => data.max(at),
+        Err(Errno::NXIO) => end.max(at),
+        Err(_) => at,
     }
 }

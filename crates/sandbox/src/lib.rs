@@ -38,7 +38,7 @@ mod upper;
 mod view;
 
 pub use changes::{Change, ChangeKind};
-pub use compare::Found;
+pub use compare::{Attributes, Found};
 pub use error::ViewError;
 pub use store::{Kept, Lower, Mount, Mounted, Sandbox, Store, StoreError, Swept};
 pub use view::{Builder, View};

@@ -401,3 +401,43 @@ fn odd_names_are_told_as_they_are() {
     let all = changes(&view);
     assert_eq!((all.len(), all[0].path.as_slice()), (1, &b"/new\nline \xff"[..]));
 }
+
+#[test]
+fn what_was_renamed_tells_what_else_was_done() {
+    let place = place();
+    let view = open(place.path(), None);
+    let guest = Guest(&view.filesystem);
+    guest.rename("a", "moved", Rename::Replace).unwrap();
+    guest.rename("b", "written", Rename::Replace).unwrap();
+    guest.write("written", "other").unwrap();
+    guest.write("d/f", "other").unwrap();
+    guest.chmod("d/f", 0o600).unwrap();
+    guest.make("new", NewKind::Regular).unwrap();
+    let told = as_root(|cx| {
+        let told = |change: &Change| Ok((change.has_other_content(cx)?, change.has_other_attributes(cx)?));
+        changes(&view).iter().map(told).collect::<Result<Vec<_>>>()
+    });
+    // d/f, moved, new, written
+    assert_eq!(told.unwrap(), [(true, true), (false, false), (false, false), (true, false)]);
+}
+
+#[test]
+fn holes_are_not_read() {
+    const HUGE: u64 = 1 << 40;
+    let place = place();
+    for name in ["holes", "end"] {
+        fs::File::create(place.path().join(name)).unwrap().set_len(HUGE).unwrap();
+    }
+    let view = open(place.path(), None);
+    let write = |name: &str, at: u64, text: &[u8]| {
+        let open =
+            |cx: &Cx<'_>| view.filesystem.open(cx, &Guest(&view.filesystem).node(cx, name)?, Access::WRITE);
+        as_root(|cx| open(cx)?.write_at(cx, at, &mut Source::from_slice(text))).unwrap();
+    };
+    // Copied, and as it was; and other in its last byte.
+    write("holes", HUGE / 2, b"\0");
+    write("end", HUGE - 1, b"x");
+    let start = std::time::Instant::now();
+    assert_eq!(told(&view), ["M /end"]);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
