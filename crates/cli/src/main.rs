@@ -4,6 +4,7 @@
 //!   `quantity` the sizes and times in them.
 //! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `system` (what a POSIX process has besides), `commands` (`/bin`), `cache` (of compiled modules),
 //!   `environment`, `interrupt` (signals for the guest), `trace` and `stats`.
+//! * `diff` tells what was changed.
 //! * `failure` is what is said, and the exit code, when a guest can't be started.
 //!
 //! Nothing goes to stdout that the guest didn't write, but for help, version and completions. What vnode says
@@ -11,6 +12,8 @@
 
 mod cache;
 mod commands;
+#[allow(dead_code, unused_imports, reason = "no option asks for it yet")]
+mod diff;
 mod emulation;
 mod environment;
 mod failure;
