@@ -4,15 +4,15 @@
 //!   `quantity` the sizes and times in them.
 //! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `system` (what a POSIX process has besides), `commands` (`/bin`), `cache` (of compiled modules),
 //!   `environment`, `interrupt` (signals for the guest), `trace` and `stats`.
-//! * `diff` tells what was changed.
+//! * `sandbox` is what can be done with what guests changed, and `diff` how that is told.
 //! * `failure` is what is said, and the exit code, when a guest can't be started.
 //!
-//! Nothing goes to stdout that the guest didn't write, but for help, version and completions. What vnode says
+//! Nothing goes to stdout that the guest didn't write, but for help, version, completions and what
+//! `vnode sandbox` tells. What vnode says
 //! goes to stderr behind `vnode: `.
 
 mod cache;
 mod commands;
-#[allow(dead_code, unused_imports, reason = "no option asks for it yet")]
 mod diff;
 mod emulation;
 mod environment;
@@ -22,6 +22,7 @@ mod mounts;
 mod options;
 mod quantity;
 mod run;
+mod sandbox;
 mod stats;
 mod system;
 mod trace;
@@ -43,6 +44,10 @@ fn main() -> ExitCode {
     vnode_host::Host::make_room();
     match options::parse(std::env::args_os()) {
         Ok(Action::Run { options, mounts }) => run::run(&options, &mounts).unwrap_or_else(|failure| {
+            say(&failure);
+            failure.exit_code()
+        }),
+        Ok(Action::Sandbox(action)) => sandbox::run(action).unwrap_or_else(|failure| {
             say(&failure);
             failure.exit_code()
         }),

@@ -12,17 +12,20 @@ use clap::{
 };
 
 use crate::commands::Bin;
+use crate::diff;
 use crate::mounts::{self, Form, GuestPath, KINDS, Mount, SHORTS, ShortRow};
 use crate::quantity;
+use crate::sandbox;
 
 const FILES: &str = "Files";
+const CHANGES: &str = "Changes";
 const GUEST: &str = "Guest";
 const LIMITS: &str = "Limits";
 const REPORTS: &str = "Reports";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "vnode", version, about = ABOUT, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = "vnode", version, about = ABOUT, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     action: ActionArgs,
@@ -32,6 +35,11 @@ struct Cli {
 enum ActionArgs {
     #[command(about = "Run a WebAssembly program", long_about = RUN_ABOUT, after_long_help = RUN_AFTER_HELP)]
     Run(Box<Run>),
+    #[command(about = "Keep, see, apply and discard what guests changed", long_about = sandbox::ABOUT, after_long_help = sandbox::AFTER_HELP)]
+    Sandbox {
+        #[command(subcommand)]
+        action: sandbox::Action,
+    },
     #[command(about = "Print completions for a shell", long_about = COMPLETIONS_ABOUT)]
     Completions {
         /// Which shell
@@ -43,6 +51,7 @@ enum ActionArgs {
 #[derive(Debug)]
 pub(crate) enum Action {
     Run { options: Box<Run>, mounts: Vec<Mount> },
+    Sandbox(sandbox::Action),
     Completions(clap_complete::Shell),
 }
 
@@ -72,6 +81,21 @@ pub(crate) struct Run {
     /// is EPERM, as on Linux.
     #[arg(long, help_heading = FILES, display_order = 99)]
     pub(crate) emulate_symlinks: bool,
+
+    /// Run in the sandbox NAME: it keeps what the guest changes, and what other mounts there are, for the next run
+    ///
+    /// The first run with a name makes the sandbox, of its --overlay mounts; later ones need no mount, and add those that they
+    /// give. One run has it at a time. "vnode help sandbox" tells what can be done with the changes.
+    #[arg(long, value_name = "NAME", conflicts_with = "keep", help_heading = CHANGES, display_order = 110)]
+    pub(crate) sandbox: Option<String>,
+
+    /// Keep the changes to the overlays as the new sandbox NAME when the guest has ended
+    #[arg(long, value_name = "NAME", help_heading = CHANGES, display_order = 111)]
+    pub(crate) keep: Option<String>,
+
+    /// Show the changes to the overlays when the guest has ended, on stderr
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "short", help_heading = CHANGES, display_order = 112)]
+    pub(crate) diff: Option<diff::Form>,
 
     /// Follow links as WASI's own rules say: never out of a preopened directory; for programs of preview 1
     ///
@@ -246,6 +270,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Action,
             let mounts = matches.subcommand_matches("run").map(mounts_in_order).unwrap_or_default();
             Action::Run { options, mounts }
         }
+        ActionArgs::Sandbox { action } => Action::Sandbox(action),
         ActionArgs::Completions { shell } => Action::Completions(shell),
     })
 }
@@ -426,8 +451,10 @@ Examples:
   vnode run program.wasm                        an empty filesystem in memory at /
   vnode run --dir . program.wasm                this directory of the host, as the guest's /
   vnode run --overlay . program.wasm            the same, and nothing of it is changed
+  vnode run --sandbox try --overlay . program.wasm    the same, kept: vnode sandbox diff try, apply try
   vnode run --copy .::/work program.wasm /work  a copy of this directory at /work
-  vnode run --help                              every option, examples, exit codes";
+  vnode run --help                              every option, examples, exit codes
+  vnode help sandbox                            what to do with what guests changed";
 
 const RUN_ABOUT: &str = "\
 Run a WebAssembly program, a command for WASI preview 1 (or wasi_unstable) or WASIX.

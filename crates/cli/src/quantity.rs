@@ -43,9 +43,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => {
             return Err(format!(
-                "\"{text}\" has an unknown unit \"{unit}\"; write ms, s, m or h (10s, 500ms)"
+                "\"{text}\" has an unknown unit \"{unit}\"; write ms, s, m, h or d (10s, 500ms)"
             ));
         }
     };

@@ -22,6 +22,7 @@ use crate::failure::{Failure, SIGNALED, TIMED_OUT, TRAPPED, say};
 use crate::interrupt::Interrupts;
 use crate::mounts::Mount;
 use crate::options::Run;
+use crate::sandbox::Session;
 use crate::stats::{self, Measured};
 use crate::system::System;
 use crate::trace::Trace;
@@ -49,7 +50,8 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     let variables = environment::collect(options)?;
     let system =
         is_wasix.then(|| System { processes: Arc::new(ProcessTable::with_limit(processes(options))) });
-    let tree = tree::build(options, mounts, system.as_ref(), &mut measured)?;
+    let mut session = Session::begin(options, mounts)?;
+    let mut tree = tree::build(options, session.mounts(), system.as_ref(), &mut measured)?;
 
     let engine = engine(options)?;
     let start = Instant::now();
@@ -99,6 +101,7 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
         })
     })?;
 
+    session.start()?;
     let first = guest.process().pid();
     let interrupts =
         system.map(|system| Interrupts::forward(system.processes, first, terminal.as_ref().map(Arc::clone)));
@@ -111,6 +114,7 @@ pub(crate) fn run(options: &Run, mounts: &[Mount]) -> Result<ExitCode, Failure> 
     let outcome = outcome?;
     measured.run = start.elapsed();
     let code = tell(&outcome, options);
+    session.end(&core::mem::take(&mut tree.overlays), options);
     if let (Some(format), Some(counts)) = (options.stats, counts) {
         stats::report(format, &measured, &counts.counts(), &tree.mounted);
     }

@@ -19,6 +19,7 @@ use crate::emulation::{self, Emulated};
 use crate::failure::Failure;
 use crate::mounts::{GuestPath, Kind, Lower, Mount};
 use crate::options::{Preopen, Run, User};
+use crate::sandbox::Changed;
 use crate::stats::{Measured, Mounted};
 use crate::system::{self, System};
 use vnode_cli::load::{self, Owner};
@@ -31,6 +32,8 @@ const TMPFS_MODE: u32 = 0o1777;
 pub(crate) struct Tree {
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) mounted: Vec<Mounted>,
+    /// Of which can be told what the guest changed.
+    pub(crate) overlays: Vec<Changed>,
     /// Where the mounts are, in the order of the options; the root if there were none.
     points: Vec<GuestPath>,
     /// Whether the guest is a POSIX process.
@@ -63,6 +66,8 @@ struct Served {
     memory: Option<Arc<Memory>>,
     /// What keeps other runs out for as long as it is served.
     lock: Option<File>,
+    /// If it is an overlay.
+    view: Option<View>,
 }
 
 impl Served {
@@ -71,6 +76,7 @@ impl Served {
             filesystem: FilesystemRef::new::<Memory>(Arc::clone(&memory)),
             memory: Some(memory),
             lock: None,
+            view: None,
         }
     }
 
@@ -100,6 +106,11 @@ pub(crate) fn build(
             measured.load += start.elapsed();
         }
     }
+    let overlays = filesystems.iter_mut().filter_map(|(mount, served)| {
+        let (guest, upper) = (mount.guest.clone(), mount.upper.clone());
+        served.view.take().map(|view| Changed { guest, view, upper })
+    });
+    let overlays = overlays.collect();
     let locks = filesystems.iter_mut().filter_map(|(_, served)| served.lock.take()).collect();
     let mut points: Vec<GuestPath> = filesystems.iter().map(|(mount, _)| mount.guest.clone()).collect();
     if mounts.is_empty() && !options.preopen.iter().any(|preopen| preopen.directory == GuestPath::root()) {
@@ -126,7 +137,7 @@ pub(crate) fn build(
             .map_err(|errno| about(mount, format_args!("can't mount on {}: {errno}", mount.guest)))?;
         mounted.push(served.mounted(mount.guest.to_string(), mount.kind));
     }
-    Ok(Tree { namespace, mounted, points, is_posix: system.is_some(), _locks: locks })
+    Ok(Tree { namespace, mounted, overlays, points, is_posix: system.is_some(), _locks: locks })
 }
 
 fn check_points(mounts: &[Mount]) -> Result<(), Failure> {
@@ -187,16 +198,16 @@ fn host(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
     }
     let filesystem = FilesystemRef::new::<Host>(host);
     let Some(keep) = emulation::keep(options, mount) else {
-        return Ok(Some(Served { filesystem, memory: None, lock: None }));
+        return Ok(Some(Served { filesystem, memory: None, lock: None, view: None }));
     };
     let Emulated { filesystem, lock } = emulation::emulate(filesystem, path, keep, mount)
         .map_err(|problem| about(mount, format_args!("{problem}")))?;
-    Ok(Some(Served { filesystem, memory: None, lock }))
+    Ok(Some(Served { filesystem, memory: None, lock, view: None }))
 }
 
 fn image(options: &Run, mount: &Mount) -> Result<Served, Failure> {
     let filesystem = archive(options, mount, mount.source.as_deref().unwrap_or(Path::new("")))?;
-    Ok(Served { filesystem, memory: None, lock: None })
+    Ok(Served { filesystem, memory: None, lock: None, view: None })
 }
 
 /// An archive, read where it lies.
@@ -263,8 +274,14 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
         check_cache(mount, upper)?;
         view = view.changes_in(upper);
     }
+    view = mount.frozen.iter().fold(view, |view, frozen| view.frozen(frozen));
     match view.open() {
-        Ok(View { filesystem, memory, .. }) => Ok(Served { filesystem, memory, lock: None }),
+        Ok(view) => Ok(Served {
+            filesystem: view.filesystem.clone(),
+            memory: view.memory.clone(),
+            lock: None,
+            view: Some(view),
+        }),
         Err(ViewError::Lower(error)) => Err(unserved(mount, &error)),
         Err(error) => Err(about(mount, format_args!("{error}"))),
     }

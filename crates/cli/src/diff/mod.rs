@@ -25,12 +25,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 
 use vnode_core::{Cx, Errno};
 use vnode_sandbox::{Change, ChangeKind};
 
 pub(crate) use entry::MountChanges;
-pub(crate) use options::{Colour, DiffArgs, DiffOptions, Form};
+#[cfg(test)]
+pub(crate) use options::Colour;
+pub(crate) use options::{DiffArgs, DiffOptions, Form};
 
 use paint::Paint;
 
@@ -41,6 +44,15 @@ pub(crate) struct Screen {
     pub(crate) is_terminal: bool,
     /// How wide it is; 80 where nobody knows.
     pub(crate) columns: usize,
+}
+
+impl Screen {
+    /// What a stream writes to.
+    pub(crate) fn of(stream: &(impl io::IsTerminal + AsFd)) -> Screen {
+        let width = rustix::termios::tcgetwinsize(stream).map(|size| usize::from(size.ws_col));
+        let columns = width.ok().filter(|columns| *columns > 0).unwrap_or(80);
+        Screen { is_terminal: stream.is_terminal(), columns }
+    }
 }
 
 /// What kept changes from being told.

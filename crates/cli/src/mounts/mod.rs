@@ -1,6 +1,7 @@
 //! The mount options: `table` has the kinds and keys, from which the parser here, the help, the completions and the
-//! documentation are made; `guest_path` where they are mounted.
+//! documentation are made; `guest_path` where they are mounted; `again` mounts that a sandbox keeps.
 
+mod again;
 mod guest_path;
 mod table;
 
@@ -13,6 +14,7 @@ use vnode_cli::text::shown;
 use crate::quantity;
 use table::{KeyId, KeyRow};
 
+pub(crate) use again::Given;
 pub(crate) use guest_path::GuestPath;
 pub(crate) use table::{Form, KINDS, Kind, SHORTS, ShortRow, full_form_help, short_form_help};
 
@@ -42,6 +44,8 @@ pub(crate) struct Mount {
     pub(crate) kind: Kind,
     /// The option and its value, to name it by.
     pub(crate) option: String,
+    /// The same as they can be parsed again; nothing: no option gave it.
+    pub(crate) given: Option<Given>,
     /// The host's path, of a kind that has one.
     pub(crate) source: Option<PathBuf>,
     /// What an overlay shows, each under those before it.
@@ -50,6 +54,8 @@ pub(crate) struct Mount {
     pub(crate) oci: bool,
     /// Where changes are kept, if not in memory.
     pub(crate) upper: Option<PathBuf>,
+    /// Where those are that were made before a sandbox was forked, the latest first.
+    pub(crate) frozen: Vec<PathBuf>,
     pub(crate) user_xattr: bool,
     /// Nothing said: as for all mounts.
     pub(crate) emulate: Option<Emulate>,
@@ -84,10 +90,12 @@ impl Mount {
         Mount {
             kind,
             option: format!("--{option} {}", shown(value)),
+            given: Some(Given { option: option.to_owned(), value: value.to_owned() }),
             source: None,
             lowers: Vec::new(),
             oci: false,
             upper: None,
+            frozen: Vec::new(),
             user_xattr: false,
             emulate: None,
             guest,

@@ -10,8 +10,14 @@ use std::process::{Command, Output, Stdio};
 
 /// The command, with a cache of compiled modules that the tests share.
 pub(crate) fn vnode() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vnode"));
+    let none = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-sandboxes");
+    vnode_in(Command::new(env!("CARGO_BIN_EXE_vnode")), &none)
+}
+
+/// A command that may be `vnode`, or run it, with sandboxes of its own.
+pub(crate) fn vnode_in(mut command: Command, state: &Path) -> Command {
     command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")).stdin(Stdio::null());
+    command.env("XDG_STATE_HOME", state);
     command
 }
 

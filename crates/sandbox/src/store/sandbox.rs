@@ -60,7 +60,10 @@ impl Sandbox {
     /// latest first: for [`Builder::changes_in`] and [`Builder::frozen`].
     pub fn directories(&self) -> impl ExactSizeIterator<Item = (PathBuf, Vec<PathBuf>)> {
         let upper = |id: &String| self.store.upper(id);
-        self.record.mounts.iter().map(move |mount| (upper(&mount.upper), mount.frozen.iter().map(upper).collect()))
+        self.record
+            .mounts
+            .iter()
+            .map(move |mount| (upper(&mount.upper), mount.frozen.iter().map(upper).collect()))
     }
 
     /// What whoever made it keeps with it.

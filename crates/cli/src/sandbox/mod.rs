@@ -1,0 +1,111 @@
+//! Sandboxes: `vnode sandbox`, and `vnode run` in one.
+//!
+//! * `options` - the commands' options and help; `list` - `list` and `show`; `change` - what changes sandboxes; `apply`,
+//!   `export`.
+//! * `session` - the sandbox of a run, and what is told when it ends.
+
+mod change;
+mod list;
+mod options;
+mod session;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use vnode_core::{Clock, Credentials, Cx, Timespec};
+use vnode_sandbox::{Change, Mounted, Sandbox, Store, StoreError};
+
+use crate::diff::{self, DiffError, DiffOptions, MountChanges, Screen};
+use crate::failure::Failure;
+
+pub(crate) use options::{ABOUT, AFTER_HELP, Action};
+pub(crate) use session::{Changed, Session};
+
+/// Does what is asked for; answers the exit code.
+///
+/// # Errors
+/// It can't be done.
+pub(crate) fn run(action: Action) -> Result<ExitCode, Failure> {
+    let store = Store::of_user().map_err(failure)?;
+    let done = |()| ExitCode::SUCCESS;
+    match action {
+        Action::List { json } => list::list(&store, json).map(done),
+        Action::Show { of, json } => list::show(&store, &of.name, json).map(done),
+        Action::Diff { of, diff } => self::diff(&store, &of.name, &DiffOptions::from(&diff)).map(done),
+        Action::Discard { of, chosen } => change::discard(&store, &of.name, &chosen.paths()).map(done),
+        Action::Fork { of, to } => {
+            store.open(&of.name).and_then(|mut of| of.fork(&to)).map_err(failure).map(|_| ExitCode::SUCCESS)
+        }
+        Action::Rename { of, to } => store.rename(&of.name, &to).map_err(failure).map(done),
+        Action::Delete { names } => change::delete(&store, &names).map(done),
+        Action::Prune { unused_for, dry_run } => change::prune(&store, unused_for, dry_run).map(done),
+        Action::Apply(_) | Action::Export(_) => Err(Failure::setup("TODO")),
+    }
+}
+
+fn failure(error: StoreError) -> Failure {
+    Failure::setup(error.to_string())
+}
+
+/// Where changes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    Stdout,
+    Stderr,
+}
+
+/// Tells changes; whoever closes the pipe has read enough.
+fn tell(
+    cx: &Cx<'_>,
+    mounts: &[MountChanges<'_>],
+    options: &DiffOptions,
+    output: Output,
+) -> Result<(), DiffError> {
+    let (screen, out): (Screen, Box<dyn Write>) = match output {
+        Output::Stdout => (Screen::of(&std::io::stdout()), Box::new(std::io::stdout().lock())),
+        Output::Stderr => (Screen::of(&std::io::stderr()), Box::new(std::io::stderr().lock())),
+    };
+    let mut out = std::io::BufWriter::new(out);
+    let told = diff::write(cx, mounts, options, screen, &mut out).and_then(|()| Ok(out.flush()?));
+    match told {
+        Err(DiffError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        told => told,
+    }
+}
+
+/// `vnode sandbox diff`.
+fn diff(store: &Store, name: &str, options: &DiffOptions) -> Result<(), Failure> {
+    let sandbox = store.open(name).map_err(failure)?;
+    let views = sandbox.views().map_err(failure)?;
+    as_root(|cx| {
+        let changes = changes(cx, &sandbox, &views)?;
+        let mounts: Vec<_> = views
+            .iter()
+            .zip(&changes)
+            .map(|(mounted, changes)| MountChanges { mount: &mounted.guest, changes })
+            .collect();
+        tell(cx, &mounts, options, Output::Stdout).map_err(|error| Failure::setup(error.to_string()))
+    })
+}
+
+/// What was changed in each view.
+fn changes(cx: &Cx<'_>, sandbox: &Sandbox, views: &[Mounted]) -> Result<Vec<Vec<Change>>, Failure> {
+    let changes = |mounted: &Mounted| mounted.view.changes(cx);
+    views.iter().map(changes).collect::<Result<_, _>>().map_err(|errno| {
+        Failure::setup(format!("sandbox {}: can't tell what was changed: {errno}", sandbox.name()))
+    })
+}
+
+/// Calls filesystems for nobody's guest.
+fn as_root<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
+    /// The time of day.
+    struct Now;
+    impl Clock for Now {
+        fn now(&self) -> Timespec {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            since.map_or(Timespec::EPOCH, Timespec::from)
+        }
+    }
+    let who = Credentials::root();
+    call(&Cx::new(&who, &Now))
+}
