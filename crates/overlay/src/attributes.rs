@@ -33,9 +33,10 @@ impl Shared {
         attr.dev = 0;
         attr.ino = node.ino();
         attr.btime = node.btime.unwrap_or(attr.btime);
-        if layer == UPPER
+        if self.layers.is_change(layer)
             && node.kind().is_dir()
-            && let Some(piece) = node.origin()
+            && let Some(piece) =
+                self.layers.piece_of_number(&node.lowers).filter(|piece| piece.layer != layer)
         {
             // What a directory takes is not what is in it: it is as below, copied up or not.
             let below = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;

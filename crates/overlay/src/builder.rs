@@ -12,7 +12,7 @@ use crate::guards::{copy_xattrs, strip};
 use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
-use crate::marks::{Marks, Opaque};
+use crate::marks::{Marks, Opaque, Whose};
 use crate::meta::{self, Meta};
 use crate::node::{NewNode, Node, Place};
 use crate::numbers::Numbers;
@@ -29,6 +29,8 @@ const MOST_LOWERS: usize = LayerNumber::MAX as usize;
 /// The choices for a new [`Overlay`].
 #[derive(Clone, Default)]
 pub struct Builder {
+    /// Uppers of before.
+    frozen: Vec<FilesystemRef>,
     lowers: Vec<Lower>,
     marks: Option<Marks>,
     volatile: bool,
@@ -37,7 +39,9 @@ pub struct Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("lowers", &self.lowers.len()).field("marks", &self.marks).finish()
+        let (frozen, lowers) = (self.frozen.len(), self.lowers.len());
+        let mut f = f.debug_struct("Builder");
+        f.field("frozen", &frozen).field("lowers", &lowers).field("marks", &self.marks).finish()
     }
 }
 
@@ -50,7 +54,15 @@ impl Builder {
 
     /// Adds a directory of a filesystem and all below it as a lower: what another overlay keeps in `upper/`, say.
     pub fn lower_from(mut self, lower: FilesystemRef, root: Arc<dyn Inode>) -> Self {
-        self.lowers.push(Lower { fs: lower, root });
+        self.lowers.push(Lower { fs: lower, root, frozen: None });
+        self
+    }
+
+    /// Adds what another overlay had as its upper, with all that it keeps there, over the lowers and under what was added
+    /// this way before: what the guest sees of it is the same as before, and it counts as changed. It is never changed from
+    /// now on. It must have been made over the same lowers, and over those of its kind that are below it here.
+    pub fn frozen(mut self, upper: FilesystemRef) -> Self {
+        self.frozen.push(upper);
         self
     }
 
@@ -77,15 +89,17 @@ impl Builder {
     /// Makes the overlay: what `upper` has of an overlay is gone on with, what it hasn't is made in it.
     ///
     /// # Errors
-    /// * `EINVAL`: no lower, or more than 255; the upper's `meta` is of another version or of other marks; Linux's overlayfs
-    ///   says that the upper may not have survived a crash (its mount option `volatile`).
+    /// * `EINVAL`: no lower, or more than 255 with the uppers of before; `meta` of the upper or one of those is of another
+    ///   version or of other marks; Linux's overlayfs says that the upper may not have survived a crash (its mount option
+    ///   `volatile`).
+    /// * `ENOENT`: an upper of before never was one.
     /// * `EOPNOTSUPP`: the upper lacks what an overlay needs: links, exchanging, extended attributes of either kind,
     ///   devices.
     /// * `EPERM`: the upper's marks are `trusted.*`, which this process can't see.
-    /// * `EEXIST`, `ENOTDIR`: the upper has something else than an overlay's directories in their places.
+    /// * `EEXIST`, `ENOTDIR`: the upper, or one of before, has something else than an overlay's directories in their places.
     /// * Those of the filesystems.
     pub fn build(self, cx: &Cx<'_>, upper: FilesystemRef) -> Result<Overlay> {
-        if self.lowers.is_empty() || self.lowers.len() > MOST_LOWERS {
+        if self.lowers.is_empty() || self.frozen.len() + self.lowers.len() > MOST_LOWERS {
             return Err(Errno::INVAL);
         }
         if !upper.caps().contains(NEEDED) {
@@ -94,13 +108,23 @@ impl Builder {
         let own = Own::during(cx);
         let own = own.cx();
         // Before anything is made: it may be somebody else's.
-        let made_with = meta::marks(&own, &upper)?;
+        let mut made_with = meta::marks(&own, &upper)?;
+        let frozen = LayerNumber::try_from(self.frozen.len()).map_err(|_| Errno::INVAL)?;
+        let lowers = self.frozen.into_iter().map(|fs| Lower::frozen(&own, fs)).collect::<Result<Vec<_>>>()?;
+        for lower in &lowers {
+            let marks = lower.marks(&own)?;
+            if marks.is_some() && made_with.is_some() && marks != made_with {
+                return Err(Errno::INVAL);
+            }
+            made_with = made_with.or(marks);
+        }
+        let lowers: Box<[Lower]> = lowers.into_iter().chain(self.lowers).collect();
         let work = directory(&own, &upper, b"work")?;
         let index = directory(&own, &upper, b"index")?;
         for dir in [&work, &index] {
             strip(&own, &upper, dir)?;
         }
-        let top = self.lowers.first().ok_or(Errno::INVAL)?.clone();
+        let top = lowers.first().ok_or(Errno::INVAL)?.clone();
         let (root, ctime) = match upper.lookup(&own, at(&upper.root(), Name::new(b"upper")?)) {
             Ok(root) if root.kind().is_dir() => (root, None),
             Ok(_) => return Err(Errno::NOTDIR),
@@ -119,7 +143,8 @@ impl Builder {
         let linux = LinuxIndex::open(&own, &upper, &work)?;
         let layers = Layers {
             upper: Upper { fs: upper, root, work, index, meta, linux, volatile: self.volatile },
-            lowers: self.lowers.into(),
+            lowers,
+            frozen,
             marks,
             numbers: Numbers::default(),
         };
@@ -149,7 +174,7 @@ fn directory(own: &Cx<'_>, fs: &FilesystemRef, name: &[u8]) -> Result<Real> {
 
 /// Makes the root of what is seen, like the topmost lower's.
 fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> Result<Real> {
-    let Lower { fs: lower, root: from } = lower;
+    let Lower { fs: lower, root: from, .. } = lower;
     let attr = lower.getattr(own, from)?;
     let root = fs.root();
     let place = at(work, Name::new(b"upper")?);
@@ -175,10 +200,10 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
 
 fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<Node>> {
     let mut lowers = Vec::new();
-    let opaque = layers.marks.opaque(own, &layers.upper.fs, &layers.upper.root)?;
+    let opaque = layers.marks.opaque(own, Whose::Upper, &layers.upper.fs, &layers.upper.root)?;
     for (layer, lower) in layers.lowers().take_while(|_| opaque != Opaque::Yes) {
         let (fs, inode) = (&lower.fs, Arc::clone(&lower.root));
-        let opaque = layers.marks.opaque_below(own, fs, &inode)?;
+        let opaque = layers.marks.opaque(own, layers.whose(layer), fs, &inode)?;
         let has_xattr_whiteouts = opaque == Opaque::XattrWhiteouts;
         lowers.push(Piece { layer, inode, has_xattr_whiteouts });
         if opaque == Opaque::Yes {
@@ -186,7 +211,7 @@ fn root_node(own: &Cx<'_>, layers: &Layers, table: &Arc<Table>) -> Result<Arc<No
         }
     }
     let upper = Arc::clone(&layers.upper.root);
-    let (layer, attr) = match lowers.first() {
+    let (layer, attr) = match layers.piece_of_number(&lowers) {
         Some(piece) => (piece.layer, layers.fs(piece.layer).getattr(own, &piece.inode)?),
         None => (UPPER, layers.upper_attr(own, &upper)?),
     };

@@ -6,17 +6,17 @@ use core::iter::FusedIterator;
 use std::sync::Arc;
 
 use vnode_core::fs::{Filesystem, Inode};
-use vnode_core::{Cx, Errno, FilesystemRef, Name, PATH_MAX, Result};
+use vnode_core::{Cx, Errno, FilesystemRef, Name, Result};
 
 use crate::layers::{Own, Piece};
-use crate::lookup::InUpper;
+use crate::lookup::Way;
 use crate::marks::Origin;
 use crate::node::Node;
 use crate::overlay::{Overlay, Shared};
-use crate::rename::path_below;
 use crate::work::names_in;
 
-/// A name under which the upper has something.
+/// A name under which the upper has something, or one of before ([`Builder::frozen`](crate::Builder::frozen)): what was there
+/// is what the other lowers have.
 ///
 /// A directory of which something below was changed is one, whether it was changed itself or not. What is below a
 /// directory that was renamed is not, unless it was changed. Nor are other names of a lower's inode that has several: the
@@ -30,7 +30,8 @@ pub struct UpperName {
     /// What was there: what would show through if the upper had nothing under the name. Below a directory that was
     /// renamed that is what was below it where it came from.
     pub was: Option<Original>,
-    /// Of a directory: where what shows through it is in the lowers, if not under its name: it was renamed.
+    /// Of a directory: where what shows through it is in the lowers, if not under its name in the directory where what is
+    /// around it is: it was renamed.
     pub renamed_from: Option<Vec<u8>>,
     /// Of others: what it was copied from, wherever that is.
     pub copied_from: Option<Identity>,
@@ -45,7 +46,7 @@ pub struct Original {
     pub filesystem: FilesystemRef,
     /// What it has.
     pub inode: Arc<dyn Inode>,
-    /// Which lower, counted from 1, the topmost.
+    /// Which lower, counted from 1, the topmost; those that were uppers don't count.
     pub layer: u8,
 }
 
@@ -59,7 +60,7 @@ impl fmt::Debug for Original {
 /// By what an inode of a lower is told from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Which lower, counted from 1, the topmost.
+    /// Which lower, counted from 1, the topmost; those that were uppers don't count.
     pub layer: u8,
     /// Its device (`st_dev`), 0 if that is its filesystem's own.
     pub dev: u64,
@@ -102,7 +103,7 @@ impl Overlay {
     /// # Ok::<(), vnode_core::Errno>(())
     /// ```
     pub fn upper_names<'a>(&'a self, cx: &Cx<'_>) -> UpperNames<'a> {
-        let start = Level { dir: self.root(), path: Vec::new(), names: None };
+        let start = Level { dir: self.root(), path: Vec::new(), was_at: Some(Vec::new()), names: None };
         UpperNames { shared: self.shared(), own: Own::during(cx), levels: vec![start] }
     }
 
@@ -112,10 +113,12 @@ impl Overlay {
     /// Those of looking at it.
     pub fn origin(&self, cx: &Cx<'_>, node: &Node) -> Result<Option<Identity>> {
         let (shared, own) = (self.shared(), Own::during(cx));
-        match node.origin() {
-            Some(piece) => shared.original(piece).identity(&own.cx()).map(Some),
-            None => shared.copied_from(&own.cx(), node),
+        let own = own.cx();
+        if !node.kind().is_dir() {
+            return shared.copied_from(&own, node);
         }
+        let shows = shared.shows_of_base(node);
+        shows.and_then(|piece| shared.original(piece)).map(|was| was.identity(&own)).transpose()
     }
 }
 
@@ -130,6 +133,8 @@ pub struct UpperNames<'a> {
 struct Level {
     dir: Arc<Node>,
     path: Vec<u8>,
+    /// Where what shows through it is in the lowers.
+    was_at: Option<Vec<u8>>,
     /// The names left, the first of them last; nothing before they were asked for.
     names: Option<Vec<Box<[u8]>>>,
 }
@@ -149,7 +154,7 @@ impl Iterator for UpperNames<'_> {
             let level = self.levels.last_mut()?;
             let names = match &mut level.names {
                 Some(names) => names,
-                unasked => match self.shared.names_of_upper(&cx, &level.dir) {
+                unasked => match self.shared.names_changed(&cx, &level.dir) {
                     Ok(names) => unasked.insert(names),
                     Err(errno) => {
                         self.levels.pop();
@@ -161,18 +166,14 @@ impl Iterator for UpperNames<'_> {
                 self.levels.pop();
                 continue;
             };
-            let path = [&level.path[..], b"/", &name].concat();
-            let told = self.shared.tell(&cx, &level.dir, &name, path);
-            let told = match told {
-                Ok(Some(told)) => told,
-                Ok(None) => continue,
+            match self.shared.tell(&cx, level, &name) {
+                Ok(Some((told, below))) => {
+                    self.levels.extend(below);
+                    return Some(Ok(told));
+                }
+                Ok(None) => {}
                 Err(errno) => return Some(Err(errno)),
-            };
-            if let Some(node) = told.node.as_ref().filter(|node| node.kind().is_dir()) {
-                let level = Level { dir: Arc::clone(node), path: told.path.clone(), names: None };
-                self.levels.push(level);
             }
-            return Some(Ok(told));
         }
     }
 }
@@ -180,66 +181,75 @@ impl Iterator for UpperNames<'_> {
 impl FusedIterator for UpperNames<'_> {}
 
 impl Shared {
-    /// The names that a directory of the upper has, whiteouts too, the first of them last.
-    fn names_of_upper(&self, own: &Cx<'_>, dir: &Node) -> Result<Vec<Box<[u8]>>> {
-        let Some(upper) = dir.upper() else { return Ok(Vec::new()) };
-        let mut names = names_in(own, &self.layers.upper.fs, upper)?;
+    /// The names that a directory of the upper has, or of one of before, whiteouts too, the first of them last.
+    fn names_changed(&self, own: &Cx<'_>, dir: &Node) -> Result<Vec<Box<[u8]>>> {
+        let mut names = match dir.upper() {
+            Some(upper) => names_in(own, &self.layers.upper.fs, upper)?,
+            None => Vec::new(),
+        };
+        for piece in dir.lowers.iter().filter(|piece| self.layers.is_change(piece.layer)) {
+            names.extend(names_in(own, self.layers.fs(piece.layer), &piece.inode)?);
+        }
         names.sort_unstable_by(|one, other| other.cmp(one));
+        names.dedup();
         Ok(names)
     }
 
-    /// What there is to tell of a name of the upper; nothing of a whiteout that hides nothing.
-    fn tell(&self, own: &Cx<'_>, dir: &Arc<Node>, name: &[u8], path: Vec<u8>) -> Result<Option<UpperName>> {
+    /// What there is to tell of a name, and of a directory what is below; nothing of a whiteout that hides nothing.
+    fn tell(&self, own: &Cx<'_>, level: &Level, name: &[u8]) -> Result<Option<(UpperName, Option<Level>)>> {
+        let (dir, path) = (&level.dir, [&level.path[..], b"/", name].concat());
         let name = Name::new(name)?;
         let names = dir.directory()?.names.read();
-        let was = self.below(own, dir, name)?.into_iter().next();
-        let is_there = match self.in_upper(own, dir, name)? {
-            InUpper::There(_) => true,
-            InUpper::Whiteout if was.is_some() => false,
-            InUpper::Whiteout | InUpper::Nothing => return Ok(None),
+        let was = self.in_base(own, dir, name)?.into_iter().next();
+        let node = match self.find(own, dir, &names, name) {
+            Ok(node) => Some(node),
+            Err(Errno::NOENT) if was.is_some() => None,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(errno),
         };
-        let mut told = UpperName {
-            path,
-            node: None,
-            was: was.map(|piece| self.original(&piece)),
-            renamed_from: None,
-            copied_from: None,
-            is_merged: false,
-        };
-        if !is_there {
-            return Ok(Some(told));
-        }
-        let node = self.find(own, dir, &names, name)?;
         drop(names);
-        if let Ok(directory) = node.directory() {
-            told.is_merged = !node.lowers.is_empty();
-            let redirect = directory.redirect.lock();
-            if told.is_merged && redirect.is_some() {
-                let path = path_below(&node, redirect.as_deref(), PATH_MAX);
-                told.renamed_from = Some(path.ok_or(Errno::NAMETOOLONG)?);
-            }
-        } else {
+        let was = was.and_then(|piece| self.original(&piece));
+        let mut told = UpperName { path, node, was, renamed_from: None, copied_from: None, is_merged: false };
+        let Some(node) = told.node.clone() else { return Ok(Some((told, None))) };
+        let Ok(directory) = node.directory() else {
             told.copied_from = self.copied_from(own, &node)?;
-        }
-        told.node = Some(node);
-        Ok(Some(told))
-    }
-
-    /// What an inode of the upper was copied from, as far as that is told.
-    fn copied_from(&self, own: &Cx<'_>, node: &Node) -> Result<Option<Identity>> {
-        let Some(upper) = node.upper() else { return Ok(None) };
-        let origin = match self.layers.marks.origin(own, &self.layers.upper.fs, upper)?.origin {
-            Some(origin) => Some(origin),
-            None => self.unmarked.get(&self.layers.upper_attr(own, upper)?).map(|copied| copied.origin),
+            return Ok(Some((told, None)));
         };
-        Ok(origin.map(|Origin { layer, dev, ino, .. }| Identity { layer, dev, ino }))
+        told.is_merged = self.shows_of_base(&node).is_some();
+        let mut was_at = None;
+        if told.is_merged {
+            let redirect = directory.redirect.lock().clone();
+            let below = |name: &[u8]| level.was_at.as_ref().map(|at| [&at[..], b"/", name].concat());
+            was_at = match self.way_to_base(own, dir, name, redirect.as_deref())? {
+                Some(Way::Name(name)) => below(&name),
+                Some(Way::Path(path)) => Some(path.into()),
+                None => None,
+            };
+            let natural = below(name.as_bytes());
+            told.renamed_from = was_at.clone().filter(|at| Some(at) != natural.as_ref());
+        }
+        let below = Level { dir: node, path: told.path.clone(), was_at, names: None };
+        Ok(Some((told, Some(below))))
     }
 
-    fn original(&self, piece: &Piece) -> Original {
-        Original {
+    /// The topmost of what shows through a directory, but for what was changed.
+    fn shows_of_base<'n>(&self, dir: &'n Node) -> Option<&'n Piece> {
+        dir.lowers.iter().find(|piece| !self.layers.is_change(piece.layer))
+    }
+
+    /// What an inode was copied from or is, as far as that is told; nothing if no lower had it that never was an upper.
+    fn copied_from(&self, own: &Cx<'_>, node: &Node) -> Result<Option<Identity>> {
+        let origin = self.origin_of(own, node)?;
+        Ok(origin.and_then(|Origin { layer, dev, ino, .. }| {
+            Some(Identity { layer: self.layers.number_below(layer)?, dev, ino })
+        }))
+    }
+
+    fn original(&self, piece: &Piece) -> Option<Original> {
+        Some(Original {
             filesystem: self.layers.fs(piece.layer).clone(),
             inode: Arc::clone(&piece.inode),
-            layer: piece.layer,
-        }
+            layer: self.layers.number_below(piece.layer)?,
+        })
     }
 }

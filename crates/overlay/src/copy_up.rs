@@ -85,9 +85,9 @@ impl Shared {
         if node.upper().is_some() {
             return Ok(false);
         }
-        let piece = node.origin().ok_or(Errno::IO)?;
+        let piece = node.below().ok_or(Errno::IO)?;
         let attr = self.layers.fs(piece.layer).getattr(own, &piece.inode)?;
-        let origin = Origin::of(piece.layer, &attr);
+        let origin = self.layers.origin(own, piece, &attr)?;
         let (made, upper) = self.layers.prepare(own, |at| self.make_like(own, at, piece, &attr))?;
         let left = first.and_then(|first| first.size);
         let size = left.map_or(attr.size, |left| left.min(attr.size));
@@ -101,7 +101,7 @@ impl Shared {
         if node.is_indexed() {
             let (parent, name) = node.place()?;
             self.touch_known(own, &parent, Name::new(&name)?, (piece.layer, &attr))?;
-            self.put_in_index(own, node, made, upper, (origin, marked), attr.nlink)?;
+            self.put_in_index(own, node, made, upper, (origin, marked), &attr)?;
         } else {
             self.to_medium(own, &upper)?;
             self.put_in_place(own, node, made, upper, (piece.layer, &attr))?;

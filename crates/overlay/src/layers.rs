@@ -5,6 +5,7 @@ use std::sync::Arc;
 use vnode_core::fs::{At, Caps, Filesystem, Inode};
 use vnode_core::{Attr, Clock, Credentials, Cx, FileType, FilesystemRef, Name, Result, Timespec};
 
+use crate::frozen::{Frozen, Indexes};
 use crate::linux::LinuxIndex;
 use crate::marks::Marks;
 use crate::meta::Meta;
@@ -29,6 +30,13 @@ pub(crate) struct Piece {
     pub(crate) has_xattr_whiteouts: bool,
 }
 
+impl Piece {
+    /// One in whose names are no whiteouts but devices.
+    pub(crate) fn plain(layer: LayerNumber, inode: Real) -> Self {
+        Piece { layer, inode, has_xattr_whiteouts: false }
+    }
+}
+
 /// The upper filesystem, and the directories of the overlay's format in it.
 pub(crate) struct Upper {
     pub(crate) fs: FilesystemRef,
@@ -51,12 +59,17 @@ pub(crate) struct Upper {
 pub(crate) struct Lower {
     pub(crate) fs: FilesystemRef,
     pub(crate) root: Real,
+    /// Of an upper of before: where its copies are found.
+    pub(crate) frozen: Option<Arc<Frozen>>,
 }
 
 /// All the filesystems.
 pub(crate) struct Layers {
     pub(crate) upper: Upper,
+    /// Those that are uppers of before come first.
     pub(crate) lowers: Box<[Lower]>,
+    /// How many of them are.
+    pub(crate) frozen: LayerNumber,
     pub(crate) marks: Marks,
     pub(crate) numbers: Numbers,
 }
@@ -68,6 +81,27 @@ impl Layers {
             Some(lower) => &lower.fs,
             None => &self.upper.fs,
         }
+    }
+
+    /// Whether what a layer has was changed: it is the upper, or was one.
+    pub(crate) fn is_change(&self, layer: LayerNumber) -> bool {
+        layer <= self.frozen
+    }
+
+    /// A layer's number among the lowers that never were uppers; nothing: it is none of them.
+    pub(crate) fn number_below(&self, layer: LayerNumber) -> Option<LayerNumber> {
+        layer.checked_sub(self.frozen).filter(|number| *number > 0)
+    }
+
+    /// Where a layer's copies are found of what has several names further down.
+    pub(crate) fn indexes(&self, layer: LayerNumber) -> Option<Indexes<'_>> {
+        let Some(lower) = usize::from(layer).checked_sub(1) else {
+            let Upper { fs, index, linux, .. } = &self.upper;
+            return Some(Indexes { fs, ours: Some(index), linux });
+        };
+        let lower = self.lowers.get(lower)?;
+        let Frozen { index, linux } = &**lower.frozen.as_ref()?;
+        Some(Indexes { fs: &lower.fs, ours: index.as_ref(), linux })
     }
 
     /// Whether a call of a layer may block.
@@ -89,9 +123,18 @@ impl Layers {
         Ok(self.fs(layer).getattr(cx, inode)?.rdev == 0)
     }
 
-    /// The inode number that is shown for a layer's, on one of the devices that it spans.
+    /// The inode number that is shown for a layer's, on one of the devices that it spans. An upper that becomes a lower
+    /// leaves those of the lowers as they are.
     pub(crate) fn shown_ino(&self, layer: LayerNumber, dev: u64, ino: u64) -> u64 {
-        self.numbers.shown(self.lowers.len(), layer, dev, ino)
+        let count = self.lowers.len();
+        let shown = match layer.checked_sub(1) {
+            None => UPPER,
+            Some(above) => self.number_below(layer).unwrap_or_else(|| {
+                // All together are no more than there are numbers.
+                LayerNumber::try_from(count.saturating_sub(above.into())).unwrap_or(layer)
+            }),
+        };
+        self.numbers.shown(count, shown, dev, ino)
     }
 
     /// Has what is noted of the lowers on the medium, before a caller has there what it tells of.

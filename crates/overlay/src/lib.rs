@@ -108,6 +108,7 @@ mod changes;
 mod content;
 mod copy_up;
 mod file;
+mod frozen;
 mod guards;
 mod known;
 mod layers;

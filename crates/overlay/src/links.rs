@@ -3,40 +3,16 @@
 use std::sync::Arc;
 
 use vnode_core::fs::{At, Filesystem, Remove};
-use vnode_core::{Cx, Errno, Name, Result};
+use vnode_core::{Attr, Cx, Name, Result};
 
 use crate::layers::{Own, Real, at};
 use crate::linux;
-use crate::marks::Origin;
+use crate::marks::{Origin, Whose};
 use crate::node::Node;
 use crate::overlay::Shared;
 use crate::work::Temporary;
 
 impl Shared {
-    /// The node of the copy of a lower's inode that has several names, if there is one.
-    pub(crate) fn indexed(
-        &self,
-        cx: &Cx<'_>,
-        dir: &Arc<Node>,
-        name: Name<'_>,
-        inode: &Real,
-        origin: Origin,
-    ) -> Result<Option<Arc<Node>>> {
-        let upper = &self.layers.upper;
-        let copy = match upper.fs.lookup(cx, at(&upper.index, Name::new(&origin.index_name())?)) {
-            Ok(copy) => copy,
-            Err(Errno::NOENT) => {
-                let copy = self.layers.copied_by_linux(cx, inode)?;
-                return copy.map(|copy| self.node_of_upper(cx, dir, name, copy)).transpose();
-            }
-            Err(errno) => return Err(errno),
-        };
-        // Numbers, of inodes and of devices, are given again.
-        let mark = self.layers.marks.origin(cx, &upper.fs, &copy)?;
-        let of_another = mark.origin.is_some_and(|of| of != origin);
-        if of_another { Ok(None) } else { self.node_of_upper(cx, dir, name, copy).map(Some) }
-    }
-
     /// Puts the copy of an inode with several names into the index; all of them are found there.
     pub(crate) fn put_in_index(
         &self,
@@ -45,14 +21,14 @@ impl Shared {
         made: Temporary<'_>,
         copy: Real,
         (origin, marked): (Origin, bool),
-        names: u32,
+        attr: &Attr,
     ) -> Result<()> {
         let upper = &self.layers.upper;
         // Names that were removed while there was no copy count no more.
         let mut state = node.state.lock();
-        let more = i64::from(names) - 1 + state.more_names.unwrap_or(0);
+        let more = i64::from(attr.nlink) - 1 + state.more_names.unwrap_or(0);
         self.layers.marks.set_more_names(own, &upper.fs, &copy, more)?;
-        let entry = if marked { self.entry_for_linux(own, node, &copy, origin)? } else { None };
+        let entry = if marked { self.entry_for_linux(own, node, &copy, (origin, attr.dev))? } else { None };
         self.to_medium(own, &copy)?;
         match entry {
             Some(entry) => {
@@ -74,10 +50,10 @@ impl Shared {
         own: &Cx<'_>,
         node: &Node,
         copy: &Real,
-        origin: Origin,
+        (origin, dev): (Origin, u64),
     ) -> Result<Option<linux::Entry>> {
-        let Some(piece) = node.origin() else { return Ok(None) };
-        let Some(entry) = self.layers.entry_for_linux(own, piece, origin.dev) else { return Ok(None) };
+        let Some(piece) = node.below() else { return Ok(None) };
+        let Some(entry) = self.layers.entry_for_linux(own, piece, dev) else { return Ok(None) };
         let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
         marks.set_origin_for_linux(own, fs, copy, origin, &entry.origin)?;
         Ok(Some(entry))
@@ -143,7 +119,7 @@ impl Shared {
         }
         let (dir, name) = match node.linux_name.get() {
             Some(name) => (self.layers.linux_index()?, name.to_vec()),
-            None => match self.origin_of(cx, node, copy)? {
+            None => match self.origin_of(cx, node)? {
                 Some(origin) => (&upper.index, origin.index_name()),
                 None => return Ok(()),
             },
@@ -154,14 +130,17 @@ impl Shared {
         Ok(())
     }
 
-    fn origin_of(&self, cx: &Cx<'_>, node: &Node, copy: &Real) -> Result<Option<Origin>> {
-        match node.origin() {
+    /// What an inode is in a lower, or was copied from.
+    pub(crate) fn origin_of(&self, cx: &Cx<'_>, node: &Node) -> Result<Option<Origin>> {
+        match node.below() {
             Some(piece) => {
                 let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
-                Ok(Some(Origin::of(piece.layer, &attr)))
+                self.layers.origin(cx, piece, &attr).map(Some)
             }
             None => {
-                let marked = self.layers.marks.origin(cx, &self.layers.upper.fs, copy)?.origin;
+                let Some(copy) = node.upper() else { return Ok(None) };
+                let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
+                let marked = marks.origin(cx, Whose::Upper, fs, copy)?.origin;
                 if marked.is_some() {
                     return Ok(marked);
                 }

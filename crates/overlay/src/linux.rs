@@ -71,6 +71,35 @@ impl LinuxIndex {
         self.names.lock().get(handle).cloned()
     }
 
+    /// What was copied up, to the filesystem that it is on, of an inode of a lower that has several names.
+    pub(crate) fn copy_of(&self, own: &Cx<'_>, fs: &FilesystemRef, of: &Real) -> Result<Option<Real>> {
+        let Some(dir) = self.dir.get() else { return Ok(None) };
+        let Some(name) = of.handle().and_then(|handle| self.name(&handle)) else { return Ok(None) };
+        match fs.lookup(own, at(dir, Name::new(&name)?)) {
+            Ok(copy) if copy.kind() == of.kind() => Ok(Some(copy)),
+            // A whiteout: of what has no names any more.
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The name that a copy has in it, if its mark in Linux's way is this one.
+    pub(crate) fn name_of(
+        &self,
+        own: &Cx<'_>,
+        fs: &FilesystemRef,
+        copy: &Real,
+        origin: &[u8],
+    ) -> Result<Option<Arc<[u8]>>> {
+        let Some(dir) = self.dir.get() else { return Ok(None) };
+        let Some(name) = handle(origin).and_then(|handle| self.name(&handle)) else { return Ok(None) };
+        match fs.lookup(own, at(dir, Name::new(&name)?)) {
+            Ok(indexed) if indexed.id() == copy.id() => Ok(Some(name)),
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Something was put into it.
     pub(crate) fn added(&self, entry: Entry) {
         self.names.lock().insert(entry.handle, entry.name);
@@ -105,36 +134,6 @@ fn unhex(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Layers {
-    /// What was copied up of an inode of a lower that has several names, if Linux's index has it.
-    pub(crate) fn copied_by_linux(&self, own: &Cx<'_>, of: &Real) -> Result<Option<Real>> {
-        let index = &self.upper.linux;
-        let Some(dir) = index.dir.get() else { return Ok(None) };
-        let Some(name) = of.handle().and_then(|handle| index.name(&handle)) else { return Ok(None) };
-        match self.upper.fs.lookup(own, at(dir, Name::new(&name)?)) {
-            Ok(copy) if copy.kind() == of.kind() => Ok(Some(copy)),
-            // A whiteout: of what has no names any more.
-            Ok(_) | Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-
-    /// The name that an inode of the upper has in Linux's index, if its mark in Linux's way is this one.
-    pub(crate) fn name_by_linux(
-        &self,
-        own: &Cx<'_>,
-        copy: &Real,
-        origin: &[u8],
-    ) -> Result<Option<Arc<[u8]>>> {
-        let index = &self.upper.linux;
-        let Some(dir) = index.dir.get() else { return Ok(None) };
-        let Some(name) = handle(origin).and_then(|handle| index.name(&handle)) else { return Ok(None) };
-        match self.upper.fs.lookup(own, at(dir, Name::new(&name)?)) {
-            Ok(indexed) if indexed.id() == copy.id() => Ok(Some(name)),
-            Ok(_) | Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(errno),
-        }
-    }
-
     /// Linux's index.
     pub(crate) fn linux_index(&self) -> Result<&Real> {
         self.upper.linux.dir.get().ok_or(Errno::IO)

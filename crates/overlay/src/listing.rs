@@ -142,28 +142,15 @@ impl Shared {
     fn merged(&self, own: &Cx<'_>, dir: &Arc<Node>, names: &Names) -> Result<Vec<Item>> {
         // What each name stands for in the topmost layer that has it; nothing if that is a whiteout.
         let mut shown: HashMap<Arc<[u8]>, Option<Item>> = HashMap::new();
-        let mut items = Vec::new();
-        if let Some(real) = dir.upper() {
-            for entry in self.entries(own, UPPER, real)? {
-                let item = match self.find(own, dir, names, Name::new(&entry.name)?) {
-                    Ok(node) => Some(Item { ino: node.ino(), kind: node.kind(), ..entry.clone() }),
-                    Err(Errno::NOENT) => None,
-                    Err(errno) => return Err(errno),
-                };
-                shown.insert(Arc::clone(&entry.name), item);
-                items.push(entry);
-            }
-        }
-        let mut order: Vec<Vec<Item>> = vec![items];
-        for piece in &dir.lowers {
+        let mut order: Vec<Vec<Item>> = Vec::new();
+        let upper = dir.upper().map(|inode| Piece::plain(UPPER, Arc::clone(inode)));
+        for piece in upper.iter().chain(&dir.lowers) {
             let entries = self.entries(own, piece.layer, &piece.inode)?;
             let dev = self.layers.fs(piece.layer).getattr(own, &piece.inode)?.dev;
             for entry in &entries {
                 if !shown.contains_key(&entry.name) {
-                    let ino = self.layers.shown_ino(piece.layer, dev, entry.ino);
-                    let item = Item { ino, ..entry.clone() };
-                    let hidden = self.hides(own, piece, entry)?;
-                    shown.insert(Arc::clone(&entry.name), (!hidden).then_some(item));
+                    let item = self.item(own, (dir, names), (piece, dev), entry)?;
+                    shown.insert(Arc::clone(&entry.name), item);
                 }
             }
             order.push(entries);
@@ -174,6 +161,30 @@ impl Shared {
         }
         listed.reverse();
         Ok(listed)
+    }
+
+    /// What an entry of a layer's directory, on this device, is in the merged one; nothing if it is a whiteout.
+    fn item(
+        &self,
+        own: &Cx<'_>,
+        (dir, names): (&Arc<Node>, &Names),
+        (piece, dev): (&Piece, u64),
+        entry: &Item,
+    ) -> Result<Option<Item>> {
+        // What is a copy has the number of what it was copied from.
+        if self.layers.is_change(piece.layer) {
+            match self.find(own, dir, names, Name::new(&entry.name)?) {
+                Ok(node) => {
+                    return Ok(Some(Item { ino: node.ino(), kind: node.kind(), ..entry.clone() }));
+                }
+                Err(Errno::NOENT) => return Ok(None),
+                // It is there, and may not be looked at.
+                Err(Errno::ACCES) if piece.layer != UPPER => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        let ino = self.layers.shown_ino(piece.layer, dev, entry.ino);
+        Ok((!self.hides(own, piece, entry)?).then(|| Item { ino, ..entry.clone() }))
     }
 
     /// Whether an entry of a layer is a whiteout.
@@ -205,11 +216,7 @@ impl Shared {
         let own = Own::during(cx);
         let own = own.cx();
         let mut whiteouts: HashSet<Box<[u8]>> = HashSet::new();
-        let upper = dir.upper().map(|inode| Piece {
-            layer: UPPER,
-            inode: Arc::clone(inode),
-            has_xattr_whiteouts: false,
-        });
+        let upper = dir.upper().map(|inode| Piece::plain(UPPER, Arc::clone(inode)));
         for piece in upper.iter().chain(&dir.lowers) {
             if self.has_names(&own, piece, &mut whiteouts)? {
                 return Ok(false);

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use vnode_core::fs::Filesystem;
 use vnode_core::{Attr, Cx, Errno, FileType, NAME_MAX, Name, PATH_MAX, Result};
 
-use crate::layers::{LayerNumber, Piece, Real, UPPER, at};
-use crate::marks::{Opaque, Origin};
+use crate::layers::{LayerNumber, Lower, Piece, Real, UPPER, at};
+use crate::marks::{Opaque, Origin, Whose};
 use crate::meta::Touched;
 use crate::node::{Names, NewNode, Node, Place};
 use crate::overlay::Shared;
-use crate::rename::path_below;
 use crate::unmarked;
 
 /// What a directory of the upper has under a name.
@@ -21,7 +20,7 @@ pub(crate) enum InUpper {
 }
 
 /// How the lowers are asked.
-enum Way {
+pub(crate) enum Way {
     /// For a name in the directories that show through.
     Name(Box<[u8]>),
     /// For a path from each one's root: what is below was renamed.
@@ -31,19 +30,24 @@ enum Way {
 impl Way {
     /// The way that a redirection tells.
     fn redirected(redirect: &[u8]) -> Way {
-        match redirect.strip_prefix(b"/") {
-            Some(path) => Way::Path(path.into()),
-            None => Way::Name(redirect.into()),
+        if redirect.starts_with(b"/") { Way::Path(redirect.into()) } else { Way::Name(redirect.into()) }
+    }
+
+    /// Nothing: it is a name.
+    pub(crate) fn into_path(self) -> Option<Vec<u8>> {
+        match self {
+            Way::Name(_) => None,
+            Way::Path(path) => Some(path.into()),
         }
     }
 }
 
 /// What one lower has.
-struct Step {
+pub(crate) struct Step {
     piece: Piece,
     /// Nothing below it shows through.
     last: bool,
-    redirect: Option<Way>,
+    pub(crate) redirect: Option<Way>,
 }
 
 /// What shows through a directory of the upper.
@@ -54,7 +58,7 @@ struct Below {
 }
 
 /// What came of asking one lower.
-enum Sought {
+pub(crate) enum Sought {
     Nothing,
     /// Nothing, but what is further down stands there.
     Elsewhere(Way),
@@ -91,7 +95,8 @@ impl Shared {
         self.touch_known(own, dir, name, (*layer, &attr))
     }
 
-    /// The same where it is known what they have; but not at the end of a path that is longer than any system takes.
+    /// The same where it is known what they have; but not at the end of a path that is longer than any system takes, nor
+    /// what an upper of before has: that noted it.
     ///
     /// # Errors
     /// Those of the upper; nothing was changed then.
@@ -102,15 +107,15 @@ impl Shared {
         name: Name<'_>,
         (layer, attr): (LayerNumber, &Attr),
     ) -> Result<()> {
-        let path = {
-            let redirect = dir.directory()?.redirect.lock();
-            path_below(dir, redirect.as_deref(), PATH_MAX - NAME_MAX)
-        };
+        let upper = &self.layers.upper;
+        if self.layers.is_change(layer) {
+            return upper.meta.begin(own, &upper.fs);
+        }
+        let path = self.path_in_base(own, dir, PATH_MAX - NAME_MAX)?;
         // Nobody goes by a longer one.
         let Some(mut path) = path else { return Ok(()) };
         path.push(b'/');
         path.extend_from_slice(name.as_bytes());
-        let upper = &self.layers.upper;
         upper.meta.touch(own, &upper.fs, &Touched::new(layer, path, attr))
     }
 
@@ -123,11 +128,49 @@ impl Shared {
     }
 
     /// Asks one lower after the other.
-    fn gather(&self, cx: &Cx<'_>, dir: &Node, way: Way) -> Result<Vec<Piece>> {
-        let mut way = way;
-        let mut found: Vec<Piece> = Vec::new();
-        for (layer, lower) in self.layers.lowers() {
-            let step = match &way {
+    fn gather(&self, cx: &Cx<'_>, dir: &Node, mut way: Way) -> Result<Vec<Piece>> {
+        let mut found = Vec::new();
+        self.gather_from(cx, dir, self.layers.lowers(), &mut way, &mut found)?;
+        Ok(found)
+    }
+
+    /// What the lowers that never were uppers have under a name.
+    pub(crate) fn in_base(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>) -> Result<Vec<Piece>> {
+        let base = self.layers.lowers().skip(self.layers.frozen.into());
+        let (mut way, mut found) = (Way::Name(name.as_bytes().into()), Vec::new());
+        self.gather_from(cx, dir, base, &mut way, &mut found)?;
+        Ok(found)
+    }
+
+    /// How the lowers that never were uppers are asked for what is below a directory of this name, `redirect` being what
+    /// the upper says; nothing: they aren't.
+    pub(crate) fn way_to_base(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        name: Name<'_>,
+        redirect: Option<&[u8]>,
+    ) -> Result<Option<Way>> {
+        let mut way = match redirect {
+            Some(redirect) => Way::redirected(redirect),
+            None => Way::Name(name.as_bytes().into()),
+        };
+        let frozen = self.layers.lowers().take(self.layers.frozen.into());
+        let goes_on = self.gather_from(cx, dir, frozen, &mut way, &mut Vec::new())?;
+        Ok(goes_on.then_some(way))
+    }
+
+    /// Asks some lowers; tells whether those further down are to be asked too.
+    fn gather_from<'l>(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Node,
+        lowers: impl Iterator<Item = (LayerNumber, &'l Lower)>,
+        way: &mut Way,
+        found: &mut Vec<Piece>,
+    ) -> Result<bool> {
+        for (layer, lower) in lowers {
+            let step = match &*way {
                 Way::Name(name) => {
                     let Some(piece) = dir.lowers.iter().find(|piece| piece.layer == layer) else { continue };
                     self.one_name(cx, piece, Name::new(name)?)?
@@ -137,10 +180,10 @@ impl Shared {
             let step = match step {
                 Sought::Nothing => continue,
                 Sought::Elsewhere(other) => {
-                    way = other;
+                    *way = other;
                     continue;
                 }
-                Sought::End => break,
+                Sought::End => return Ok(false),
                 Sought::There(step) => step,
             };
             let is_dir = step.piece.inode.kind().is_dir();
@@ -148,11 +191,13 @@ impl Shared {
                 found.push(step.piece);
             }
             if step.last || !is_dir {
-                break;
+                return Ok(false);
             }
-            way = step.redirect.unwrap_or(way);
+            if let Some(redirect) = step.redirect {
+                *way = redirect;
+            }
         }
-        Ok(found)
+        Ok(true)
     }
 
     /// What a lower's directory has under a name: nothing, an end of the search, or something.
@@ -167,14 +212,14 @@ impl Shared {
         if self.is_lower_whiteout(cx, dir, &inode)? {
             return Ok(Sought::End);
         }
-        let mut step =
-            Step { piece: Piece { layer, inode, has_xattr_whiteouts: false }, last: false, redirect: None };
+        let mut step = Step { piece: Piece::plain(layer, inode), last: false, redirect: None };
         if step.piece.inode.kind().is_dir() {
-            let opaque = self.layers.marks.opaque_below(cx, fs, &step.piece.inode)?;
+            let (marks, whose) = (self.layers.marks, self.layers.whose(layer));
+            let opaque = marks.opaque(cx, whose, fs, &step.piece.inode)?;
             step.last = opaque == Opaque::Yes;
             step.piece.has_xattr_whiteouts = opaque == Opaque::XattrWhiteouts;
             if !step.last && usize::from(layer) < self.layers.lowers.len() {
-                let redirect = self.layers.marks.redirect_below(cx, fs, &step.piece.inode)?;
+                let redirect = marks.redirect(cx, whose, fs, &step.piece.inode)?;
                 step.redirect = redirect.map(|redirect| Way::redirected(&redirect));
             }
         }
@@ -190,8 +235,15 @@ impl Shared {
     }
 
     /// What one lower has at the end of a redirection's path.
-    fn by_path(&self, cx: &Cx<'_>, layer: LayerNumber, root: &Real, path: &[u8]) -> Result<Sought> {
-        let opaque = self.layers.marks.opaque_below(cx, self.layers.fs(layer), root)?;
+    pub(crate) fn by_path(
+        &self,
+        cx: &Cx<'_>,
+        layer: LayerNumber,
+        root: &Real,
+        path: &[u8],
+    ) -> Result<Sought> {
+        let (marks, whose) = (self.layers.marks, self.layers.whose(layer));
+        let opaque = marks.opaque(cx, whose, self.layers.fs(layer), root)?;
         let mut here = Step {
             piece: Piece {
                 layer,
@@ -298,20 +350,20 @@ impl Shared {
         let (mut origin, mut linux_name, mut unmarked) = (None, None, None);
         if kind.is_dir() {
             Below { lowers, redirect } = self.below_upper(cx, dir, name, &inode)?;
-            if let Some(piece) = lowers.first() {
+            if let Some(piece) = self.layers.piece_of_number(&lowers) {
                 let attr = self.layers.fs(piece.layer).getattr(cx, &piece.inode)?;
                 origin = Some(Origin::of(piece.layer, &attr));
             }
         } else {
             let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
-            let mark = marks.origin(cx, fs, &inode)?;
+            let mark = marks.origin(cx, Whose::Upper, fs, &inode)?;
             if let Some(bytes) = &mark.linux {
-                linux_name = self.layers.name_by_linux(cx, &inode, bytes)?;
+                linux_name = self.layers.upper.linux.name_of(cx, fs, &inode, bytes)?;
             }
             origin = mark.origin;
             more_names = match linux_name {
-                Some(_) => Some(marks.more_names_of_linux(cx, fs, &inode)?),
-                None if origin.is_some() => marks.more_names(cx, fs, &inode)?,
+                Some(_) => Some(marks.more_names_of_linux(cx, Whose::Upper, fs, &inode)?),
+                None if origin.is_some() => marks.more_names(cx, Whose::Upper, fs, &inode)?,
                 None => None,
             };
         }
@@ -346,10 +398,10 @@ impl Shared {
     /// What shows through a directory of the upper, and its redirection.
     fn below_upper(&self, cx: &Cx<'_>, dir: &Node, name: Name<'_>, inode: &Real) -> Result<Below> {
         let (marks, fs) = (self.layers.marks, &self.layers.upper.fs);
-        if marks.opaque(cx, fs, inode)? == Opaque::Yes {
+        if marks.opaque(cx, Whose::Upper, fs, inode)? == Opaque::Yes {
             return Ok(Below::default());
         }
-        let redirect = marks.redirect(cx, fs, inode)?;
+        let redirect = marks.redirect(cx, Whose::Upper, fs, inode)?;
         let way = match &redirect {
             Some(redirect) => Way::redirected(redirect),
             None => Way::Name(name.as_bytes().into()),
@@ -369,26 +421,61 @@ impl Shared {
         pieces: Vec<Piece>,
     ) -> Result<Arc<Node>> {
         let top = pieces.first().ok_or(Errno::NOENT)?;
+        if let Some(node) = self.table.get(top.layer, top.inode.id()) {
+            return Ok(node);
+        }
+        let fs = self.layers.fs(top.layer);
+        let attr = fs.getattr(cx, &top.inode)?;
+        self.layers.marks.check_content(cx, fs, &top.inode, &attr)?;
+        if top.inode.kind().is_dir() || attr.nlink < 2 {
+            return self.node_of_pieces(cx, dir, name, pieces, &attr);
+        }
+        let newest = self.layers.newest(cx, top, &attr)?;
+        if newest.layer == UPPER {
+            return self.node_of_upper(cx, dir, name, newest.inode);
+        }
+        if newest.layer == top.layer {
+            return self.node_of_pieces(cx, dir, name, pieces, &attr);
+        }
+        if let Some(node) = self.table.get(newest.layer, newest.inode.id()) {
+            return Ok(node);
+        }
+        let attr = self.layers.fs(newest.layer).getattr(cx, &newest.inode)?;
+        self.node_of_pieces(cx, dir, name, vec![newest], &attr)
+    }
+
+    /// The node of these, the topmost having these attributes.
+    fn node_of_pieces(
+        &self,
+        cx: &Cx<'_>,
+        dir: &Arc<Node>,
+        name: Name<'_>,
+        pieces: Vec<Piece>,
+        attr: &Attr,
+    ) -> Result<Arc<Node>> {
+        let top = pieces.first().ok_or(Errno::NOENT)?;
         let (layer, id, kind) = (top.layer, top.inode.id(), top.inode.kind());
-        if let Some(node) = self.table.get(layer, id) {
-            return Ok(node);
-        }
-        let attr = self.layers.fs(layer).getattr(cx, &top.inode)?;
-        self.layers.marks.check_content(cx, self.layers.fs(layer), &top.inode, &attr)?;
-        let several = !kind.is_dir() && attr.nlink > 1;
-        if several && let Some(node) = self.indexed(cx, dir, name, &top.inode, Origin::of(layer, &attr))? {
-            return Ok(node);
-        }
+        let numbered =
+            self.layers.piece_of_number(&pieces).filter(|piece| kind.is_dir() && piece.layer != layer);
+        let origin = match numbered {
+            Some(piece) => Origin::of(piece.layer, &self.layers.fs(piece.layer).getattr(cx, &piece.inode)?),
+            None => self.layers.origin(cx, top, attr)?,
+        };
+        let more_names = match kind {
+            FileType::Directory => None,
+            _ if self.layers.is_change(layer) => self.layers.more_names_of_frozen(cx, top, attr)?,
+            _ => (attr.nlink > 1).then_some(0),
+        };
         let new = NewNode {
-            ino: self.layers.shown_ino(layer, attr.dev, attr.ino),
+            ino: self.layers.shown_ino(origin.layer, origin.dev, origin.ino),
             kind,
             upper: None,
             lowers: pieces,
             place: Place { parent: Some(Arc::clone(dir)), name: name.as_bytes().into() },
             redirect: None,
-            more_names: several.then_some(0),
+            more_names,
             linux_name: None,
-            btime: Some(attr.btime),
+            btime: Some(origin.btime),
         };
         Ok(self.table.get_or_add(layer, id, Arc::new(Node::new(new, &self.table))))
     }

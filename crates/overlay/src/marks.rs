@@ -19,6 +19,15 @@ pub enum Marks {
     User,
 }
 
+/// Of which kind the layer is that has a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Upper,
+    /// An upper of before.
+    Frozen,
+    Lower,
+}
+
 /// How many names of an upper are looked at for marks.
 const LOOKS: usize = 4096;
 
@@ -153,7 +162,7 @@ impl Marks {
         let known = match told {
             Some(marks) => Some(marks),
             // One that Linux's overlayfs made tells by what is in it.
-            None => Marks::seen(cx, fs, root)?,
+            None => Marks::seen(cx, Whose::Upper, fs, root)?,
         };
         for marks in Marks::ALL.into_iter().filter(|marks| known.is_none_or(|known| known == *marks)) {
             if marks.can_be_carried(cx, fs, work)? {
@@ -164,12 +173,14 @@ impl Marks {
     }
 
     /// The marks that something has of what is in an upper, as far as it is looked through.
-    fn seen(cx: &Cx<'_>, fs: &FilesystemRef, root: &Real) -> Result<Option<Self>> {
+    pub(crate) fn seen(cx: &Cx<'_>, whose: Whose, fs: &FilesystemRef, root: &Real) -> Result<Option<Self>> {
         let mut left = VecDeque::from([Arc::clone(root)]);
         let mut looks = LOOKS;
         while let Some(inode) = left.pop_front() {
             let mut found = None;
-            let listed = with_leave(cx, fs, &[&inode], || {
+            let lifted = [&inode];
+            let lifted = if whose == Whose::Upper { &lifted[..] } else { &[] };
+            let listed = with_leave(cx, fs, lifted, || {
                 let mut names = Vec::new();
                 fs.list_xattr(cx, &inode, &mut |name| names.push(Box::<[u8]>::from(name))).map(|()| names)
             });
@@ -182,7 +193,7 @@ impl Marks {
             if !inode.kind().is_dir() {
                 continue;
             }
-            for name in with_leave(cx, fs, &[&inode], || names_in(cx, fs, &inode))? {
+            for name in with_leave(cx, fs, lifted, || names_in(cx, fs, &inode))? {
                 looks -= 1;
                 if looks == 0 {
                     return Ok(None);
@@ -197,7 +208,7 @@ impl Marks {
     fn can_be_carried(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<bool> {
         match self.write(cx, fs, dir, "probe", b"y") {
             Ok(()) => {
-                let seen = self.read(cx, fs, dir, "probe")?.is_some();
+                let seen = self.try_read(cx, fs, dir, "probe")?.is_some();
                 fs.remove_xattr(cx, dir, &self.name("probe")).map(|()| seen)
             }
             Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
@@ -245,21 +256,24 @@ impl Marks {
         }
     }
 
-    /// A mark of the upper's.
-    fn read(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str) -> Result<Option<Arc<[u8]>>> {
-        with_leave(cx, fs, &[inode], || self.try_read(cx, fs, inode, mark))
-    }
-
-    /// A mark of a lower's. What forbids to look at it has none.
-    fn read_below(
+    /// A mark. What forbids to look at it has none in a lower. In an upper of before only a directory can't do without:
+    /// what is below would be lost.
+    fn read(
         self,
         cx: &Cx<'_>,
+        whose: Whose,
         fs: &FilesystemRef,
         inode: &Real,
         mark: &str,
     ) -> Result<Option<Arc<[u8]>>> {
-        match self.try_read(cx, fs, inode, mark) {
-            Err(Errno::ACCES) => Ok(None),
+        let read = || self.try_read(cx, fs, inode, mark);
+        let can_do_without = match whose {
+            Whose::Upper => return with_leave(cx, fs, &[inode], read),
+            Whose::Frozen => !inode.kind().is_dir(),
+            Whose::Lower => true,
+        };
+        match read() {
+            Err(Errno::ACCES) if can_do_without => Ok(None),
             read => read,
         }
     }
@@ -269,14 +283,9 @@ impl Marks {
         with_leave(cx, fs, &[inode], || fs.set_xattr(cx, inode, &name, value, SetXattr::Any))
     }
 
-    /// Whether a directory of the upper is opaque.
-    pub(crate) fn opaque(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Opaque> {
-        Ok(Opaque::of(self.read(cx, fs, dir, "opaque")?.as_deref()))
-    }
-
-    /// Whether a directory of a lower is opaque.
-    pub(crate) fn opaque_below(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Opaque> {
-        Ok(Opaque::of(self.read_below(cx, fs, dir, "opaque")?.as_deref()))
+    /// Whether a directory is opaque.
+    pub(crate) fn opaque(self, cx: &Cx<'_>, whose: Whose, fs: &FilesystemRef, dir: &Real) -> Result<Opaque> {
+        Ok(Opaque::of(self.read(cx, whose, fs, dir, "opaque")?.as_deref()))
     }
 
     /// Makes a directory opaque.
@@ -284,19 +293,15 @@ impl Marks {
         self.write(cx, fs, dir, "opaque", b"y")
     }
 
-    /// Where what is below a directory of the upper stands, if not under its name.
-    pub(crate) fn redirect(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<Option<Arc<[u8]>>> {
-        Ok(self.read(cx, fs, dir, "redirect")?.filter(|path| !path.is_empty()))
-    }
-
-    /// The same of a directory of a lower.
-    pub(crate) fn redirect_below(
+    /// Where what is below a directory stands, if not under its name.
+    pub(crate) fn redirect(
         self,
         cx: &Cx<'_>,
+        whose: Whose,
         fs: &FilesystemRef,
         dir: &Real,
     ) -> Result<Option<Arc<[u8]>>> {
-        Ok(self.read_below(cx, fs, dir, "redirect")?.filter(|path| !path.is_empty()))
+        Ok(self.read(cx, whose, fs, dir, "redirect")?.filter(|path| !path.is_empty()))
     }
 
     /// Says where what is below a directory stands: a path from the lowers' roots.
@@ -309,15 +314,21 @@ impl Marks {
     /// # Errors
     /// `EIO`: Linux's overlayfs copied a file up without its content (`metacopy=on`), of which only a file handle of the
     /// kernel's tells where it is.
-    pub(crate) fn origin(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<OriginMark> {
-        let mark = self.read(cx, fs, inode, "origin")?;
+    pub(crate) fn origin(
+        self,
+        cx: &Cx<'_>,
+        whose: Whose,
+        fs: &FilesystemRef,
+        inode: &Real,
+    ) -> Result<OriginMark> {
+        let mark = self.read(cx, whose, fs, inode, "origin")?;
         let mut origin = mark.as_deref().and_then(Origin::decode);
         let linux = mark.filter(|_| origin.is_none());
         if linux.is_some() {
-            origin = self.read(cx, fs, inode, OURS)?.as_deref().and_then(Origin::decode);
+            origin = self.read(cx, whose, fs, inode, OURS)?.as_deref().and_then(Origin::decode);
         }
         let whole = origin.is_some() || inode.kind() != FileType::Regular;
-        if !whole && self.read(cx, fs, inode, METACOPY)?.is_some() {
+        if !whole && self.read(cx, whose, fs, inode, METACOPY)?.is_some() {
             return Err(Errno::IO);
         }
         Ok(OriginMark { origin, linux })
@@ -349,7 +360,7 @@ impl Marks {
         attr: &Attr,
     ) -> Result<()> {
         let has_holes = attr.kind == FileType::Regular && attr.blocks.saturating_mul(512) < attr.size;
-        if has_holes && self.read_below(cx, fs, inode, METACOPY)?.is_some() {
+        if has_holes && self.read(cx, Whose::Lower, fs, inode, METACOPY)?.is_some() {
             return Err(Errno::IO);
         }
         Ok(())
@@ -372,15 +383,27 @@ impl Marks {
 
     /// How many names an inode has more than the upper counts, that Linux's overlayfs put into its index. What it says
     /// otherwise than by the upper's count is told too high, for which nothing is lost.
-    pub(crate) fn more_names_of_linux(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<i64> {
-        let said = self.read(cx, fs, inode, "nlink")?;
+    pub(crate) fn more_names_of_linux(
+        self,
+        cx: &Cx<'_>,
+        whose: Whose,
+        fs: &FilesystemRef,
+        inode: &Real,
+    ) -> Result<i64> {
+        let said = self.read(cx, whose, fs, inode, "nlink")?;
         // That in the index is no name of it.
-        Ok(if said.is_some() { self.more_names(cx, fs, inode)?.unwrap_or(0) } else { -1 })
+        Ok(if said.is_some() { self.more_names(cx, whose, fs, inode)?.unwrap_or(0) } else { -1 })
     }
 
     /// How many names an inode has more than the upper counts.
-    pub(crate) fn more_names(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<Option<i64>> {
-        let value = self.read(cx, fs, inode, "nlink")?;
+    pub(crate) fn more_names(
+        self,
+        cx: &Cx<'_>,
+        whose: Whose,
+        fs: &FilesystemRef,
+        inode: &Real,
+    ) -> Result<Option<i64>> {
+        let value = self.read(cx, whose, fs, inode, "nlink")?;
         let text = value.as_deref().and_then(|value| value.strip_prefix(b"U"));
         Ok(text.and_then(|text| core::str::from_utf8(text).ok()?.parse().ok()))
     }
@@ -402,7 +425,7 @@ impl Marks {
 
     /// Whether a regular file of a lower's directory that has such is a whiteout.
     pub(crate) fn is_whiteout(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real) -> Result<bool> {
-        Ok(self.read_below(cx, fs, inode, "whiteout")?.is_some())
+        Ok(self.read(cx, Whose::Lower, fs, inode, "whiteout")?.is_some())
     }
 }
 

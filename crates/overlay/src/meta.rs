@@ -162,6 +162,21 @@ impl Meta {
     /// # Errors
     /// Those of writing to the upper; nothing was added then.
     pub(crate) fn touch(&self, own: &Cx<'_>, upper: &FilesystemRef, touched: &Touched) -> Result<()> {
+        self.add(own, upper, &touched.line())
+    }
+
+    /// Tells of the marks, before the first is set: for who reads the upper when it is a lower.
+    ///
+    /// # Errors
+    /// Those of writing to the upper; nothing was added then.
+    pub(crate) fn begin(&self, own: &Cx<'_>, upper: &FilesystemRef) -> Result<()> {
+        if self.lines.lock().as_ref().is_some_and(|lines| lines.end > 0) {
+            return Ok(());
+        }
+        self.add(own, upper, "")
+    }
+
+    fn add(&self, own: &Cx<'_>, upper: &FilesystemRef, line: &str) -> Result<()> {
         let mut guard = self.lines.lock();
         let lines = match &mut *guard {
             Some(lines) => lines,
@@ -169,7 +184,7 @@ impl Meta {
         };
         self.unsynced.store(true, Ordering::Release);
         let head = if lines.end == 0 { head(self.marks) } else { String::new() };
-        lines.add(own, &(head + &touched.line()))
+        lines.add(own, &(head + line))
     }
 
     /// Brings what isn't on the medium there: before what it tells of is.

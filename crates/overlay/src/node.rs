@@ -44,6 +44,8 @@ pub(crate) struct Directory {
     pub(crate) names: RwLock<Names>,
     /// Where what is below it stands, if not under its name.
     pub(crate) redirect: Mutex<Option<Arc<[u8]>>>,
+    /// See [`Shared::path_in_base`](crate::overlay::Shared::path_in_base).
+    pub(crate) in_base: OnceLock<Box<[u8]>>,
 }
 
 /// What changes of an inode and is not a layer's to know.
@@ -132,7 +134,7 @@ impl Node {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let directory = new.kind.is_dir().then(|| {
             let names = RwLock::new(Names::new(id, table));
-            Box::new(Directory { names, redirect: Mutex::new(new.redirect) })
+            Box::new(Directory { names, redirect: Mutex::new(new.redirect), in_base: OnceLock::new() })
         });
         Node {
             id,
@@ -169,7 +171,7 @@ impl Node {
     }
 
     /// What it is copied from: the topmost of what is below.
-    pub(crate) fn origin(&self) -> Option<&Piece> {
+    pub(crate) fn below(&self) -> Option<&Piece> {
         self.lowers.first()
     }
 
@@ -181,7 +183,7 @@ impl Node {
         if let Some(upper) = self.upper() {
             return Ok((UPPER, upper));
         }
-        self.origin().map(|piece| (piece.layer, &piece.inode)).ok_or(Errno::IO)
+        self.below().map(|piece| (piece.layer, &piece.inode)).ok_or(Errno::IO)
     }
 
     /// Takes what was copied up, from now on.
