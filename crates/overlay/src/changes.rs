@@ -8,9 +8,10 @@ use std::sync::Arc;
 use vnode_core::fs::{Filesystem, Inode};
 use vnode_core::{Cx, Errno, FilesystemRef, Name, Result};
 
-use crate::layers::{Own, Piece};
+use crate::layers::{Own, Piece, UPPER};
 use crate::lookup::Way;
 use crate::marks::Origin;
+use crate::meta::{self, Touched};
 use crate::node::Node;
 use crate::overlay::{Overlay, Shared};
 use crate::work::names_in;
@@ -105,6 +106,27 @@ impl Overlay {
     pub fn upper_names<'a>(&'a self, cx: &Cx<'_>) -> UpperNames<'a> {
         let start = Level { dir: self.root(), path: Vec::new(), was_at: Some(Vec::new()), names: None };
         UpperNames { shared: self.shared(), own: Own::during(cx), levels: vec![start] }
+    }
+
+    /// What the lowers had under each name when it was first touched, in this overlay or one that had an upper of before as
+    /// its upper, in the order of time. Those that were uppers count as no lowers, nor do the layers' numbers count them, and
+    /// paths are those of the other lowers. What of it has several names is told as it was before the first of them was
+    /// touched.
+    ///
+    /// # Errors
+    /// Those of [`touched`](crate::touched).
+    pub fn touched(&self, cx: &Cx<'_>) -> Result<Vec<Touched>> {
+        let (layers, own) = (&self.shared().layers, Own::during(cx));
+        let mut all = Vec::new();
+        for layer in (UPPER..=layers.frozen).rev() {
+            for touched in meta::touched(&own.cx(), layers.fs(layer))? {
+                let seen_from_here = touched.layer.checked_add(layer);
+                if let Some(layer) = seen_from_here.and_then(|layer| layers.number_below(layer)) {
+                    all.push(Touched { layer, ..touched });
+                }
+            }
+        }
+        Ok(meta::that_count(all))
     }
 
     /// What an inode is in the lowers, or was copied from: of a directory the topmost of what shows through.

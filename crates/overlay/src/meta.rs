@@ -2,6 +2,7 @@
 //! where the lowers came from and must know whether they are the same still.
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -280,6 +281,27 @@ pub fn touched(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Vec<Touched>> {
     // A line without an end is of one who was interrupted before anything was changed.
     let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
     whole.split('\n').skip(1).map(|line| Touched::parse(line).ok_or(Errno::INVAL)).collect()
+}
+
+/// Of these, in the order of time, those that count: of a path the last, as what was told before came to nothing; but of an
+/// inode with several names what was told first, for all of them show its copy since then.
+pub(crate) fn that_count(all: Vec<Touched>) -> Vec<Touched> {
+    let mut last: HashMap<Vec<u8>, usize> = HashMap::new();
+    for (index, touched) in all.iter().enumerate() {
+        last.insert(touched.path.clone(), index);
+    }
+    let mut first: HashMap<(u8, u64, u64), Touched> = HashMap::new();
+    let counts =
+        |(index, touched): (usize, Touched)| (last.get(&touched.path) == Some(&index)).then_some(touched);
+    let as_it_was = |touched: Touched| {
+        if touched.kind.is_dir() {
+            return touched;
+        }
+        let Touched { layer, dev, ino, .. } = touched;
+        let first = first.entry((layer, dev, ino)).or_insert_with(|| touched.clone());
+        Touched { path: touched.path, ..first.clone() }
+    };
+    all.into_iter().enumerate().filter_map(counts).map(as_it_was).collect()
 }
 
 fn find(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Option<(Arc<dyn File>, u64)>> {

@@ -34,6 +34,14 @@ pub enum ViewError {
         /// `ENOENT`: the directory that it would be in is missing. `ENOTDIR`, `EACCES`, `EROFS`, `ENOSPC` and others.
         errno: Errno,
     },
+    /// A directory that kept changes before can't be read, or never kept any.
+    #[error("can't read the changes kept in {}: {errno}", path.display())]
+    Frozen {
+        /// Where.
+        path: PathBuf,
+        /// `ENOENT`: it is missing, or no changes are in it. `ENOTDIR`, `EACCES` and others.
+        errno: Errno,
+    },
     /// The directory for changes has files that no overlay put there.
     #[error("{} has {found}, which no overlay made; give an empty directory or a new one", path.display())]
     NotAnUpper {

@@ -42,4 +42,4 @@ pub use compare::{Attributes, Found};
 pub use error::ViewError;
 pub use store::{Kept, Lower, Mount, Mounted, Sandbox, Store, StoreError, Swept};
 pub use view::{Builder, View};
-pub use vnode_overlay::Marks;
+pub use vnode_overlay::{Marks, Touched};

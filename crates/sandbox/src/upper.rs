@@ -50,10 +50,35 @@ impl Upper {
             Asked::Taken(lock) => lock,
             Asked::Busy(process) => return Err(ViewError::InUse { path: path.to_owned(), process }),
         };
-        let mode = Mode::from_raw_mode(fstat(&dir).map_err(fails)?.st_mode);
-        let is_private = !mode.intersects(Mode::RWXG | Mode::RWXO);
+        let is_private = is_private(&dir).map_err(fails)?;
         Ok(Upper { path: path.to_owned(), is_private, lock })
     }
+}
+
+/// Whether two paths lead to one directory.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((std::fs::canonicalize(one), std::fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Checks a directory that kept changes and is only read from now on; tells whether nobody but its owner and root can
+/// enter it.
+///
+/// # Errors
+/// That it is none.
+pub(crate) fn check_frozen(path: &Path, lowers: &[PathBuf]) -> Result<bool, ViewError> {
+    let fails = |error| ViewError::Frozen { path: path.to_owned(), errno: host(error) };
+    let mounts = Mounts::now();
+    let dir = open(path).map_err(fails)?;
+    statat(&dir, "upper", AtFlags::SYMLINK_NOFOLLOW).map_err(fails)?;
+    check_apart(path, path, lowers, &mounts)?;
+    check_kernel(path, &mounts)?;
+    check_content(path, &dir)?;
+    is_private(&dir).map_err(fails)
+}
+
+fn is_private(dir: &OwnedFd) -> rustix::io::Result<bool> {
+    let mode = Mode::from_raw_mode(fstat(dir)?.st_mode);
+    Ok(!mode.intersects(Mode::RWXG | Mode::RWXO))
 }
 
 fn host(error: rustix::io::Errno) -> Errno {

@@ -7,12 +7,12 @@ use vnode_adapt::{Keep, Quota, ReadOnly, SymlinkEmulation};
 use vnode_core::{Credentials, Cx, Errno, FilesystemRef};
 use vnode_host::Host;
 use vnode_memory::Memory;
-use vnode_overlay::{Marks, Overlay};
+use vnode_overlay::{Marks, Overlay, Touched};
 
 use crate::changes::{self, Change, Shown};
 use crate::clock::Now;
 use crate::error::ViewError;
-use crate::upper::Upper;
+use crate::upper::{self, Upper};
 
 /// The most directories that can lie on one another.
 const MOST_LOWERS: usize = 255;
@@ -33,6 +33,8 @@ pub struct View {
 #[derive(Clone, Debug)]
 pub struct Builder {
     lowers: Vec<Lower>,
+    /// Directories for changes of before, the topmost first.
+    frozen: Vec<PathBuf>,
     upper: Option<PathBuf>,
     max_bytes: u64,
     max_inodes: u64,
@@ -71,6 +73,15 @@ impl View {
         changes::changes(cx, &now, &before)
     }
 
+    /// What the directories had under each name when it was first touched, by whatever run, in the order of time: see
+    /// [`Overlay::touched`]. Of a directory of the host `dev` is 0 on the device that the directory itself is on.
+    ///
+    /// # Errors
+    /// `EINVAL`: what the directories for changes tell of it is damaged. Those of the filesystems.
+    pub fn touched(&self, cx: &Cx<'_>) -> vnode_core::Result<Vec<Touched>> {
+        self.overlay.touched(cx)
+    }
+
     /// The same for another filesystem, an archive say, that nobody changes.
     pub fn of_filesystem(filesystem: FilesystemRef) -> Builder {
         Builder::of(Lower::Other(filesystem))
@@ -81,6 +92,7 @@ impl Builder {
     fn of(lower: Lower) -> Self {
         Builder {
             lowers: vec![lower],
+            frozen: Vec::new(),
             upper: None,
             max_bytes: 0,
             max_inodes: 0,
@@ -101,6 +113,15 @@ impl Builder {
     #[must_use]
     pub fn over_filesystem(mut self, filesystem: FilesystemRef) -> Self {
         self.lowers.push(Lower::Other(filesystem));
+        self
+    }
+
+    /// Lays a directory that kept the changes of another view of the same directories over these, under those that were
+    /// given this way before. What it keeps counts as changed, and it is never changed any more: any number of views may
+    /// have it. It must be used over what it was made over.
+    #[must_use]
+    pub fn frozen(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.frozen.push(directory.into());
         self
     }
 
@@ -160,11 +181,15 @@ impl Builder {
     /// # Errors
     /// See [`ViewError`].
     pub fn open(self) -> Result<View, ViewError> {
-        if self.lowers.len() > MOST_LOWERS {
-            return Err(ViewError::TooMany { given: self.lowers.len() });
+        let given = self.lowers.len() + self.frozen.len();
+        if given > MOST_LOWERS {
+            return Err(ViewError::TooMany { given });
         }
         let lowers: Vec<_> = self.lowers.iter().map(|lower| self.lower(lower)).collect::<Result<_, _>>()?;
         let mut builder = over(&lowers);
+        for path in &self.frozen {
+            builder = builder.frozen(self.open_frozen(path)?);
+        }
         if let Some(marks) = self.marks {
             builder = builder.marks(marks);
         }
@@ -202,6 +227,13 @@ impl Builder {
         self.lowers.iter().filter_map(directory).collect()
     }
 
+    fn open_frozen(&self, path: &Path) -> Result<FilesystemRef, ViewError> {
+        let is_private = upper::check_frozen(path, &self.directories())?;
+        let host = host_for_changes(is_private).open(path);
+        host.map(FilesystemRef::new::<Host>)
+            .map_err(|error| ViewError::Frozen { path: path.to_owned(), errno: error.errno })
+    }
+
     fn in_memory(&self, builder: vnode_overlay::Builder) -> Result<(Shown, Option<Arc<Memory>>), ViewError> {
         let memory = Memory::builder().max_bytes(self.max_bytes).max_inodes(self.max_inodes);
         let memory = Arc::new(memory.build());
@@ -212,10 +244,11 @@ impl Builder {
     }
 
     fn in_directory(&self, builder: vnode_overlay::Builder, path: &Path) -> Result<Shown, ViewError> {
+        if let Some(same) = self.frozen.iter().find(|frozen| upper::is_same(frozen, path)) {
+            return Err(ViewError::Nested { upper: path.to_owned(), lower: same.clone() });
+        }
         let Upper { path, is_private, lock } = Upper::take(path, &self.directories())?;
-        let is_root = rustix::process::geteuid().is_root();
-        let host = Host::builder().devices(true).owners(is_root).set_id(is_private).hide_guards(true);
-        let host = host.open(&path);
+        let host = host_for_changes(is_private).open(&path);
         let host = host.map_err(|error| ViewError::upper(&path, error.errno))?;
         let upper = if self.max_bytes == 0 && self.max_inodes == 0 {
             FilesystemRef::new::<Host>(host)
@@ -231,6 +264,12 @@ impl Builder {
             errno => ViewError::upper(&path, errno),
         })
     }
+}
+
+/// How a directory for changes is served.
+fn host_for_changes(is_private: bool) -> vnode_host::HostBuilder {
+    let is_root = rustix::process::geteuid().is_root();
+    Host::builder().devices(true).owners(is_root).set_id(is_private).hide_guards(true)
 }
 
 /// The beginning of an overlay over these, the topmost first.
