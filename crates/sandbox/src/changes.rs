@@ -8,6 +8,7 @@ use vnode_core::{Cx, Errno, FilesystemRef, Result};
 use vnode_overlay::{Identity, Node, Overlay, UpperName};
 
 use crate::compare::{Found, same_attributes, same_content};
+use crate::moves::Moves;
 
 /// One difference between what a view shows and what it showed before anything was changed.
 #[derive(Clone, Debug)]
@@ -96,10 +97,15 @@ pub(crate) struct Shown {
 /// # Errors
 /// Those of the layers.
 pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Change>> {
-    let mut comparison =
-        Comparison { cx, now, before, moved: Vec::new(), gone: Vec::new(), changes: Vec::new() };
     let names = now.overlay.upper_names(cx).collect::<Result<Vec<_>>>()?;
-    comparison.note_moves(&names);
+    let mut moves = Moves::default();
+    for told in &names {
+        if let Some(from) = &told.renamed_from {
+            moves.note(&told.path, from);
+        }
+    }
+    let last = None;
+    let mut comparison = Comparison { cx, now, before, moves, last, gone: Vec::new(), changes: Vec::new() };
     for told in &names {
         comparison.compare(told)?;
     }
@@ -113,72 +119,51 @@ struct Comparison<'a> {
     cx: &'a Cx<'a>,
     now: &'a Shown,
     before: &'a Shown,
-    /// Directories that were renamed: where they are, and where they were.
-    moved: Vec<(Vec<u8>, Vec<u8>)>,
+    moves: Moves,
+    /// The directory where something that was there was found last, and its path: the next is often in it too.
+    last: Option<(Vec<u8>, Found)>,
     /// Paths under which nothing is left of what was there, with what was.
     gone: Vec<(Vec<u8>, Found)>,
     changes: Vec<Change>,
 }
 
-/// Whether a path is a directory's or below it.
-fn is_in(path: &[u8], dir: &[u8]) -> bool {
-    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
 impl Comparison<'_> {
-    fn note_moves(&mut self, names: &[UpperName]) {
-        for told in names {
-            let Some(from) = &told.renamed_from else { continue };
-            // It may be back where it was.
-            if self.along(&told.path).0 != *from {
-                self.moved.push((told.path.clone(), from.clone()));
-            }
-        }
-    }
-
-    /// Where what is at a path was, as far as directories above it were renamed; and where the innermost of those was.
-    fn along(&self, path: &[u8]) -> (Vec<u8>, Option<&Vec<u8>>) {
-        let above = self.moved.iter().filter(|(now, _)| now != path && is_in(path, now));
-        match above.max_by_key(|(now, _)| now.len()) {
-            Some((now, was)) => ([was, path.get(now.len()..).unwrap_or_default()].concat(), Some(was)),
-            None => (path.to_vec(), None),
-        }
-    }
-
-    /// The same; nothing if what was there is in a directory, or is one, that is somewhere else now.
-    fn path_before(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let (before, above) = self.along(path);
-        let moved = self.moved.iter().filter(|(_, from)| is_in(&before, from));
-        let moved = moved.map(|(_, from)| from).max_by_key(|from| from.len());
-        (moved == above).then_some(before)
-    }
-
-    /// Whether what was at a path is a directory that has another name now.
-    fn was_renamed(&self, path: &[u8]) -> bool {
-        self.moved.iter().any(|(_, from)| from == path)
+    /// What was at a path.
+    fn find_before(&mut self, path: &[u8]) -> Result<Option<Found>> {
+        let end = path.iter().rposition(|&byte| byte == b'/').unwrap_or_default();
+        let (above, name) = path.split_at(end);
+        let dir = match self.last.take().filter(|(at, _)| at == above) {
+            Some((_, dir)) => Some(dir),
+            None => Found::at(self.cx, &self.before.filesystem, above)?,
+        };
+        let Some(dir) = dir else { return Ok(None) };
+        let found = dir.child(self.cx, name.get(1..).unwrap_or_default())?;
+        self.last = Some((above.to_vec(), dir));
+        Ok(found)
     }
 
     fn compare(&mut self, told: &UpperName) -> Result<()> {
-        let (path_before, old) = match self.path_before(&told.path) {
+        let (path_before, old) = match self.moves.path_before(&told.path) {
             Some(path) => {
-                let old = Found::at(self.cx, &self.before.filesystem, &path)?;
+                let old = self.find_before(&path)?;
                 (path, old)
             }
             None => (told.path.clone(), None),
         };
-        let Some(new) = Found::at(self.cx, &self.now.filesystem, &told.path)? else {
+        let Some(node) = &told.node else {
             if let Some(old) = old {
                 self.gone.push((path_before, old));
             }
             return Ok(());
         };
-        if let Some((_, from)) = self.moved.iter().find(|(now, _)| *now == told.path) {
-            let from = from.clone();
+        let node = Arc::clone(node);
+        let new = Found::new(self.cx, &self.now.filesystem, node)?;
+        if let Some(from) = self.moves.from(&told.path).cloned() {
             // What it took the place of is gone.
             if let Some(replaced) = old {
                 self.gone.push((path_before, replaced));
             }
-            let old = Found::at(self.cx, &self.before.filesystem, &from)?;
+            let old = self.find_before(&from)?;
             self.add(told, Some(from), ChangeKind::Renamed, old, Some(new));
             return Ok(());
         }
@@ -218,7 +203,7 @@ impl Comparison<'_> {
 
     /// Of what was in a directory nothing is left but what another one has under the same name.
     fn below_is_gone(&mut self, path: &[u8], old: &Found, new: Option<&Found>) -> Result<()> {
-        if self.was_renamed(path) {
+        if self.moves.was_renamed(path) {
             return Ok(());
         }
         let left = match new {
@@ -227,7 +212,7 @@ impl Comparison<'_> {
         };
         for name in old.names(self.cx)?.into_iter().filter(|name| left.binary_search(name).is_err()) {
             let path = [path, b"/", &name].concat();
-            if let Some(found) = Found::at(self.cx, &self.before.filesystem, &path)? {
+            if let Some(found) = old.child(self.cx, &name)? {
                 self.gone.push((path, found));
             }
         }
@@ -240,13 +225,14 @@ impl Comparison<'_> {
         let mut left: Vec<(Vec<u8>, Found)> = core::mem::take(&mut self.gone);
         while let Some((path, found)) = left.pop() {
             // What is below a directory that was renamed is told where that is now.
-            if self.was_renamed(&path) {
+            if self.moves.was_renamed(&path) {
                 continue;
             }
             if found.kind().is_dir() {
                 for name in found.names(self.cx)? {
                     let path = [&path[..], b"/", &name].concat();
-                    let below = Found::at(self.cx, &self.before.filesystem, &path)?.ok_or(Errno::IO)?;
+                    let below = found.child(self.cx, &name)?;
+                    let below = below.ok_or(Errno::IO)?;
                     left.push((path, below));
                 }
             }

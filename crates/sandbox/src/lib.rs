@@ -14,7 +14,8 @@
 //!
 //! # Map
 //!
-//! * `changes` - what was changed: [`Change`]; `compare` - what tells two inodes apart.
+//! * `changes` - what was changed: [`Change`]; `compare` - what tells two inodes apart;
+//!   `moves` - where paths were before directories were renamed.
 //! * `view` - [`View`], the choices and what comes of them; `upper` - the directory that keeps changes: whether it can be
 //!   one, and its lock; `mounts` - where directories really are; `error` - why there is no view.
 //!
@@ -33,6 +34,7 @@ pub mod encoded;
 mod error;
 mod lock;
 mod mounts;
+mod moves;
 mod store;
 mod upper;
 mod view;

@@ -140,12 +140,6 @@ impl Builder {
         self
     }
 
-    /// TEMP
-    #[must_use]
-    pub fn frozen(self, _directory: impl Into<PathBuf>) -> Self {
-        self
-    }
-
     /// At most so many bytes of changes, `ENOSPC` past that; 0, the default, for no limit. What is kept already counts.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
