@@ -142,7 +142,8 @@ mod tests {
         assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "s", "-1", "1d", "1..2", "9999999999999999999999h"] {
+        assert_eq!(duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        for bad in ["", "s", "-1", "1w", "1..2", "9999999999999999999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(mode("1777"), Ok(0o1777));

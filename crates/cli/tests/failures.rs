@@ -22,7 +22,7 @@ fn no_action_and_unknown_options_are_wrong_usage() {
 fn values_of_options_are_checked() {
     for (option, value, says) in [
         ("--timeout", "soon", "not a number"),
-        ("--timeout", "1d", "unknown unit \"d\""),
+        ("--timeout", "1w", "unknown unit \"w\""),
         ("--max-memory", "1X", "unknown unit \"X\""),
         ("--max-stack", "0", "64K to 1G"),
         ("--umask", "9", "octal"),

@@ -218,7 +218,7 @@ fn what_an_owner_may_not_look_into_is_removed() {
         deep.push("deeper");
         fs::create_dir(&deep).unwrap();
     }
-    fs::set_permissions(upper.join("upper/deeper"), PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(upper.join("upper/deeper"), PermissionsExt::from_mode(0o0)).unwrap();
     places.store().delete("one").unwrap();
     assert_eq!(places.names("uppers").len(), 0);
 }

@@ -397,7 +397,11 @@ mod tests {
     fn same(short: Result<Mount, String>, full_form: &str) {
         let full = full(full_form).unwrap();
         assert_eq!(full.option, format!("--mount {full_form}"));
-        assert_eq!(Ok(full), short.map(|short| Mount { option: format!("--mount {full_form}"), ..short }));
+        assert!(full.is_like(short.as_ref().unwrap()), "{full:?}\n{short:?}");
+        // Both can be parsed again.
+        for mount in [&full, &short.unwrap()] {
+            assert_eq!(Mount::again(mount.given.as_ref().unwrap()).as_ref(), Ok(mount));
+        }
     }
 
     #[test]
