@@ -18,7 +18,7 @@ use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewInode, N
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Cx, FileType, FilesystemRef, Mode, Name, Result, SetAttr};
 use vnode_memory::Memory;
-use vnode_sandbox::{Change, ChangeKind, View};
+use vnode_sandbox::{Change, ChangeKind, Touched, View};
 
 /// A guest of a view, with calls by paths of plain names.
 struct Guest<'a>(&'a FilesystemRef);
@@ -440,4 +440,85 @@ fn holes_are_not_read() {
     let start = std::time::Instant::now();
     assert_eq!(told(&view), ["M /end"]);
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+/// A view with the directories that keep its changes, the latest last; those before it are only read.
+struct Chain<'a> {
+    place: &'a Path,
+    kept: TempDir,
+    layers: usize,
+    view: Option<View>,
+}
+
+impl<'a> Chain<'a> {
+    fn over(place: &'a Path) -> Self {
+        let mut chain = Chain { place, kept: tempfile::tempdir().unwrap(), layers: 0, view: None };
+        chain.open(1);
+        chain
+    }
+
+    fn open(&mut self, layers: usize) {
+        self.view = None;
+        self.layers = layers;
+        let at = |layer: usize| self.kept.path().join(layer.to_string());
+        let view = (1..layers).rev().fold(View::of(self.place), |view, layer| view.frozen(at(layer)));
+        self.view = Some(view.changes_in(at(layers)).open().unwrap());
+    }
+
+    fn view(&self) -> &View {
+        self.view.as_ref().unwrap()
+    }
+
+    /// Everything there is, and of each how many names it has, and the first.
+    fn all(&self) -> BTreeMap<String, String> {
+        let guest = Guest(&self.view().filesystem);
+        let mut all = guest.all();
+        let mut first: BTreeMap<u64, String> = BTreeMap::new();
+        for (path, what) in &mut all {
+            let attr = as_root(|cx| guest.0.getattr(cx, &guest.node(cx, path)?)).unwrap();
+            let first = first.entry(attr.ino).or_insert_with(|| path.clone());
+            what.push_str(&format!(" {} {first}", attr.nlink));
+        }
+        all
+    }
+
+    /// What was there of each path that was touched.
+    fn touched(&self) -> BTreeMap<Vec<u8>, Touched> {
+        let touched = as_root(|cx| self.view().touched(cx)).unwrap();
+        touched.into_iter().map(|touched| (touched.path.clone(), touched)).collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(40) })]
+
+    /// Nothing: what was changed is only read from there on.
+    #[test]
+    fn what_is_only_read_from_some_moment_on_is_told_as_before(
+        steps in prop::collection::vec(prop_oneof![5 => step().prop_map(Some), 1 => Just(None)], 0..30),
+        has_links in any::<bool>(),
+    ) {
+        let place = place();
+        if has_links {
+            fs::hard_link(place.path().join("a"), place.path().join("e/sub")).unwrap();
+            fs::hard_link(place.path().join("a"), place.path().join("d/sub/x")).unwrap();
+        }
+        let (mut plain, mut chain) = (Chain::over(place.path()), Chain::over(place.path()));
+        for step in &steps {
+            if let Some(step) = step {
+                carry_out(&Guest(&plain.view().filesystem), step);
+                carry_out(&Guest(&chain.view().filesystem), step);
+            } else {
+                plain.open(1);
+                chain.open(chain.layers + 1);
+            }
+        }
+        prop_assert_eq!(chain.all(), plain.all());
+        if has_links {
+            // Told under those names by which each layer has them.
+            return Ok(());
+        }
+        prop_assert_eq!(told(chain.view()), told(plain.view()));
+        prop_assert_eq!(chain.touched(), plain.touched());
+    }
 }
