@@ -6,6 +6,7 @@
 //! | [`tidy`] | the rules of the architecture that no compiler checks |
 //! | [`real`] | programs that others wrote, compared with themselves on the kernel |
 //! | [`mod@bench`] | what calls cost a guest, as ratios to a native program's |
+//! | [`sandboxes`] | how long the commands for sandboxes take |
 //! | [`instructions`] | how many instructions calls take, kept from growing |
 //! | [`race`] | guests on a directory of the host that others change, for longer than in the tests |
 //! | [`fuzz`], [`mutants`] | what takes longer: fuzzers, and broken rules that tests must notice |
@@ -25,6 +26,7 @@ mod process;
 mod publish;
 mod race;
 mod real;
+mod sandboxes;
 mod tidy;
 mod tools;
 
@@ -43,6 +45,8 @@ cargo xtask diff [--overlay] [--minutes N]
 cargo xtask race [--minutes N] Swap directories of the host under guests; nothing outside may be reached.
 cargo xtask bench [--host|--overlay|--processes] [--check] [--json] [--rounds N] [--percent P] [--vnode PATH] [OPERATION...]
                                Measure what calls cost a guest, against the same program on the kernel's tmpfs.
+cargo xtask sandboxes [--check] [--rounds N] [--vnode PATH]
+                               Measure diff, apply and fork of sandboxes over a large tree, and of many changes.
 cargo xtask instructions [--check] [--bless] [OPERATION...]
                                Count the instructions of calls under callgrind; compare with benches/instructions.txt.
 cargo xtask fuzz [--build] [--seconds N] [TARGET...]
@@ -78,6 +82,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "guests" => guests::run(rest),
         "tidy" => tidy::run(),
         "real" => real::run(rest),
+        "sandboxes" => sandboxes::run(rest),
         "bench" => bench::run(rest),
         "instructions" => instructions::run(rest),
         "diff" => ci::diff(rest),

@@ -2,7 +2,7 @@
 //!
 //! * `options` parses the command line and holds the help; `mounts` is the table of the mount options, and
 //!   `quantity` the sizes and times in them.
-//! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `system` (what a POSIX process has besides), `commands` (`/bin`), `cache` (of compiled modules),
+//! * `run` runs a guest, with `tree` (its mounts, filled by the library's `load`), `system` (what a POSIX process has besides), `commands` (`/bin`), `trusted` (what no guest may write to),
 //!   `environment`, `interrupt` (signals for the guest), `trace` and `stats`.
 //! * `sandbox` is what can be done with what guests changed, and `diff` how that is told.
 //! * `failure` is what is said, and the exit code, when a guest can't be started.
@@ -11,7 +11,6 @@
 //! `vnode sandbox` tells. What vnode says
 //! goes to stderr behind `vnode: `.
 
-mod cache;
 mod commands;
 mod diff;
 mod emulation;
@@ -27,6 +26,7 @@ mod stats;
 mod system;
 mod trace;
 mod tree;
+mod trusted;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -13,7 +13,6 @@ use vnode_host::{Host, HostError};
 use vnode_memory::{Builder, Memory};
 use vnode_sandbox::{Marks, View, ViewError};
 
-use crate::cache;
 use crate::commands;
 use crate::emulation::{self, Emulated};
 use crate::failure::Failure;
@@ -22,6 +21,7 @@ use crate::options::{Preopen, Run, User};
 use crate::sandbox::Changed;
 use crate::stats::{Measured, Mounted};
 use crate::system::{self, System};
+use crate::trusted::{self, Trusted};
 use vnode_cli::load::{self, Owner};
 use vnode_cli::text::shown;
 
@@ -194,7 +194,7 @@ fn host(options: &Run, mount: &Mount) -> Result<Option<Served>, Failure> {
         Err(error) => return Err(unserved(mount, &error)),
     };
     if !mount.is_read_only() {
-        check_cache(mount, path)?;
+        check_trusted(mount, path)?;
     }
     let filesystem = FilesystemRef::new::<Host>(host);
     let Some(keep) = emulation::keep(options, mount) else {
@@ -233,17 +233,22 @@ fn archive(options: &Run, mount: &Mount, path: &Path) -> Result<FilesystemRef, F
     Ok(FilesystemRef::new::<Archive>(archive))
 }
 
-/// Refuses a directory for the guest to write to in which the cache of compiled modules is.
-fn check_cache(mount: &Mount, path: &Path) -> Result<(), Failure> {
-    if !cache::meets(path) {
-        return Ok(());
-    }
+/// Refuses a directory for the guest to write to in which there is what vnode trusts.
+fn check_trusted(mount: &Mount, path: &Path) -> Result<(), Failure> {
+    let (what, variable) = match trusted::meets(path) {
+        None => return Ok(()),
+        Some(Trusted::Modules) => (
+            "vnode's cache of compiled modules is there, and what a guest writes into it would run as vnode",
+            "XDG_CACHE_HOME",
+        ),
+        Some(Trusted::Sandboxes) => (
+            "vnode's sandboxes are there, and what a guest writes into one says what others may see",
+            "XDG_STATE_HOME",
+        ),
+    };
     Err(about(
         mount,
-        format_args!(
-            "vnode's cache of compiled modules is there, and what a guest writes into it would run as vnode; \
-             give another directory, or add ro, or keep the cache elsewhere (XDG_CACHE_HOME)"
-        ),
+        format_args!("{what}; give another directory, or add ro, or keep them elsewhere ({variable})"),
     ))
 }
 
@@ -271,7 +276,10 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
         view = view.marks(Marks::User);
     }
     if let Some(upper) = &mount.upper {
-        check_cache(mount, upper)?;
+        // A sandbox's own is where sandboxes are.
+        if trusted::meets(upper) == Some(Trusted::Modules) {
+            check_trusted(mount, upper)?;
+        }
         view = view.changes_in(upper);
     }
     view = mount.frozen.iter().fold(view, |view, frozen| view.frozen(frozen));

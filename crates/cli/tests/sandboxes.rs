@@ -483,3 +483,18 @@ fn changes_are_exported() {
     let export = places.sandbox("export s -o /nowhere/file");
     export.fails(125, "/nowhere/file");
 }
+
+#[test]
+fn no_guest_writes_where_sandboxes_are_kept() {
+    let places = Places::new();
+    let given = |of: &str, more: &str| format!("{}::/x{more}", places.state.text(of));
+    // Before there are some, and when there are.
+    for of in ["", "", "vnode"] {
+        let ran = places.run(&["--dir", &given(of, "")], "create /x/f text");
+        ran.fails(125, "vnode's sandboxes are there");
+        if of == "" {
+            assert_eq!(places.run(&["--dir", &given(of, "::ro")], "cat /x/there").code, Some(0));
+        }
+        places.change("write /data/there changed");
+    }
+}

@@ -1,13 +1,25 @@
-//! Where compiled modules are kept, and that no guest gets there: they are machine code, and are run as they are found.
+//! Where vnode keeps what no guest may write to: compiled modules are machine code, and are run as they are found; what a
+//! sandbox shows, and where it is applied to, is as its record says.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Whether the cache of compiled modules lies in the host's directory, or the directory in the cache. It need not be
-/// there yet.
-pub(crate) fn meets(directory: &Path) -> bool {
-    vnode_wasmtime::default_cache_directory().is_some_and(|cache| meet(directory, &cache))
+use vnode_sandbox::Store;
+
+/// Something that vnode trusts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trusted {
+    Modules,
+    Sandboxes,
+}
+
+/// What of that lies in the host's directory, or has the directory in it. It need not be there yet.
+pub(crate) fn meets(directory: &Path) -> Option<Trusted> {
+    let modules = vnode_wasmtime::default_cache_directory().map(|cache| (cache, Trusted::Modules));
+    let sandboxes = Store::of_user().ok().map(|store| (store.directory().to_owned(), Trusted::Sandboxes));
+    let all = [modules, sandboxes].into_iter().flatten();
+    all.into_iter().find(|(place, _)| meet(directory, place)).map(|(_, trusted)| trusted)
 }
 
 fn meet(directory: &Path, cache: &Path) -> bool {
