@@ -110,6 +110,99 @@ fn all(tree: &Tree) -> BTreeMap<String, String> {
     found
 }
 
+/// `d/sub/f`, `f`, `h` and its other name `i`.
+fn lower() -> Tree {
+    let lower = Tree::memory();
+    lower.mkdir("d").unwrap();
+    lower.mkdir("d/sub").unwrap();
+    for file in ["d/sub/f", "f", "h"] {
+        lower.write(file, file).unwrap();
+    }
+    lower.link("h", "i").unwrap();
+    lower
+}
+
+#[test]
+fn each_name_shows_the_copy_that_another_was_changed_by() {
+    for marks in [Marks::Trusted, Marks::User] {
+        let mut chain = Chain::over(&lower(), marks);
+        let number = chain.tree.attr("h").unwrap().ino;
+        chain.tree.write("h", "one").unwrap();
+        chain.freeze();
+        assert_eq!(chain.tree.read("i").unwrap(), "one");
+        chain.tree.write("i", "two").unwrap();
+        chain.freeze();
+        chain.freeze();
+        assert_eq!(chain.tree.read("h").unwrap(), "two");
+        chain.tree.unlink("h").unwrap();
+        let attr = chain.tree.attr("i").unwrap();
+        assert_eq!((attr.nlink, attr.ino), (1, number), "{marks:?}");
+        chain.tree.unlink("i").unwrap();
+        chain.freeze();
+        assert_eq!(chain.tree.list("").unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn all_is_told_by_what_was_there_before_any_change() {
+    let mut chain = Chain::over(&lower(), Marks::Trusted);
+    chain.tree.rename("d", "x", Rename::Replace).unwrap();
+    chain.freeze();
+    chain.tree.rename("x/sub", "y", Rename::Replace).unwrap();
+    chain.tree.rename("f", "x/g", Rename::Replace).unwrap();
+    chain.tree.mkdir("x/new").unwrap();
+    chain.freeze();
+    chain.tree.write("y/f", "other").unwrap();
+    chain.tree.rename("x/g", "g", Rename::Replace).unwrap();
+    chain.tree.rename("x/new", "new", Rename::Replace).unwrap();
+    let names = chain.names();
+    let of = |path: &[u8]| names.iter().find(|told| told.path == path).unwrap();
+    let from = |path: &[u8]| of(path).renamed_from.as_deref();
+    assert_eq!((from(b"/x"), from(b"/y"), from(b"/new")), (Some(&b"/d"[..]), Some(&b"/d/sub"[..]), None));
+    let was = |path: &[u8]| of(path).was.as_ref().map(|was| as_root(|cx| was.identity(cx)).unwrap());
+    assert!(of(b"/f").node.is_none() && was(b"/f").is_some());
+    assert_eq!((was(b"/g"), of(b"/g").copied_from), (None, was(b"/f")));
+    assert_eq!(was(b"/y/f"), of(b"/y/f").copied_from);
+    // What stood in a lower, and where: not what stood in an upper of before.
+    let touched = as_root(|cx| chain.overlay.touched(cx)).unwrap();
+    let touched: Vec<_> =
+        touched.iter().map(|touched| (touched.layer, String::from_utf8_lossy(&touched.path))).collect();
+    let expected = ["/d", "/d/sub", "/f", "/d/sub/f"].map(|path| (1, path.into()));
+    assert_eq!(touched, expected);
+}
+
+#[test]
+fn of_several_names_what_was_there_first_counts() {
+    let lower = lower();
+    let mut chain = Chain::over(&lower, Marks::Trusted);
+    let before = lower.attr("h").unwrap();
+    chain.tree.write("h", "one").unwrap();
+    // Somebody changes it underneath.
+    lower.write("h", "of the host").unwrap();
+    chain.freeze();
+    chain.tree.unlink("i").unwrap();
+    let touched = as_root(|cx| chain.overlay.touched(cx)).unwrap();
+    let of = |path: &[u8]| touched.iter().find(|touched| touched.path == path).unwrap();
+    for path in [&b"/h"[..], b"/i"] {
+        assert_eq!((of(path).size, of(path).ctime), (before.size, before.ctime));
+    }
+}
+
+#[test]
+fn what_never_was_an_upper_is_none() {
+    let lower = lower();
+    let opened = |frozen: Tree, marks| Chain::open(&lower, vec![frozen], Tree::memory(), marks).err();
+    assert_eq!(opened(Tree::memory(), Marks::Trusted), Some(Errno::NOENT));
+    let file = Tree::memory();
+    file.write("upper", "").unwrap();
+    assert_eq!(opened(file, Marks::Trusted), Some(Errno::NOTDIR));
+    // Marks of one kind only are read.
+    let chain = Chain::over(&lower, Marks::User);
+    chain.tree.rename("d", "x", Rename::Replace).unwrap();
+    assert_eq!(opened(chain.upper.clone(), Marks::Trusted), Some(Errno::INVAL));
+    assert_eq!(opened(chain.upper, Marks::User), None);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Write(usize, u8),
