@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use vnode_core::{Clock, Credentials, Cx, Errno, FilesystemRef, Result, Timespec};
 use vnode_host::Host;
-use vnode_overlay::{Marks, Overlay};
+use vnode_overlay::{Builder, Marks, Overlay};
 
+use crate::random::Random;
 use crate::tree::{Times, Tree};
 use crate::vnode::{Layout, Vnode};
 use crate::{call, value};
@@ -20,11 +21,79 @@ impl Clock for Epoch {
     }
 }
 
+/// What a lower may have.
+pub const LOWER: &str = "
+mkdir a
+file a/x one
+file a/y two
+mkdir a/sub
+file a/sub/deep three
+mkdir a/sub/empty
+file f1 first
+file f2 second
+file f3 third
+setxattr f3 user.tag value
+file big <b*70000>
+chmod big 600
+symlink a/x link
+mkdir full
+file full/1 1
+file full/2 2
+mkdir none
+mkdir opaque
+file opaque/hidden h
+mkdir moved
+file moved/in in
+mkdir moved/deeper
+file moved/deeper/still still
+";
+
+/// Calls at random, on names that [`LOWER`] has and on few others.
+pub fn random_script(random: &mut Random) -> String {
+    const PATHS: [&str; 16] = [
+        "a",
+        "a/x",
+        "a/sub",
+        "a/sub/deep",
+        "a/sub/empty",
+        "moved",
+        "moved/in",
+        "moved/deeper",
+        "full",
+        "full/1",
+        "f1",
+        "none",
+        "new",
+        "new/x",
+        "a/new",
+        "moved/deeper/still",
+    ];
+    let mut script = String::new();
+    for _ in 0..30 {
+        let (one, two) = (random.of(PATHS), random.of(PATHS));
+        let line = match random.below(12) {
+            0 | 1 => format!("mkdir {one}"),
+            2 => format!("file {one} {}", two.len()),
+            3 | 4 => format!("unlink {one}"),
+            5 | 6 => format!("rmdir {one}"),
+            7 | 8 => format!("rename {one} {two}"),
+            9 => format!("rename {one} {two} exchange"),
+            10 => format!("chmod {one} 751"),
+            _ => format!("symlink {two} {one}"),
+        };
+        script.push_str(&line);
+        script.push('\n');
+    }
+    script
+}
+
 /// A directory with the layers of an overlay, that goes with it: `lower`, `top/upper`, `top/work` and, for what the
 /// kernel mounts, `mounted`.
 #[derive(Debug)]
 pub struct Layers {
     path: PathBuf,
+    /// The directories of uppers of before, the topmost first.
+    frozen: Vec<PathBuf>,
     lowers: Vec<PathBuf>,
 }
 
@@ -52,7 +121,17 @@ impl Layers {
         for name in ["top/upper", "top/work", "mounted"] {
             make_all(&path.join(name))?;
         }
-        Ok(Layers { path, lowers })
+        Ok(Layers { path, frozen: Vec::new(), lowers })
+    }
+
+    /// An empty upper over these, the upper of which is only read from now on.
+    ///
+    /// # Errors
+    /// As [`Layers::new`].
+    pub fn above(&self, within: &Path) -> Result<Self> {
+        let mut above = Layers::over(within, self.lowers.clone())?;
+        above.frozen = [self.path("top")].into_iter().chain(self.frozen.iter().cloned()).collect();
+        Ok(above)
     }
 
     /// A directory in it.
@@ -72,7 +151,9 @@ impl Layers {
 
     /// The kernel's mount options, with some more.
     pub fn options(&self, more: &str) -> String {
-        let lowers: Vec<_> = self.lowers.iter().map(|lower| lower.display().to_string()).collect();
+        let frozen = self.frozen.iter().map(|top| top.join("upper"));
+        let lowers = frozen.chain(self.lowers.iter().cloned());
+        let lowers: Vec<_> = lowers.map(|lower| lower.display().to_string()).collect();
         let of = |name: &str| self.path(name).display().to_string();
         format!(
             "lowerdir={},upperdir={},workdir={},{more}",
@@ -87,7 +168,11 @@ impl Layers {
     /// # Errors
     /// Those of making it.
     pub fn overlay(&self, marks: Marks) -> Result<FilesystemRef> {
-        over(&self.lowers, &self.path("top"), marks)
+        let mut builder = Overlay::builder();
+        for top in &self.frozen {
+            builder = builder.frozen(host(top)?);
+        }
+        build(builder.marks(marks), &self.lowers, &self.path("top"))
     }
 }
 
@@ -106,8 +191,11 @@ fn make_all(path: &Path) -> Result<()> {
 /// # Errors
 /// Those of making it.
 pub fn over(lowers: &[PathBuf], top: &Path, marks: Marks) -> Result<FilesystemRef> {
+    build(Overlay::builder().marks(marks), lowers, top)
+}
+
+fn build(mut builder: Builder, lowers: &[PathBuf], top: &Path) -> Result<FilesystemRef> {
     let who = Credentials::root();
-    let mut builder = Overlay::builder().marks(marks);
     for lower in lowers {
         builder = builder.lower(host(lower)?);
     }

@@ -15,33 +15,6 @@ use vnode_conformance::vnode::Vnode;
 use vnode_core::{Errno, FileType, FilesystemRef};
 use vnode_overlay::Marks;
 
-/// What the lower has.
-const LOWER: &str = "
-mkdir a
-file a/x one
-file a/y two
-mkdir a/sub
-file a/sub/deep three
-mkdir a/sub/empty
-file f1 first
-file f2 second
-file f3 third
-setxattr f3 user.tag value
-file big <b*70000>
-chmod big 600
-symlink a/x link
-mkdir full
-file full/1 1
-file full/2 2
-mkdir none
-mkdir opaque
-file opaque/hidden h
-mkdir moved
-file moved/in in
-mkdir moved/deeper
-file moved/deeper/still still
-";
-
 /// More names of what it has.
 const LINKS: &str = "
 link f1 a/hard
@@ -98,7 +71,7 @@ rename full b exchange
 
 fn new_layers() -> Layers {
     let layers = Layers::new(Path::new("/dev/shm")).expect("directories");
-    layers::carry_out(&host(layers.lower()), LOWER).expect("a lower");
+    layers::carry_out(&host(layers.lower()), layers::LOWER).expect("a lower");
     layers
 }
 
@@ -129,43 +102,9 @@ fn carry_out(fs: &FilesystemRef, script: &str) {
 /// How a script starts whose lines may fail.
 const MAY_FAIL: &str = "# may fail\n";
 
-/// Calls at random, on names that the lower has and on few others.
+/// Calls at random, some of which fail.
 fn random_script(random: &mut Random) -> String {
-    const PATHS: [&str; 16] = [
-        "a",
-        "a/x",
-        "a/sub",
-        "a/sub/deep",
-        "a/sub/empty",
-        "moved",
-        "moved/in",
-        "moved/deeper",
-        "full",
-        "full/1",
-        "f1",
-        "none",
-        "new",
-        "new/x",
-        "a/new",
-        "moved/deeper/still",
-    ];
-    let mut script = MAY_FAIL.to_owned();
-    for _ in 0..30 {
-        let (one, two) = (random.of(PATHS), random.of(PATHS));
-        let line = match random.below(12) {
-            0 | 1 => format!("mkdir {one}"),
-            2 => format!("file {one} {}", two.len()),
-            3 | 4 => format!("unlink {one}"),
-            5 | 6 => format!("rmdir {one}"),
-            7 | 8 => format!("rename {one} {two}"),
-            9 => format!("rename {one} {two} exchange"),
-            10 => format!("chmod {one} 751"),
-            _ => format!("symlink {two} {one}"),
-        };
-        script.push_str(&line);
-        script.push('\n');
-    }
-    script
+    MAY_FAIL.to_owned() + &layers::random_script(random)
 }
 
 /// How long random calls are tried, each way; seconds in the environment.
