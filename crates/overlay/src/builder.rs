@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename};
 use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
 
-use crate::copy_up::create_for;
+use crate::duplicate::create_for;
 use crate::guards::{copy_xattrs, strip};
 use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, UPPER, Upper, at};

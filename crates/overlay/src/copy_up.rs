@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use vnode_core::fs::{Access, Caps, Filesystem, Inode, LinkTarget, NewInode, NewKind};
-use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime, Timespec};
+use vnode_core::fs::{Caps, Filesystem, Inode};
+use vnode_core::{Attr, Cx, Errno, FileType, Name, Result, SetAttr, SetTime, Timespec};
 
-use crate::content;
-use crate::guards::copy_xattrs;
-use crate::layers::{LayerNumber, Own, Piece, Real, RealAt, at};
+use crate::duplicate::{fill, make_like};
+use crate::layers::{LayerNumber, Own, Real, RealAt, at};
 use crate::marks::Origin;
 use crate::node::Node;
 use crate::overlay::Shared;
@@ -21,9 +20,6 @@ pub(crate) struct First<'a> {
     /// Makes the change to the copy, or opens it.
     pub(crate) act: &'a dyn Fn(&Real) -> Result<()>,
 }
-
-/// What has a program run as its owner.
-const SET_ID: Mode = Mode::SETUID.union(Mode::SETGID);
 
 /// A directory of the upper whose times are to stay, while the overlay changes its names.
 pub(crate) struct Kept {
@@ -87,11 +83,13 @@ impl Shared {
         }
         let piece = node.below().ok_or(Errno::IO)?;
         let attr = self.layers.fs(piece.layer).getattr(own, &piece.inode)?;
-        let origin = self.layers.origin(own, piece, &attr)?;
-        let (made, upper) = self.layers.prepare(own, |at| self.make_like(own, at, piece, &attr))?;
+        let (origin, below) = (self.layers.origin(own, piece, &attr)?, self.layers.fs(piece.layer));
+        let (made, upper) = self
+            .layers
+            .prepare(own, |at| make_like(own, (below, &piece.inode), &attr, (&self.layers.upper.fs, at)))?;
         let left = first.and_then(|first| first.size);
         let size = left.map_or(attr.size, |left| left.min(attr.size));
-        self.fill(cx, own, piece, &upper, &attr, size)?;
+        fill(cx, own, (below, &piece.inode), &attr, (&self.layers.upper.fs, &upper), size)?;
         let fs = &self.layers.upper.fs;
         let marked = node.kind().is_dir() || self.layers.marks.set_origin(own, fs, &upper, origin)?;
         let unmarked = if marked { None } else { Some(fs.getattr(own, &upper)?) };
@@ -196,117 +194,6 @@ impl Shared {
         if let Some(Ok(raw)) = node.upper().map(|upper| self.layers.upper_attr(own, upper)) {
             node.state.lock().ctime = Some((raw.ctime, shown));
         }
-    }
-
-    /// Makes an empty inode like another one. Its owner may do with it what is to be done until it is in its place, and it
-    /// runs as nobody yet.
-    fn make_like(
-        &self,
-        own: &Cx<'_>,
-        at: crate::layers::RealAt<'_>,
-        piece: &Piece,
-        attr: &Attr,
-    ) -> Result<Real> {
-        let target;
-        let kind = match attr.kind {
-            FileType::Regular => NewKind::Regular,
-            FileType::Directory => NewKind::Directory,
-            FileType::Symlink => match self.layers.fs(piece.layer).readlink(own, &piece.inode)? {
-                LinkTarget::Text(text) => {
-                    target = text;
-                    NewKind::Symlink(&target)
-                }
-                LinkTarget::Jump(_) => return Err(Errno::PERM),
-            },
-            FileType::Fifo => NewKind::Fifo,
-            FileType::Socket => NewKind::Socket,
-            FileType::CharDevice => NewKind::CharDevice(attr.rdev),
-            FileType::BlockDevice => NewKind::BlockDevice(attr.rdev),
-        };
-        let mode = match attr.kind {
-            FileType::Symlink => attr.mode,
-            FileType::Directory => attr.mode | Mode::RWXU,
-            _ => (attr.mode - SET_ID) | Mode::RUSR | Mode::WUSR,
-        };
-        create_for(own, &self.layers.upper.fs, at, NewInode { kind, mode, uid: attr.uid, gid: attr.gid })
-    }
-
-    /// Gives a new inode the content, extended attributes, mode, owner and times of the one that it is like.
-    fn fill(
-        &self,
-        cx: &Cx<'_>,
-        own: &Cx<'_>,
-        piece: &Piece,
-        upper: &Real,
-        attr: &Attr,
-        size: u64,
-    ) -> Result<()> {
-        let (from, to) = (self.layers.fs(piece.layer), &self.layers.upper.fs);
-        if attr.kind == FileType::Regular {
-            let (source, target) =
-                (from.open(own, &piece.inode, Access::READ)?, to.open(own, upper, Access::WRITE)?);
-            content::copy(cx, own, &*source, &*target, size)?;
-        }
-        let guards = copy_xattrs(own, (from, &piece.inode), (to, upper))?;
-        let made = to.getattr(own, upper)?;
-        let other = |is: u32, should: u32| (is != should).then_some(should);
-        let set = SetAttr {
-            mode: (made.mode != attr.mode && !attr.kind.is_symlink()).then_some(attr.mode),
-            uid: other(made.uid, attr.uid),
-            gid: other(made.gid, attr.gid),
-            atime: Some(SetTime::To(attr.atime)),
-            mtime: Some(SetTime::To(attr.mtime)),
-            size: None,
-        };
-        match to.setattr(own, upper, &set) {
-            // Whoever isn't root can't give away what is his, nor may he have it run as himself; `EINVAL` in a user
-            // namespace without such a user.
-            Err(Errno::PERM | Errno::INVAL) => self.keep_own(own, upper, &set),
-            set => set,
-        }?;
-        // A change of the owner takes capabilities, one of the mode changes lists.
-        guards.set(own, (to, upper))
-    }
-
-    /// Sets as much as one may who isn't root: what has another owner is his own from now on, and doesn't run as him.
-    fn keep_own(&self, own: &Cx<'_>, upper: &Real, set: &SetAttr) -> Result<()> {
-        let fs = &self.layers.upper.fs;
-        let try_set = |set: SetAttr| match fs.setattr(own, upper, &set) {
-            Ok(()) => Ok(true),
-            Err(Errno::PERM | Errno::INVAL) => Ok(false),
-            Err(errno) => Err(errno),
-        };
-        let none = SetAttr::default();
-        let mut same = true;
-        if set.uid.is_some() || set.gid.is_some() {
-            same = try_set(SetAttr { uid: set.uid, gid: set.gid, ..none })?;
-            // The group may be one of his.
-            let _ = same || try_set(SetAttr { gid: set.gid, ..none })?;
-        }
-        let is_dir = upper.kind().is_dir();
-        if let Some(mode) = set.mode
-            && !((same || is_dir) && try_set(SetAttr { mode: Some(mode), ..none })?)
-        {
-            let forbidden = if is_dir { Mode::SETUID } else { SET_ID };
-            fs.setattr(own, upper, &SetAttr { mode: Some(mode - forbidden), ..none })?;
-        }
-        fs.setattr(own, upper, &SetAttr { atime: set.atime, mtime: set.mtime, ..none })
-    }
-}
-
-/// Makes an inode, of the overlay's own owner if it can't have another.
-pub(crate) fn create_for(
-    own: &Cx<'_>,
-    fs: &FilesystemRef,
-    at: RealAt<'_>,
-    new: NewInode<'_>,
-) -> Result<Real> {
-    match fs.create(own, at, new) {
-        // In a user namespace there may be no such user.
-        Err(Errno::PERM | Errno::INVAL) if (new.uid, new.gid) != (0, 0) => {
-            fs.create(own, at, NewInode { uid: 0, gid: 0, ..new })
-        }
-        made => made,
     }
 }
 

@@ -15,7 +15,7 @@ const DEFAULT: &[u8] = b"system.posix_acl_default";
 const GUARDS: [&[u8]; 3] = [ACCESS, DEFAULT, b"security.capability"];
 
 /// An inode and its filesystem.
-type On<'a> = (&'a FilesystemRef, &'a Real);
+pub(crate) type On<'a> = (&'a FilesystemRef, &'a Real);
 
 /// What guards an inode.
 pub(crate) struct Guards {

@@ -13,7 +13,7 @@ use crate::layers::Real;
 ///
 /// # Errors
 /// Those of the call.
-pub(crate) fn with_leave<T>(
+pub fn with_leave<T>(
     own: &Cx<'_>,
     fs: &FilesystemRef,
     inodes: &[&Real],

@@ -29,7 +29,7 @@
 //! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's; `known` - what names were
 //!   found to stand for; `runs` - many names, one after the other.
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
-//! * `copy_up` - bringing to the upper what is to be changed; `content` - a file's bytes;
+//! * `copy_up` - bringing to the upper what is to be changed; `duplicate` - making what is like another; `content` - a file's bytes;
 //!   `guards` - extended attributes, and among them what says on the host who may do what.
 //! * `changes` - what the upper has, to be compared with what was there before.
 //! * `attributes`, `xattr` - of the layer's inode; `listing` - the merged names in order; `file` - an open file.
@@ -107,6 +107,7 @@ mod builder;
 mod changes;
 mod content;
 mod copy_up;
+mod duplicate;
 mod file;
 mod frozen;
 mod guards;
@@ -132,6 +133,8 @@ mod xattr;
 
 pub use builder::Builder;
 pub use changes::{Identity, Original, UpperName, UpperNames};
+pub use duplicate::{fill, make_like, set_or_keep_own};
+pub use leave::with_leave;
 pub use marks::Marks;
 pub use meta::{Touched, touched};
 pub use node::Node;
