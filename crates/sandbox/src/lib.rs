@@ -16,17 +16,20 @@
 //!
 //! * `changes` - what was changed: [`Change`]; `compare` - what tells two inodes apart;
 //!   `moves` - where paths were before directories were renamed.
+//! * `apply` - bringing changes to the directory: what is to be done (`plan`), what is in the way of it (`check`), making
+//!   what is new (`stage`), and doing it so that it can be gone on with (`journal`, `execute`).
 //! * `view` - [`View`], the choices and what comes of them; `upper` - the directory that keeps changes: whether it can be
 //!   one, and its lock; `mounts` - where directories really are; `error` - why there is no view.
 //!
 //! # Invariants
 //!
-//! * The directories that are looked at are never written to.
+//! * The directories that are looked at are never written to, but by applying changes to one of them.
 //! * A directory that keeps changes is an overlay's, or empty, before anything is written to it, and not inside what is
 //!   looked at, nor around it. One view has it at a time, until nothing of that view is left.
 //! * What it keeps can be used by nobody with a mode that the guest chose: where others may enter it, no set-user-id can
 //!   be set in it.
 
+mod apply;
 mod changes;
 mod clock;
 mod compare;
@@ -35,10 +38,15 @@ mod error;
 mod lock;
 mod mounts;
 mod moves;
+mod paths;
 mod store;
 mod upper;
 mod view;
 
+pub use apply::{
+    Applied, ApplyError, ApplyOptions, Conflict, ConflictKind, Operation, Owner, Pending, Plan, Progress, Warning, pending,
+    recover, recover_on,
+};
 pub use changes::{Change, ChangeKind};
 pub use compare::{Attributes, Found};
 pub use error::ViewError;

@@ -81,7 +81,7 @@ fn is_private(dir: &OwnedFd) -> rustix::io::Result<bool> {
     Ok(!mode.intersects(Mode::RWXG | Mode::RWXO))
 }
 
-fn host(error: rustix::io::Errno) -> Errno {
+pub(crate) fn host(error: rustix::io::Errno) -> Errno {
     Errno::from_host(error.raw_os_error())
 }
 

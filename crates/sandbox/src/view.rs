@@ -27,6 +27,17 @@ pub struct View {
     overlay: Arc<Overlay>,
     /// What it lies over.
     lowers: Vec<FilesystemRef>,
+    /// The directory that it is of, if that is one.
+    pub(crate) directory: Option<Directory>,
+}
+
+/// A directory of the host that a view is of.
+#[derive(Clone, Debug)]
+pub(crate) struct Directory {
+    pub(crate) path: PathBuf,
+    /// Whether links are shown that are kept in hidden files.
+    pub(crate) emulation: bool,
+    pub(crate) one_mount: bool,
 }
 
 /// The choices for a [`View`]: see [`View::of`].
@@ -66,11 +77,17 @@ impl View {
     /// # Errors
     /// Those of the filesystems; `EINTR`: canceled.
     pub fn changes(&self, cx: &Cx<'_>) -> vnode_core::Result<Vec<Change>> {
-        let now = Shown { overlay: Arc::clone(&self.overlay), filesystem: self.filesystem.clone() };
-        // What there would be without any change.
+        changes::changes(cx, &self.now(), &self.before()?)
+    }
+
+    pub(crate) fn now(&self) -> Shown {
+        Shown { overlay: Arc::clone(&self.overlay), filesystem: self.filesystem.clone() }
+    }
+
+    /// What there would be without any change.
+    pub(crate) fn before(&self) -> vnode_core::Result<Shown> {
         let memory = FilesystemRef::new::<Memory>(Memory::new());
-        let before = Shown::new(over(&self.lowers).volatile(true), memory)?;
-        changes::changes(cx, &now, &before)
+        Shown::new(over(&self.lowers).volatile(true), memory)
     }
 
     /// What the directories had under each name when it was first touched, by whatever run, in the order of time: see
@@ -191,7 +208,19 @@ impl Builder {
             None => self.in_memory(builder)?,
             Some(path) => (self.in_directory(builder, path)?, None),
         };
-        Ok(View { filesystem, memory, overlay, lowers })
+        let directory = self.directory();
+        Ok(View { filesystem, memory, overlay, lowers, directory })
+    }
+
+    /// The directory that it is of, if that is all.
+    fn directory(&self) -> Option<Directory> {
+        match self.lowers.as_slice() {
+            [Lower::Directory(path)] => {
+                let (path, emulation, one_mount) = (path.clone(), self.emulation, self.one_mount);
+                Some(Directory { path, emulation, one_mount })
+            }
+            _ => None,
+        }
     }
 
     fn lower(&self, lower: &Lower) -> Result<FilesystemRef, ViewError> {

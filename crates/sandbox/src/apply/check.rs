@@ -1,0 +1,92 @@
+//! Whether what changes are brought to is what it was.
+
+use std::collections::HashMap;
+
+use vnode_core::{Attr, FileType, Result, Timespec};
+use vnode_overlay::Touched;
+
+use super::error::{Conflict, ConflictKind};
+use super::tree::Tree;
+
+/// What was under names of the directory when they were first touched.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    by_path: HashMap<Vec<u8>, Touched>,
+    by_identity: HashMap<(u64, u64), Vec<Vec<u8>>>,
+}
+
+impl Records {
+    pub(crate) fn new(touched: Vec<Touched>) -> Self {
+        let mut records = Records::default();
+        for one in touched {
+            records.by_identity.entry((one.dev, one.ino)).or_default().push(one.path.clone());
+            records.by_path.insert(one.path.clone(), one);
+        }
+        records
+    }
+
+    pub(crate) fn at(&self, path: &[u8]) -> Option<&Touched> {
+        self.by_path.get(path)
+    }
+
+    /// The names by which an inode was touched.
+    pub(crate) fn names_of(&self, dev: u64, ino: u64) -> &[Vec<u8>] {
+        self.by_identity.get(&(dev, ino)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether an inode is as it was when it was touched, by whatever name; nothing if it wasn't.
+    pub(crate) fn is_as_it_was(&self, path: &[u8], attr: &Attr) -> Option<bool> {
+        if let Some(touched) = self.at(path) {
+            return Some(is_same(touched, attr));
+        }
+        let names = self.names_of(attr.dev, attr.ino).iter();
+        names.filter_map(|name| self.at(name)).map(|touched| is_same(touched, attr)).last()
+    }
+}
+
+/// Whether an inode is what was touched. Of a directory the times tell nothing: they change with its names.
+fn is_same(touched: &Touched, attr: &Attr) -> bool {
+    let is_it = (touched.kind, touched.dev, touched.ino) == (attr.kind, attr.dev, attr.ino);
+    let times = (touched.size, touched.mtime, touched.ctime) == (attr.size, attr.mtime, attr.ctime);
+    is_it && (times || attr.kind.is_dir())
+}
+
+/// What was seen of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    kind: FileType,
+    dev: u64,
+    ino: u64,
+    /// Not of directories.
+    content: Option<(u64, Timespec, Timespec)>,
+}
+
+impl Seen {
+    pub(crate) fn of(attr: &Attr) -> Self {
+        let content = (!attr.kind.is_dir()).then_some((attr.size, attr.mtime, attr.ctime));
+        Seen { kind: attr.kind, dev: attr.dev, ino: attr.ino, content }
+    }
+}
+
+/// What was seen of names when it was planned what to do with them.
+#[derive(Debug, Default)]
+pub(crate) struct Expected(HashMap<Vec<u8>, Option<Seen>>);
+
+impl Expected {
+    pub(crate) fn note(&mut self, path: &[u8], attr: Option<&Attr>) {
+        self.0.insert(path.to_vec(), attr.map(Seen::of));
+    }
+
+    /// What is otherwise now.
+    pub(crate) fn differences(&self, tree: &Tree<'_>) -> Result<Vec<Conflict>> {
+        let mut found = Vec::new();
+        for (path, seen) in &self.0 {
+            let now = tree.find(path)?.map(|inode| tree.attr(&inode)).transpose()?;
+            if now.as_ref().map(Seen::of) != *seen {
+                found.push(Conflict { path: path.clone(), kind: ConflictKind::ChangedJustNow });
+            }
+        }
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(found)
+    }
+}

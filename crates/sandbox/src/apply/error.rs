@@ -1,0 +1,200 @@
+//! Why changes were not applied.
+
+use core::fmt;
+use std::path::PathBuf;
+
+use vnode_core::Errno;
+use vnode_host::HostError;
+
+use super::Owner;
+use crate::paths::shown;
+
+/// What keeps changes from being applied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The directory is not as it was when it was first touched: nothing was changed.
+    #[error("{} in the directory changed meanwhile: {}", count(.0.len()), list(.0))]
+    Conflicts(Vec<Conflict>),
+    /// Another apply to the directory was interrupted, and its owner is to complete it: nothing was changed.
+    #[error(
+        "an apply of {} to {} was interrupted; complete that first", owner.id, directory.display()
+    )]
+    Interrupted {
+        /// The directory.
+        directory: PathBuf,
+        /// Whose it is.
+        owner: Owner,
+    },
+    /// Another apply to the directory goes on: nothing was changed.
+    #[error("something else is being applied to {}; wait until that ends", directory.display())]
+    Busy {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// A call failed: nothing was changed.
+    #[error("can't {operation} {}: {errno}; nothing was changed", shown(path))]
+    Filesystem {
+        /// Where, from the directory.
+        path: Vec<u8>,
+        /// What was tried.
+        operation: &'static str,
+        /// `ENOSPC`: no room; `EACCES`, `EROFS`, `EIO` and others. `EINTR`: canceled.
+        errno: Errno,
+    },
+    /// A call failed after some changes were made. The rest is written down, and applying again completes it.
+    #[error(
+        "can't {operation} {}: {errno}; some changes were made, apply again to complete them",
+        shown(path)
+    )]
+    Unfinished {
+        /// Where, from the directory.
+        path: Vec<u8>,
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// The view doesn't show one directory of the host.
+    #[error("the changes are not of one directory of the host; there is none to apply them to")]
+    NotOneDirectory,
+    /// The directory, or what was changed, has another `.vnode-apply`, which is where an apply prepares what it does.
+    #[error("{} is in the way of applying, and nothing that an apply made; rename it", shown(path))]
+    Reserved {
+        /// What is in the way.
+        path: Vec<u8>,
+    },
+    /// Something would be moved to where another filesystem is mounted, or from there: nothing was changed.
+    #[error("{} is on another filesystem than the directory; nothing can be moved there", shown(path))]
+    OtherMount {
+        /// What is.
+        path: Vec<u8>,
+    },
+    /// What an interrupted apply wrote down can't be read: it was another version, or is damaged.
+    #[error("what an interrupted apply wrote to .vnode-apply can't be read: {why}")]
+    Journal {
+        /// Why.
+        why: String,
+    },
+    /// The directory can't be served.
+    #[error("{0}")]
+    Directory(HostError),
+    /// The links that are kept for the directory can't be found out.
+    #[error("can't emulate symbolic links in {}: {errno}", path.display())]
+    Links {
+        /// Which directory.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+/// A change that doesn't fit what the directory has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Where, from the directory.
+    pub path: Vec<u8>,
+    /// What doesn't fit.
+    pub kind: ConflictKind,
+}
+
+/// How a change doesn't fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConflictKind {
+    /// It is not what it was when it was first touched.
+    Changed,
+    /// It is gone, or the directory is that it was in.
+    Deleted,
+    /// Something new is where something is to be put.
+    Appeared,
+    /// Something new is in a directory that is to be removed.
+    NotEmpty,
+    /// Nobody wrote down what was there when it was first touched.
+    Unrecorded,
+    /// It changed while the changes were prepared.
+    ChangedJustNow,
+}
+
+impl fmt::Display for ConflictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConflictKind::Changed => "changed since",
+            ConflictKind::Deleted => "deleted since",
+            ConflictKind::Appeared => "new since",
+            ConflictKind::NotEmpty => "new in a directory to be removed",
+            ConflictKind::Unrecorded => "not known to be as it was",
+            ConflictKind::ChangedJustNow => "changed just now",
+        })
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", shown(&self.path), self.kind)
+    }
+}
+
+/// Conflicts that are named in a message.
+const NAMED: usize = 5;
+
+fn count(conflicts: usize) -> String {
+    if conflicts == 1 { "1 name".to_owned() } else { format!("{conflicts} names") }
+}
+
+fn list(conflicts: &[Conflict]) -> String {
+    let named: Vec<_> = conflicts.iter().take(NAMED).map(Conflict::to_string).collect();
+    let more = if conflicts.len() > NAMED { ", ..." } else { "" };
+    format!("{}{more}", named.join(", "))
+}
+
+impl ApplyError {
+    /// It is written down what is to be done, whatever failed.
+    pub(crate) fn after_all(self) -> Self {
+        match self {
+            ApplyError::Filesystem { path, operation, errno } => {
+                ApplyError::Unfinished { path, operation, errno }
+            }
+            other => other,
+        }
+    }
+}
+
+/// A call that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    path: Vec<u8>,
+    operation: &'static str,
+    errno: Errno,
+}
+
+impl Failure {
+    /// Before the changes were written down.
+    pub(crate) fn before(self) -> ApplyError {
+        let Failure { path, operation, errno } = self;
+        ApplyError::Filesystem { path, operation, errno }
+    }
+
+    /// After that.
+    pub(crate) fn after(self) -> ApplyError {
+        let Failure { path, operation, errno } = self;
+        ApplyError::Unfinished { path, operation, errno }
+    }
+}
+
+impl From<Failure> for ApplyError {
+    fn from(failure: Failure) -> Self {
+        failure.before()
+    }
+}
+
+/// Says what was tried.
+pub(crate) trait Doing<T> {
+    /// The same, and what was tried if it failed.
+    fn doing(self, operation: &'static str, path: &[u8]) -> Result<T, Failure>;
+}
+
+impl<T> Doing<T> for vnode_core::Result<T> {
+    fn doing(self, operation: &'static str, path: &[u8]) -> Result<T, Failure> {
+        self.map_err(|errno| Failure { path: path.to_vec(), operation, errno })
+    }
+}

@@ -1,0 +1,201 @@
+//! What is to be done once all is staged, as it is written down: so that whoever finds it can do it.
+//!
+//! A JSON object; paths and values are text in which what is no plain character is `%XX`.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use vnode_core::{Attr, Mode, SetAttr, SetTime, Timespec};
+
+use super::Owner;
+
+/// The version that is written, and the only one that is understood.
+pub(crate) const VERSION: u32 = 1;
+
+/// Bytes that may be no text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use core::fmt::Write as _;
+        let mut text = String::with_capacity(self.0.len());
+        for &byte in &self.0 {
+            // Writing to a string can't fail.
+            let _ = match byte {
+                b'%' | ..b' ' | 0x7f.. => write!(text, "%{byte:02X}"),
+                _ => write!(text, "{}", char::from(byte)),
+            };
+        }
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut bytes = Vec::with_capacity(text.len());
+        let mut rest = text.bytes();
+        while let Some(byte) = rest.next() {
+            if byte != b'%' {
+                bytes.push(byte);
+                continue;
+            }
+            let digits = rest.next().zip(rest.next()).map(|(one, other)| [one, other]);
+            let digits = digits.ok_or_else(|| D::Error::custom("% without two digits"))?;
+            let digits = core::str::from_utf8(&digits).map_err(D::Error::custom)?;
+            bytes.push(u8::from_str_radix(digits, 16).map_err(D::Error::custom)?);
+        }
+        Ok(Bytes(bytes))
+    }
+}
+
+/// Where something is in the staging directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Slot {
+    /// In `in`: it was made.
+    In(u64),
+    /// In `out`: it was taken away from where it was.
+    Out(u64),
+}
+
+impl Slot {
+    /// The directory that it is in.
+    pub(crate) fn directory(self) -> &'static [u8] {
+        match self {
+            Slot::In(_) => b"in",
+            Slot::Out(_) => b"out",
+        }
+    }
+
+    /// Its name there.
+    pub(crate) fn name(self) -> Vec<u8> {
+        let (Slot::In(number) | Slot::Out(number)) = self;
+        format!("{number}").into_bytes()
+    }
+}
+
+/// Another name for an inode that stays, made in `in` before anything is moved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NewLink {
+    /// Where the inode is, before.
+    pub(crate) of: Bytes,
+    pub(crate) slot: u64,
+}
+
+/// What leaves its place: to go, or to come back somewhere else.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Out {
+    /// Where it is, before.
+    pub(crate) path: Bytes,
+    pub(crate) slot: u64,
+}
+
+/// What comes to its place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct In {
+    pub(crate) slot: Slot,
+    /// Where it is, after.
+    pub(crate) path: Bytes,
+    /// Whether it takes the place of something, which is no directory, and neither is it.
+    pub(crate) replaces: bool,
+}
+
+/// What goes with what was taken out: below a slot of `out`, or itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Gone {
+    pub(crate) slot: u64,
+    /// From there; of itself empty.
+    pub(crate) path: Bytes,
+    pub(crate) is_dir: bool,
+}
+
+/// Attributes of what stays, or comes from where it was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Attributes {
+    /// Where it is, after.
+    pub(crate) path: Bytes,
+    /// Nothing: a symbolic link has none of its own.
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// All of `user.*` that it is to have; nothing: it is of a type that has none.
+    pub(crate) xattrs: Option<Vec<(Bytes, Bytes)>>,
+}
+
+/// What a directory in which names change is to show afterwards.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Touched {
+    /// Where it is, after.
+    pub(crate) path: Bytes,
+    pub(crate) mode: u32,
+    mtime: (i64, u32),
+}
+
+impl Touched {
+    /// With the time of `shown`.
+    pub(crate) fn new(path: &[u8], mode: Mode, shown: &Attr) -> Self {
+        let mtime = (shown.mtime.sec, shown.mtime.nsec);
+        Touched { path: Bytes(path.to_vec()), mode: mode.raw(), mtime }
+    }
+
+    /// What is to be set last.
+    pub(crate) fn times(&self) -> SetAttr {
+        let (sec, nsec) = self.mtime;
+        let mtime = Some(SetTime::To(Timespec { sec, nsec: nsec.min(999_999_999) }));
+        SetAttr { mtime, ..SetAttr::default() }
+    }
+}
+
+/// All of it, in the order in which it is done.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Journal {
+    pub(crate) version: u32,
+    pub(crate) owner: Option<Owner>,
+    /// Whether symbolic links are kept in hidden files.
+    pub(crate) emulated: bool,
+    pub(crate) links: Vec<NewLink>,
+    /// What is in a directory before that.
+    pub(crate) outs: Vec<Out>,
+    /// A directory before what is in it.
+    pub(crate) ins: Vec<In>,
+    pub(crate) attributes: Vec<Attributes>,
+    pub(crate) touched: Vec<Touched>,
+    /// What is in a directory before that.
+    pub(crate) gone: Vec<Gone>,
+    /// What it all comes to, for whoever completes it.
+    pub(crate) changes: Vec<(char, Bytes, Option<Bytes>)>,
+    /// Whether some were chosen.
+    pub(crate) some: bool,
+    #[serde(skip)]
+    pub(crate) next_slot: u64,
+}
+
+impl Journal {
+    /// Whether there is nothing to be done.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outs.is_empty() && self.ins.is_empty() && self.attributes.is_empty()
+    }
+
+    /// The number of a slot that nothing has.
+    pub(crate) fn slot(&mut self) -> u64 {
+        self.next_slot += 1;
+        self.next_slot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_as_they_were_written() {
+        let every = Bytes((0..=255).collect());
+        let text = serde_json::to_string(&every).unwrap();
+        assert!(text.is_ascii());
+        assert_eq!(serde_json::from_str::<Bytes>(&text).unwrap(), every);
+        assert_eq!(serde_json::to_string(&Bytes(b"/a b%\n".to_vec())).unwrap(), r#""/a b%25%0A""#);
+        for bad in [r#""%""#, r#""%4""#, r#""%zz""#, "1"] {
+            assert!(serde_json::from_str::<Bytes>(bad).is_err(), "{bad}");
+        }
+    }
+}

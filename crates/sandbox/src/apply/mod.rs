@@ -1,0 +1,461 @@
+//! Bringing the changes of a view to the directory that it shows.
+//!
+//! # How
+//!
+//! All that is new is made in a directory `.vnode-apply` in the directory's root, `in/`, whole and on the medium; then what
+//! is to be done is written to `journal` there. Until then nothing was changed, and what is found of an apply that came no
+//! further is removed. From then on all of it will be done, by whoever finds the journal if need be: by renames and
+//! changes of attributes that may be done again. What leaves its place is moved to `out/`; when all of it is there, `moved`
+//! says so; then all comes to its place, which `placed` says; and what is left in `out/` is removed.
+//!
+//! A file is the old one or the new one at every moment; what is renamed is nowhere else but in `out/` on its way. Every
+//! call takes one name in a directory that was reached by names that are directories, so no link leads anywhere.
+
+mod check;
+mod error;
+mod execute;
+mod items;
+mod journal;
+mod links;
+mod moves;
+mod plan;
+mod selection;
+mod stage;
+mod staging;
+mod tree;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vnode_adapt::{Keep, SymlinkEmulation};
+use vnode_core::{Credentials, Cx, FilesystemRef};
+use vnode_host::Host;
+
+pub use error::{ApplyError, Conflict, ConflictKind};
+
+use check::Records;
+use error::{Doing as _, Failure};
+use execute::Execution;
+use journal::{Bytes, Journal};
+use plan::{Planner, Steps};
+use staging::Staging;
+use tree::Tree;
+
+use crate::changes::{Change, ChangeKind};
+use crate::paths::shown;
+use crate::clock::Now;
+use crate::view::{Directory, View};
+
+/// The choices for applying changes.
+#[derive(Default)]
+pub struct ApplyOptions<'a> {
+    /// Only these paths and what is below them; without any, everything.
+    pub paths: Vec<Vec<u8>>,
+    /// Whether what is in the way is overwritten, and what is unknown in a directory that goes is removed.
+    pub force: bool,
+    /// Whose changes they are, for whoever finds that it was interrupted.
+    pub owner: Option<Owner>,
+    /// Told how far it is.
+    pub progress: Option<&'a dyn Fn(Progress)>,
+}
+
+impl fmt::Debug for ApplyOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ApplyOptions { paths, force, owner, .. } = self;
+        let mut debug = f.debug_struct("ApplyOptions");
+        debug.field("paths", paths).field("force", force).field("owner", owner).finish_non_exhaustive()
+    }
+}
+
+/// Whose changes are applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// Where they are kept. When that is gone, nobody is left to complete it but whoever finds it.
+    pub directory: PathBuf,
+    /// By what the owner knows them.
+    pub id: String,
+    /// Which of them.
+    pub generation: u64,
+}
+
+/// How far an apply is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of content, and one for each thing to be done.
+    pub total: u64,
+    /// So many of them are done.
+    pub done: u64,
+}
+
+/// One thing that is done to the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What.
+    pub kind: ChangeKind,
+    /// Where it is then, or was if it is removed.
+    pub path: Vec<u8>,
+    /// Where it was, if it is renamed.
+    pub from: Option<Vec<u8>>,
+}
+
+impl Operation {
+    fn noted(&self) -> (char, Bytes, Option<Bytes>) {
+        (self.kind.letter(), Bytes(self.path.clone()), self.from.clone().map(Bytes))
+    }
+
+    fn of_note((letter, path, from): &(char, Bytes, Option<Bytes>)) -> Option<Self> {
+        const KINDS: [ChangeKind; 6] = [
+            ChangeKind::Added,
+            ChangeKind::Removed,
+            ChangeKind::Renamed,
+            ChangeKind::TypeChanged,
+            ChangeKind::Modified,
+            ChangeKind::Attributes,
+        ];
+        let kind = KINDS.into_iter().find(|kind| kind.letter() == *letter)?;
+        Some(Operation { kind, path: path.0.clone(), from: from.as_ref().map(|from| from.0.clone()) })
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = shown(&self.path);
+        match (self.kind, &self.from) {
+            (ChangeKind::Added, _) => write!(f, "add {path}"),
+            (ChangeKind::Removed, _) => write!(f, "remove {path}"),
+            (ChangeKind::Renamed, Some(from)) => write!(f, "rename {} to {path}", shown(from)),
+            (ChangeKind::Renamed, None) => write!(f, "rename to {path}"),
+            (ChangeKind::TypeChanged | ChangeKind::Modified, _) => write!(f, "replace {path}"),
+            (ChangeKind::Attributes, _) => write!(f, "change the attributes of {path}"),
+        }
+    }
+}
+
+/// What is worth to be told, and keeps nothing from being done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A file that is replaced has names outside the directory, which show what it was.
+    LinkedOutside {
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// A file is to run as its owner or group, whoever runs it.
+    SetId {
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// It is a device.
+    Device {
+        /// The device.
+        path: Vec<u8>,
+    },
+    /// Something came into the way while it was done. It was kept here.
+    Left {
+        /// Where.
+        path: Vec<u8>,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::LinkedOutside { path } => {
+                write!(f, "{} has hard links outside the directory, which stay as they were", shown(path))
+            }
+            Warning::SetId { path } => write!(f, "{} runs as its owner or group", shown(path)),
+            Warning::Device { path } => write!(f, "{} is a device", shown(path)),
+            Warning::Left { path } => {
+                write!(f, "what came into the way meanwhile was kept in {}", shown(path))
+            }
+        }
+    }
+}
+
+/// What would be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// By path.
+    pub operations: Vec<Operation>,
+    /// What is in the way; with `force` it is overwritten.
+    pub conflicts: Vec<Conflict>,
+    /// What is worth to be told.
+    pub warnings: Vec<Warning>,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// By path.
+    pub operations: Vec<Operation>,
+    /// What is worth to be told.
+    pub warnings: Vec<Warning>,
+    /// Whether all changes were applied, not only chosen ones.
+    pub everything: bool,
+    /// Whether it was an apply of before that was completed, and nothing else done.
+    pub resumed: bool,
+}
+
+/// An apply that was interrupted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Whose changes they are.
+    pub owner: Option<Owner>,
+    /// Whether some are made: [`recover`] completes it. Else it removes what was prepared.
+    pub committed: bool,
+}
+
+/// Counts what is done.
+pub(crate) struct Report<'a> {
+    progress: Option<&'a dyn Fn(Progress)>,
+    now: Progress,
+}
+
+impl<'a> Report<'a> {
+    fn new(progress: Option<&'a dyn Fn(Progress)>, journal: &Journal, bytes: u64) -> Self {
+        let steps = journal.outs.len() as u64 + journal.ins.len() as u64;
+        Report { progress, now: Progress { total: steps.saturating_add(bytes), done: 0 } }
+    }
+
+    /// Another thing was done, of so many bytes.
+    pub(crate) fn advance(&mut self, bytes: u64) {
+        self.now.done = self.now.done.saturating_add(bytes).saturating_add(1).min(self.now.total);
+        if let Some(progress) = self.progress {
+            progress(self.now);
+        }
+    }
+}
+
+/// Where changes are applied.
+struct Target<'a> {
+    tree: Tree<'a>,
+    /// The directory, if it is the one that the view is of.
+    directory: Option<&'a Directory>,
+}
+
+impl Target<'_> {
+    fn path(&self) -> Option<&Path> {
+        self.directory.map(|directory| directory.path.as_path())
+    }
+}
+
+impl View {
+    /// What [`View::apply`] would do. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`View::apply`], but conflicts, which are in the plan.
+    pub fn plan(
+        &self,
+        cx: &Cx<'_>,
+        changes: &[Change],
+        options: &ApplyOptions<'_>,
+    ) -> Result<Plan, ApplyError> {
+        let directory = self.directory.as_ref().ok_or(ApplyError::NotOneDirectory)?;
+        let fs = directory.open(cx)?;
+        let target = Target { tree: Tree { cx, fs: &fs }, directory: Some(directory) };
+        let Steps { operations, conflicts, warnings, .. } = self.steps(&target, changes, options)?;
+        Ok(Plan { operations, conflicts, warnings })
+    }
+
+    /// Brings changes, those of [`View::changes`], to the directory of the host that the view shows. Nobody may change the
+    /// view meanwhile, and after it the view shows mixtures: it is to be opened anew.
+    ///
+    /// If an apply to the directory was interrupted it is completed first; if that was one of the same owner's, no more
+    /// is done.
+    ///
+    /// # Errors
+    /// See [`ApplyError`]. Nothing was changed then, but for `Unfinished`, which the next apply completes.
+    pub fn apply(
+        &self,
+        cx: &Cx<'_>,
+        changes: &[Change],
+        options: &ApplyOptions<'_>,
+    ) -> Result<Applied, ApplyError> {
+        let directory = self.directory.as_ref().ok_or(ApplyError::NotOneDirectory)?;
+        let fs = directory.open(cx)?;
+        self.apply_on(&Target { tree: Tree { cx, fs: &fs }, directory: Some(directory) }, changes, options)
+    }
+
+    /// The same to any filesystem that is as what the view is of. Whether it is so is checked only as far as names are
+    /// there, and nobody else may apply to it meanwhile.
+    ///
+    /// # Errors
+    /// As [`View::apply`].
+    pub fn apply_to(
+        &self,
+        cx: &Cx<'_>,
+        target: &FilesystemRef,
+        changes: &[Change],
+        options: &ApplyOptions<'_>,
+    ) -> Result<Applied, ApplyError> {
+        self.apply_on(&Target { tree: Tree { cx, fs: target }, directory: None }, changes, options)
+    }
+
+    fn apply_on(
+        &self,
+        target: &Target<'_>,
+        changes: &[Change],
+        options: &ApplyOptions<'_>,
+    ) -> Result<Applied, ApplyError> {
+        if let Some(staging) = Staging::find(target.tree, target.path())? {
+            let journal = staging.journal()?;
+            if let Some(applied) = settle_before(&staging, journal, target, options)? {
+                return Ok(applied);
+            }
+        }
+        let steps = self.steps(target, changes, options)?;
+        if !steps.conflicts.is_empty() && !options.force {
+            return Err(ApplyError::Conflicts(steps.conflicts));
+        }
+        carry_out(target, steps, options)
+    }
+
+    fn steps(
+        &self,
+        target: &Target<'_>,
+        changes: &[Change],
+        options: &ApplyOptions<'_>,
+    ) -> Result<Steps, ApplyError> {
+        let cx = target.tree.cx;
+        let before = self.before().doing("look at", b"")?;
+        let now = self.now();
+        let items = selection::chosen(changes, &options.paths);
+        let mut planner = Planner::new(target.tree, &now, &before, items);
+        planner.force = options.force;
+        if target.directory.is_some() {
+            planner.records = Some(Records::new(self.touched(cx).doing("read what was touched of", b"")?));
+        }
+        let mut steps = planner.plan()?;
+        steps.journal.owner = options.owner.clone();
+        steps.journal.emulated = target.directory.is_some_and(|directory| directory.emulation);
+        steps.journal.some = !options.paths.is_empty();
+        Ok(steps)
+    }
+}
+
+/// Deals with what an apply before left. Answers what was done, if that is all that there is to do.
+fn settle_before(
+    staging: &Staging<'_>,
+    journal: Option<Journal>,
+    target: &Target<'_>,
+    options: &ApplyOptions<'_>,
+) -> Result<Option<Applied>, ApplyError> {
+    let Some(journal) = journal else {
+        staging.discard()?;
+        return Ok(None);
+    };
+    let same = options.owner.is_some() && journal.owner == options.owner;
+    if let Some(owner) = journal.owner.clone().filter(|owner| !same && owner.directory.exists()) {
+        let directory = target.path().unwrap_or(Path::new("/")).to_owned();
+        return Err(ApplyError::Interrupted { directory, owner });
+    }
+    let applied = complete(staging, &journal, options.progress, true)?;
+    Ok(same.then_some(applied))
+}
+
+/// Makes what is new, checks once more, writes down what is to be done, and does it.
+fn carry_out(target: &Target<'_>, steps: Steps, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
+    let Steps { journal, staged, expected, warnings, .. } = steps;
+    if journal.is_empty() {
+        return Ok(applied(&journal, warnings, false));
+    }
+    let staging = Staging::make(target.tree, target.path())?;
+    let bytes = staged.iter().map(|one| one.like.attr.size.saturating_add(1)).fold(0, u64::saturating_add);
+    let mut report = Report::new(options.progress, &journal, bytes);
+    let mut prepared = || {
+        stage::stage(&staging, &staged, &mut report)?;
+        let conflicts = expected.differences(&target.tree).doing("look at", b"")?;
+        if conflicts.is_empty() { staging.commit(&journal) } else { Err(ApplyError::Conflicts(conflicts)) }
+    };
+    if let Err(error) = prepared() {
+        if staging.journal().is_ok_and(|journal| journal.is_some()) {
+            return Err(error.after_all());
+        }
+        // What can't be removed now is when the next apply finds it.
+        let _ = staging.discard();
+        return Err(error);
+    }
+    let more = Execution::new(&staging, &journal).run(&mut report).map_err(Failure::after)?;
+    Ok(applied(&journal, [warnings, more].concat(), false))
+}
+
+fn complete(
+    staging: &Staging<'_>,
+    journal: &Journal,
+    progress: Option<&dyn Fn(Progress)>,
+    resumed: bool,
+) -> Result<Applied, ApplyError> {
+    let mut report = Report::new(progress, journal, 0);
+    let warnings = Execution::new(staging, journal).run(&mut report).map_err(Failure::after)?;
+    Ok(applied(journal, warnings, resumed))
+}
+
+fn applied(journal: &Journal, warnings: Vec<Warning>, resumed: bool) -> Applied {
+    let operations = journal.changes.iter().filter_map(Operation::of_note).collect();
+    Applied { operations, warnings, everything: !journal.some, resumed }
+}
+
+impl Directory {
+    /// Serves it for changes to be applied to it.
+    fn open(&self, cx: &Cx<'_>) -> Result<FilesystemRef, ApplyError> {
+        let is_root = rustix::process::geteuid().is_root();
+        let host = Host::builder().one_mount(self.one_mount).devices(true).owners(is_root);
+        let host = host.set_id(true).hide_guards(true).open(&self.path).map_err(ApplyError::Directory)?;
+        let host = FilesystemRef::new::<Host>(host);
+        if !self.emulation {
+            return Ok(host);
+        }
+        SymlinkEmulation::over(cx, host, Keep::HiddenFiles)
+            .map_err(|errno| ApplyError::Links { path: self.path.clone(), errno })
+    }
+}
+
+/// Whether an apply to a directory was interrupted. One look-up, if there was none.
+///
+/// # Errors
+/// See [`ApplyError`]. `Busy`: it goes on.
+pub fn pending(directory: &Path) -> Result<Option<Pending>, ApplyError> {
+    let (who, now) = (Credentials::root(), Now);
+    let cx = Cx::new(&who, &now);
+    let plain = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
+    let fs = plain.open(&cx)?;
+    let Some(staging) = Staging::find(Tree { cx: &cx, fs: &fs }, Some(directory))? else { return Ok(None) };
+    let journal = staging.journal()?;
+    Ok(Some(match journal {
+        Some(journal) => Pending { owner: journal.owner, committed: true },
+        None => Pending { owner: None, committed: false },
+    }))
+}
+
+/// Completes an apply to a directory that was interrupted, whoever's it is, or removes what it had prepared if that was all.
+/// Answers what was applied; nothing if nothing was.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub fn recover(cx: &Cx<'_>, directory: &Path) -> Result<Option<Applied>, ApplyError> {
+    let mut served = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
+    {
+        let fs = served.open(cx)?;
+        let Some(staging) = Staging::find(Tree { cx, fs: &fs }, Some(directory))? else { return Ok(None) };
+        served.emulation = staging.journal()?.is_some_and(|journal| journal.emulated);
+    }
+    let fs = served.open(cx)?;
+    recover_in(Tree { cx, fs: &fs }, Some(directory))
+}
+
+/// The same of what [`View::apply_to`] changed.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub fn recover_on(cx: &Cx<'_>, target: &FilesystemRef) -> Result<Option<Applied>, ApplyError> {
+    recover_in(Tree { cx, fs: target }, None)
+}
+
+fn recover_in(tree: Tree<'_>, directory: Option<&Path>) -> Result<Option<Applied>, ApplyError> {
+    let Some(staging) = Staging::find(tree, directory)? else { return Ok(None) };
+    match staging.journal()? {
+        Some(journal) => complete(&staging, &journal, None, true).map(Some),
+        None => staging.discard().map(|()| None).map_err(Failure::before),
+    }
+}

@@ -1,0 +1,67 @@
+//! Directories that are renamed: where what is below them was, and where it is then.
+
+use std::collections::HashMap;
+
+use crate::paths::all_above;
+
+/// Paths of directories before, and after.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    was: HashMap<Vec<u8>, Vec<u8>>,
+    is: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Moves {
+    pub(crate) fn new<'p>(pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Self {
+        let mut moves = Moves::default();
+        for (from, to) in pairs {
+            moves.was.insert(to.to_vec(), from.to_vec());
+            moves.is.insert(from.to_vec(), to.to_vec());
+        }
+        moves
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.was.is_empty()
+    }
+
+    /// Where what is at `path` then is before, as far as directories above it or it itself are renamed.
+    pub(crate) fn before(&self, path: &[u8]) -> Vec<u8> {
+        mapped(&self.was, path)
+    }
+
+    /// Where what is at `path` before is then.
+    pub(crate) fn after(&self, path: &[u8]) -> Vec<u8> {
+        mapped(&self.is, path)
+    }
+}
+
+fn mapped(names: &HashMap<Vec<u8>, Vec<u8>>, path: &[u8]) -> Vec<u8> {
+    if names.is_empty() {
+        return path.to_vec();
+    }
+    for dir in core::iter::once(path).chain(all_above(path)) {
+        if let Some(other) = names.get(dir) {
+            return [other, path.get(dir.len()..).unwrap_or_default()].concat();
+        }
+    }
+    path.to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_directory_that_moves_counts() {
+        let pairs: [(&[u8], &[u8]); 3] = [(b"/a", b"/x/y"), (b"/a/b", b"/b"), (b"/c", b"/x")];
+        let moves = Moves::new(pairs.into_iter());
+        assert_eq!(moves.before(b"/x/y/f"), b"/a/f");
+        assert_eq!(moves.before(b"/x/f"), b"/c/f");
+        assert_eq!(moves.before(b"/b"), b"/a/b");
+        assert_eq!(moves.before(b"/other"), b"/other");
+        assert_eq!(moves.after(b"/a/b/f"), b"/b/f");
+        assert_eq!(moves.after(b"/a/f"), b"/x/y/f");
+        assert!(Moves::default().is_empty() && !moves.is_empty());
+    }
+}

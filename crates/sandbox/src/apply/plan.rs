@@ -1,0 +1,518 @@
+//! From what was changed to what is to be done.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use vnode_core::fs::InodeId;
+use vnode_core::{FileType, Mode};
+
+use super::check::{Expected, Records};
+use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
+use super::items::Item;
+use super::journal::{Attributes, Bytes, Gone, In, Journal, NewLink, Out, Slot, Touched, VERSION};
+use super::links::{Group, Source};
+use super::moves::Moves;
+use super::staging::is_reserved;
+use super::tree::Tree;
+use super::{Operation, Warning};
+use crate::changes::{ChangeKind, Shown};
+use crate::compare::{Found, same_attributes, same_content};
+use crate::paths::{above, all_above, by_names, split};
+
+/// What is made before anything is changed.
+pub(crate) struct Staged {
+    /// Where it is then.
+    pub(crate) path: Vec<u8>,
+    pub(crate) place: Place,
+    pub(crate) content: Content,
+    pub(crate) like: Found,
+}
+
+/// Where it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Slot(u64),
+    /// In a directory that is made too.
+    Below(usize),
+}
+
+/// What is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// An inode.
+    New,
+    /// Another name of one that was made.
+    Link(usize),
+}
+
+/// What is to be done, and what is in the way of it.
+pub(crate) struct Steps {
+    pub(crate) journal: Journal,
+    pub(crate) staged: Vec<Staged>,
+    pub(crate) expected: Expected,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) conflicts: Vec<Conflict>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// What planning looks at.
+pub(crate) struct Planner<'a> {
+    pub(crate) tree: Tree<'a>,
+    pub(crate) now: &'a Shown,
+    pub(crate) before: &'a Shown,
+    /// Nothing: what changes are brought to is taken to be as it was.
+    pub(crate) records: Option<Records>,
+    pub(crate) force: bool,
+    pub(crate) items: Vec<Item>,
+    pub(crate) moves: Moves,
+    /// What is taken away, and whether it goes for good.
+    pub(crate) leaving: HashMap<Vec<u8>, Leaving>,
+    /// Directories that are made, by where they are then.
+    pub(crate) made: HashMap<Vec<u8>, usize>,
+    pub(crate) steps: Steps,
+}
+
+/// Something that is taken away from where it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaving {
+    pub(crate) slot: u64,
+    pub(crate) is_dir: bool,
+    /// Whether it comes back somewhere else.
+    pub(crate) comes: bool,
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(tree: Tree<'a>, now: &'a Shown, before: &'a Shown, items: Vec<Item>) -> Self {
+        let journal = Journal { version: VERSION, ..Journal::default() };
+        let steps = Steps {
+            journal,
+            staged: Vec::new(),
+            expected: Expected::default(),
+            operations: Vec::new(),
+            conflicts: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let dirs = items.iter().filter(|item| item.is_moved_dir());
+        let moves = Moves::new(dirs.filter_map(|item| Some((item.old_path.as_deref()?, &*item.path))));
+        Planner {
+            tree,
+            now,
+            before,
+            records: None,
+            force: false,
+            items,
+            moves,
+            leaving: HashMap::new(),
+            made: HashMap::new(),
+            steps,
+        }
+    }
+
+    /// Plans all of it.
+    pub(crate) fn plan(mut self) -> Result<Steps, ApplyError> {
+        self.items.sort_by(|one, other| by_names(&one.path, &other.path).then(one.kind.cmp(&other.kind)));
+        for item in &self.items {
+            let old = item.old_path.as_deref().unwrap_or_default();
+            if is_reserved(&item.path) || is_reserved(old) {
+                return Err(ApplyError::Reserved { path: item.path.clone() });
+            }
+        }
+        for index in 0..self.items.len() {
+            self.look_at_old(index)?;
+        }
+        let mut groups = self.groups()?;
+        self.take_others_along(&mut groups)?;
+        for index in 0..self.items.len() {
+            self.take_away(index, &groups);
+        }
+        self.clear_below()?;
+        let sources = self.sources(&groups);
+        for index in 0..self.items.len() {
+            if !self.item(index).done && self.item(index).new.is_some() {
+                self.bring(index, sources.get(&index))?;
+            }
+        }
+        self.steps.journal.ins.sort_by(|one, other| by_names(&one.path.0, &other.path.0));
+        self.take_out();
+        self.note_touched()?;
+        self.tell();
+        Ok(self.steps)
+    }
+
+    pub(crate) fn item(&self, index: usize) -> &Item {
+        &self.items[index]
+    }
+
+    pub(crate) fn conflict(&mut self, path: &[u8], kind: ConflictKind) {
+        self.steps.conflicts.push(Conflict { path: path.to_vec(), kind });
+    }
+
+    /// Finds what an item is about, and whether it is what it was.
+    pub(crate) fn look_at_old(&mut self, index: usize) -> Result<(), Failure> {
+        let item = self.item(index).clone();
+        let Some(path) = item.old_path.clone() else { return Ok(()) };
+        let (tree, kind) = (self.tree, item.kind);
+        let found = tree.find(&path).doing("look at", &path)?;
+        let Some(inode) = found else {
+            self.steps.expected.note(&path, None);
+            if kind == ChangeKind::Removed {
+                self.items[index].done = true;
+                return Ok(());
+            }
+            self.conflict(&path, ConflictKind::Deleted);
+            let item = &mut self.items[index];
+            // Forced, it is made anew.
+            (item.kind, item.old, item.old_path) = (ChangeKind::Added, None, None);
+            return Ok(());
+        };
+        let attr = tree.attr(&inode).doing("look at", &path)?;
+        self.steps.expected.note(&path, Some(&attr));
+        let wanted = item.old.as_ref().map(Found::kind);
+        let fits = match &self.records {
+            Some(records) => records.is_as_it_was(&path, &attr),
+            None => Some(wanted.is_none_or(|kind| kind == attr.kind)),
+        };
+        let there = Found { filesystem: tree.fs.clone(), inode: inode.clone(), attr };
+        if fits != Some(true) {
+            let stays = item.path == self.moves.after(&path) && kind != ChangeKind::Renamed;
+            if let (Some(new), true) = (&item.new, stays)
+                && self.is_equal(&there, new).doing("compare", &path)?
+            {
+                self.items[index].done = true;
+                return Ok(());
+            }
+            let why = if fits.is_none() { ConflictKind::Unrecorded } else { ConflictKind::Changed };
+            self.conflict(&path, why);
+            let item = &mut self.items[index];
+            if item.kind == ChangeKind::Attributes && item.new_kind() != Some(attr.kind) {
+                item.kind = ChangeKind::TypeChanged;
+            }
+        }
+        self.items[index].now = Some((inode, attr));
+        Ok(())
+    }
+
+    pub(crate) fn is_equal(&self, there: &Found, new: &Found) -> vnode_core::Result<bool> {
+        let cx = self.tree.cx;
+        Ok(there.kind() == new.kind() && same_content(cx, there, new)? && same_attributes(cx, there, new)?)
+    }
+
+    /// What leaves its place.
+    fn take_away(&mut self, index: usize, groups: &[Group]) {
+        let item = self.item(index);
+        if item.done || !item.leaves() {
+            return;
+        }
+        let kept = || groups.iter().any(|group| group.home.is_some() && group.items.contains(&index));
+        let comes = item.kind == ChangeKind::Renamed && (item.is_moved_dir() || kept());
+        let is_dir = item.is_dir_now();
+        if let Some(path) = item.old_path.clone() {
+            let slot = self.steps.journal.slot();
+            self.leaving.insert(path, Leaving { slot, is_dir, comes });
+        }
+    }
+
+    /// Finds what is in directories that go, and isn't known of.
+    fn clear_below(&mut self) -> Result<(), Failure> {
+        let dirs = self.leaving.iter().filter(|(_, leaving)| leaving.is_dir && !leaving.comes);
+        let mut left: Vec<_> = dirs.map(|(path, _)| path.clone()).collect();
+        while let Some(dir) = left.pop() {
+            let Some(inode) = self.tree.directory(&dir).doing("look at", &dir)? else { continue };
+            for (name, kind) in self.tree.list(&inode).doing("list", &dir)? {
+                let path = [&dir[..], b"/", &name].concat();
+                if self.leaving.contains_key(&path) {
+                    continue;
+                }
+                self.conflict(&path, ConflictKind::NotEmpty);
+                self.forced_away(&path, kind)?;
+                if kind.is_dir() {
+                    left.push(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something goes that no change tells of.
+    fn forced_away(&mut self, path: &[u8], kind: FileType) -> Result<(), Failure> {
+        if !self.force {
+            return Ok(());
+        }
+        let found = self.tree.find(path).doing("look at", path)?;
+        let attr = found.map(|inode| self.tree.attr(&inode)).transpose().doing("look at", path)?;
+        self.steps.expected.note(path, attr.as_ref());
+        let slot = self.steps.journal.slot();
+        self.leaving.insert(path.to_vec(), Leaving { slot, is_dir: kind.is_dir(), comes: false });
+        self.steps.operations.push(Operation { kind: ChangeKind::Removed, path: path.to_vec(), from: None });
+        Ok(())
+    }
+
+    /// What comes to its place, or is changed where it is.
+    fn bring(&mut self, index: usize, source: Option<&Source>) -> Result<(), Failure> {
+        let item = self.item(index).clone();
+        let (Some(new), path) = (item.new.clone(), item.path.clone()) else { return Ok(()) };
+        if new.kind().is_dir() {
+            return self.bring_directory(&item, &new);
+        }
+        let replaces = item.now.is_some() && !item.leaves();
+        let in_place = matches!(source, Some(Source::InPlace));
+        if in_place {
+            return self.set_attributes(&item, &new);
+        }
+        // Nothing takes the place of what stays but another name of it.
+        if !replaces && !self.is_free(&item, &new)? {
+            return Ok(());
+        }
+        let slot = match source {
+            Some(Source::Moved) => match item.old_path.as_ref().and_then(|path| self.leaving.get(path)) {
+                Some(leaving) => Slot::Out(leaving.slot),
+                None => return Ok(()),
+            },
+            Some(Source::LinkTo(home)) => {
+                let slot = self.steps.journal.slot();
+                self.steps.journal.links.push(NewLink { of: Bytes(home.clone()), slot });
+                Slot::In(slot)
+            }
+            Some(Source::Second(first)) => match self.staged_for(*first) {
+                Some(first) => return self.stage(path, new, Content::Link(first), replaces),
+                None => return self.stage(path, new, Content::New, replaces),
+            },
+            _ => return self.stage(path, new, Content::New, replaces),
+        };
+        self.steps.journal.ins.push(In { slot, path: Bytes(path), replaces });
+        match source {
+            Some(Source::LinkTo(home)) => {
+                let now = self.tree.find(home).doing("look at", home)?;
+                let now = now.map(|inode| self.tree.attr(&inode).map(|attr| (inode, attr)));
+                let now = now.transpose().doing("look at", home)?;
+                self.set_attributes(&Item { now, ..item }, &new)
+            }
+            _ => self.set_attributes(&item, &new),
+        }
+    }
+
+    fn staged_for(&self, item: usize) -> Option<usize> {
+        let path = &self.item(item).path;
+        self.steps.staged.iter().position(|staged| staged.path == *path && staged.content == Content::New)
+    }
+
+    /// Has something made, in its directory if that is made too.
+    fn stage(&mut self, path: Vec<u8>, like: Found, content: Content, replaces: bool) -> Result<(), Failure> {
+        let place = match self.made.get(above(&path)) {
+            Some(dir) => Place::Below(*dir),
+            None => {
+                let slot = self.steps.journal.slot();
+                let to = In { slot: Slot::In(slot), path: Bytes(path.clone()), replaces };
+                self.steps.journal.ins.push(to);
+                Place::Slot(slot)
+            }
+        };
+        if like.kind().is_dir() {
+            self.made.insert(path.clone(), self.steps.staged.len());
+        }
+        self.warn_of(&path, &like);
+        self.steps.staged.push(Staged { path, place, content, like });
+        Ok(())
+    }
+
+    fn warn_of(&mut self, path: &[u8], made: &Found) {
+        let path = path.to_vec();
+        match made.kind() {
+            FileType::CharDevice | FileType::BlockDevice => {
+                self.steps.warnings.push(Warning::Device { path })
+            }
+            FileType::Regular if made.attr.mode.intersects(Mode::SETUID | Mode::SETGID) => {
+                self.steps.warnings.push(Warning::SetId { path });
+            }
+            _ => {}
+        }
+    }
+
+    fn bring_directory(&mut self, item: &Item, new: &Found) -> Result<(), Failure> {
+        if item.is_moved_dir() && item.now.is_some() {
+            if self.is_free(item, new)?
+                && let Some(leaving) = item.old_path.as_ref().and_then(|path| self.leaving.get(path))
+            {
+                let (slot, path) = (Slot::Out(leaving.slot), Bytes(item.path.clone()));
+                self.steps.journal.ins.push(In { slot, path, replaces: false });
+                self.set_attributes(item, new)?;
+            }
+            return Ok(());
+        }
+        if item.now.is_some() && !item.leaves() {
+            return self.set_attributes(item, new);
+        }
+        if self.is_free(item, new)? {
+            self.stage(item.path.clone(), new.clone(), Content::New, false)?;
+        }
+        Ok(())
+    }
+
+    /// Gives what is there the attributes that are to be, if it has others.
+    fn set_attributes(&mut self, item: &Item, new: &Found) -> Result<(), Failure> {
+        let Some((inode, attr)) = &item.now else { return Ok(()) };
+        let there = Found { filesystem: self.tree.fs.clone(), inode: inode.clone(), attr: *attr };
+        if same_attributes(self.tree.cx, &there, new).doing("compare", &item.path)? {
+            return Ok(());
+        }
+        self.warn_of(&item.path, new);
+        let has_xattrs = matches!(new.kind(), FileType::Regular | FileType::Directory);
+        let xattrs =
+            if has_xattrs { Some(new.xattrs(self.tree.cx).doing("read", &item.path)?) } else { None };
+        let pair =
+            |(name, value): (Box<[u8]>, std::sync::Arc<[u8]>)| (Bytes(name.into()), Bytes(value.to_vec()));
+        self.steps.journal.attributes.push(Attributes {
+            path: Bytes(item.path.clone()),
+            mode: (!new.kind().is_symlink()).then_some(new.attr.mode.raw()),
+            uid: new.attr.uid,
+            gid: new.attr.gid,
+            xattrs: xattrs.map(|xattrs| xattrs.into_iter().map(pair).collect()),
+        });
+        Ok(())
+    }
+
+    /// Whether something can be put where nothing was. What is there already and the same counts as done.
+    fn is_free(&mut self, item: &Item, new: &Found) -> Result<bool, Failure> {
+        let Some((dir, name)) = split(&item.path) else { return Ok(false) };
+        if self.made.contains_key(dir) {
+            return Ok(true);
+        }
+        let dir_before = self.moves.before(dir);
+        let here = [&dir_before[..], b"/", name].concat();
+        let is_dir = match self.leaving.get(&dir_before) {
+            // The directory that is to be there is another one, and isn't made: it is gone.
+            Some(leaving) if !leaving.comes => false,
+            _ => self.tree.directory(&dir_before).doing("look at", dir)?.is_some(),
+        };
+        if !is_dir {
+            self.conflict(dir, ConflictKind::Deleted);
+            if self.force {
+                self.make_directories(dir)?;
+            }
+            return Ok(self.force);
+        }
+        if self.leaving.contains_key(&here) {
+            return Ok(true);
+        }
+        let Some(inode) = self.tree.find(&here).doing("look at", &here)? else {
+            self.steps.expected.note(&here, None);
+            return Ok(true);
+        };
+        let attr = self.tree.attr(&inode).doing("look at", &here)?;
+        self.steps.expected.note(&here, Some(&attr));
+        let there = Found { filesystem: self.tree.fs.clone(), inode, attr };
+        if item.kind == ChangeKind::Added && self.is_equal(&there, new).doing("compare", &here)? {
+            return Ok(false);
+        }
+        self.conflict(&item.path, ConflictKind::Appeared);
+        if self.force {
+            self.forced_away(&here, attr.kind)?;
+            self.clear_below()?;
+        }
+        Ok(self.force)
+    }
+
+    /// Has directories made that are gone.
+    fn make_directories(&mut self, dir: &[u8]) -> Result<(), Failure> {
+        let mut missing = Vec::new();
+        for dir in core::iter::once(dir).chain(all_above(dir)) {
+            if self.made.contains_key(dir)
+                || self.tree.directory(&self.moves.before(dir)).doing("look at", dir)?.is_some()
+            {
+                break;
+            }
+            missing.push(dir.to_vec());
+        }
+        while let Some(dir) = missing.pop() {
+            let like = Found::at(self.tree.cx, &self.now.filesystem, &dir).doing("look at", &dir)?;
+            let Some(like) = like.filter(|like| like.kind().is_dir()) else { continue };
+            self.stage(dir, like, Content::New, false)?;
+        }
+        Ok(())
+    }
+
+    /// What is taken out by itself, and what goes with something.
+    fn take_out(&mut self) {
+        let mut paths: Vec<_> = self.leaving.keys().cloned().collect();
+        paths.sort_by(|one, other| by_names(other, one));
+        for path in paths {
+            let Some(leaving) = self.leaving.get(&path).copied() else { continue };
+            let goes =
+                |path: &[u8]| self.leaving.get(path).filter(|leaving| leaving.is_dir && !leaving.comes);
+            let mut top = (path.as_slice(), leaving);
+            if !leaving.comes {
+                for dir in all_above(&path) {
+                    match goes(dir) {
+                        Some(leaving) => top = (dir, *leaving),
+                        None => break,
+                    }
+                }
+                let below = path.get(top.0.len()..).unwrap_or_default().to_vec();
+                let gone = Gone { slot: top.1.slot, path: Bytes(below), is_dir: leaving.is_dir };
+                self.steps.journal.gone.push(gone);
+            }
+            if top.0.len() == path.len() {
+                self.steps.journal.outs.push(Out { path: Bytes(path), slot: leaving.slot });
+            }
+        }
+    }
+
+    /// Directories in which names change, and what they are to show.
+    fn note_touched(&mut self) -> Result<(), Failure> {
+        let mut dirs: BTreeSet<Vec<u8>> = BTreeSet::new();
+        for out in &self.steps.journal.outs {
+            let dir = above(&out.path.0);
+            let stays = core::iter::once(dir).chain(all_above(dir));
+            let mut stays = stays.map_while(|dir| match self.leaving.get(dir) {
+                Some(leaving) if leaving.comes => None,
+                leaving => Some(leaving.is_none()),
+            });
+            if stays.all(|stays| stays) {
+                dirs.insert(self.moves.after(dir));
+            }
+        }
+        for come in &self.steps.journal.ins {
+            dirs.insert(above(&come.path.0).to_vec());
+            if let Slot::Out(_) = come.slot {
+                dirs.insert(come.path.0.clone());
+            }
+        }
+        for dir in dirs {
+            let shown = Found::at(self.tree.cx, &self.now.filesystem, &dir).doing("look at", &dir)?;
+            let Some(shown) = shown.filter(|shown| shown.kind().is_dir()) else { continue };
+            let mode = if self.made.contains_key(&dir) {
+                Some(shown.attr.mode)
+            } else {
+                let there = self.tree.directory(&self.moves.before(&dir)).doing("look at", &dir)?;
+                there
+                    .map(|there| self.tree.attr(&there))
+                    .transpose()
+                    .doing("look at", &dir)?
+                    .map(|attr| attr.mode)
+            };
+            if let Some(mode) = mode {
+                self.steps.journal.touched.push(Touched::new(&dir, mode, &shown.attr));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is told of it.
+    fn tell(&mut self) {
+        let done = self.items.iter().filter(|item| !item.done);
+        let told = done.map(|item| Operation {
+            kind: item.kind,
+            path: item.path.clone(),
+            from: item.old_path.clone().filter(|_| item.kind == ChangeKind::Renamed),
+        });
+        let mut operations: Vec<_> = told.chain(self.steps.operations.drain(..)).collect();
+        operations.sort_by(|one, other| one.path.cmp(&other.path).then(one.kind.cmp(&other.kind)));
+        operations.dedup();
+        self.steps.journal.changes = operations.iter().map(Operation::noted).collect();
+        self.steps.operations = operations;
+        self.steps.conflicts.sort_by(|one, other| one.path.cmp(&other.path).then(one.kind.cmp(&other.kind)));
+        self.steps.conflicts.dedup();
+    }
+}
+
+/// Items by what their names stand for then.
+pub(crate) type ByInode = BTreeMap<InodeId, Vec<usize>>;
