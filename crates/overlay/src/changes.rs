@@ -142,6 +142,20 @@ impl Overlay {
         let shows = shared.shows_of_base(node);
         shows.and_then(|piece| shared.original(piece)).map(|was| was.identity(&own)).transpose()
     }
+
+    /// Whether there is a copy of what a lower has under several names, which all show it. The inode is one of an overlay
+    /// over the same lowers without any that was an upper.
+    ///
+    /// # Errors
+    /// Those of looking at it.
+    pub fn has_shared_copy(&self, cx: &Cx<'_>, node: &Node) -> Result<bool> {
+        let (layers, own) = (&self.shared().layers, Own::during(cx));
+        let Some(below) = node.below() else { return Ok(false) };
+        let Some(layer) = below.layer.checked_add(layers.frozen) else { return Ok(false) };
+        let piece = Piece::plain(layer, Arc::clone(&below.inode));
+        let attr = layers.fs(layer).getattr(&own.cx(), &piece.inode)?;
+        Ok(layers.newest(&own.cx(), &piece, &attr)?.layer != layer)
+    }
 }
 
 /// See [`Overlay::upper_names`]. After an error it goes on behind what failed.

@@ -1,10 +1,11 @@
 //! What was changed in a view: the overlay tells which names, and what was there is compared with what is.
 
 use core::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use vnode_core::{Cx, Errno, FilesystemRef, Result};
+use vnode_core::fs::{At, Filesystem as _};
+use vnode_core::{Cx, Errno, FilesystemRef, Name, Result};
 use vnode_overlay::{Identity, Node, Overlay, UpperName};
 
 use crate::compare::{Found, same_attributes, same_content};
@@ -104,12 +105,13 @@ pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Ch
             moves.note(&told.path, from);
         }
     }
-    let last = None;
-    let mut comparison = Comparison { cx, now, before, moves, last, gone: Vec::new(), changes: Vec::new() };
+    let (gone, shared, changes) = (Vec::new(), HashSet::new(), Vec::new());
+    let mut comparison = Comparison { cx, now, before, moves, last: None, gone, shared, changes };
     for told in &names {
         comparison.compare(told)?;
     }
     comparison.settle(&names)?;
+    comparison.tell_of_shared(&names)?;
     let mut changes = comparison.changes;
     changes.sort_by(|one, other| one.path.cmp(&other.path).then(one.kind.cmp(&other.kind)));
     Ok(changes)
@@ -124,6 +126,8 @@ struct Comparison<'a> {
     last: Option<(Vec<u8>, Found)>,
     /// Paths under which nothing is left of what was there, with what was.
     gone: Vec<(Vec<u8>, Found)>,
+    /// Files with several names that lost one, and may have been changed by that one.
+    shared: HashSet<Identity>,
     changes: Vec<Change>,
 }
 
@@ -150,6 +154,9 @@ impl Comparison<'_> {
             }
             None => (told.path.clone(), None),
         };
+        if let Some(old) = &old {
+            self.note_shared(old, told.copied_from)?;
+        }
         let Some(node) = &told.node else {
             if let Some(old) = old {
                 self.gone.push((path_before, old));
@@ -236,6 +243,7 @@ impl Comparison<'_> {
                     left.push((path, below));
                 }
             }
+            self.note_shared(&found, None)?;
             removed.push((path, found));
         }
         removed.sort_by(|one, other| one.0.cmp(&other.0));
@@ -277,6 +285,71 @@ impl Comparison<'_> {
             old: Some(found),
             new: None,
         }));
+        Ok(())
+    }
+
+    /// A file isn't under a name any more, which has others.
+    fn note_shared(&mut self, old: &Found, now: Option<Identity>) -> Result<()> {
+        if old.kind().is_dir() || old.attr.nlink < 2 {
+            return Ok(());
+        }
+        let Some(node) = (&*old.inode as &dyn Any).downcast_ref::<Node>() else { return Ok(()) };
+        let identity = self.before.overlay.origin(self.cx, node)?;
+        if let Some(identity) = identity.filter(|_| identity != now)
+            && self.now.overlay.has_shared_copy(self.cx, node)?
+        {
+            self.shared.insert(identity);
+        }
+        Ok(())
+    }
+
+    /// Tells of files that were changed by a name that is gone: by those that are left. All there is must be looked
+    /// through for that.
+    fn tell_of_shared(&mut self, names: &[UpperName]) -> Result<()> {
+        for told in names.iter().filter(|told| told.node.is_some()) {
+            if let Some(identity) = &told.copied_from {
+                self.shared.remove(identity);
+            }
+        }
+        if self.shared.is_empty() {
+            return Ok(());
+        }
+        let told: HashSet<Vec<u8>> = self
+            .changes
+            .iter()
+            .filter(|change| change.new.is_some())
+            .map(|change| change.path.clone())
+            .collect();
+        let mut left =
+            vec![(Vec::new(), Found::new(self.cx, &self.now.filesystem, self.now.filesystem.root())?)];
+        while let Some((path, found)) = left.pop() {
+            self.cx.check_canceled()?;
+            if found.kind().is_dir() {
+                for name in found.names(self.cx)? {
+                    let at = At { dir: &found.inode, name: Name::new(&name)? };
+                    let below = self.now.filesystem.lookup(self.cx, at)?;
+                    let below = Found::new(self.cx, &self.now.filesystem, below)?;
+                    left.push(([&path[..], b"/", &name].concat(), below));
+                }
+                continue;
+            }
+            let Some(node) = (&*found.inode as &dyn Any).downcast_ref::<Node>() else { continue };
+            let origin = self.now.overlay.origin(self.cx, node)?;
+            if told.contains(&path) || !origin.is_some_and(|origin| self.shared.contains(&origin)) {
+                continue;
+            }
+            let Some(from) = self.moves.path_before(&path) else { continue };
+            let Some(old) = Found::at(self.cx, &self.before.filesystem, &from)? else { continue };
+            let kind = if !same_content(self.cx, &old, &found)? {
+                ChangeKind::Modified
+            } else if !same_attributes(self.cx, &old, &found)? {
+                ChangeKind::Attributes
+            } else {
+                continue;
+            };
+            let from = (from != path).then_some(from);
+            self.changes.push(Change { path, from, kind, old: Some(old), new: Some(found) });
+        }
         Ok(())
     }
 

@@ -44,8 +44,8 @@ mod upper;
 mod view;
 
 pub use apply::{
-    Applied, ApplyError, ApplyOptions, Conflict, ConflictKind, Operation, Owner, Pending, Plan, Progress, Warning, pending,
-    recover, recover_on,
+    Applied, ApplyError, ApplyOptions, Conflict, ConflictKind, Operation, Owner, Pending, Plan, Progress,
+    Warning, pending, recover, recover_on,
 };
 pub use changes::{Change, ChangeKind};
 pub use compare::{Attributes, Found};

@@ -13,93 +13,39 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use support::as_root;
+use support::guest::Guest;
 use tempfile::TempDir;
-use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewInode, NewKind, Remove, Rename};
-use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, FileType, FilesystemRef, Mode, Name, Result, SetAttr};
+use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewKind, Remove, Rename};
+use vnode_core::io::Sink;
+use vnode_core::{FileType, FilesystemRef, Name};
 use vnode_memory::Memory;
 use vnode_sandbox::{Change, ChangeKind, Touched, View};
 
-/// A guest of a view, with calls by paths of plain names.
-struct Guest<'a>(&'a FilesystemRef);
-
-impl Guest<'_> {
-    fn node(&self, cx: &Cx<'_>, path: &str) -> Result<Arc<dyn Inode>> {
-        path.split('/').filter(|name| !name.is_empty()).try_fold(self.0.root(), |dir, name| {
-            self.0.lookup(cx, At { dir: &dir, name: Name::new(name.as_bytes())? })
-        })
-    }
-
-    fn at<T>(&self, path: &str, call: impl FnOnce(&Cx<'_>, At<'_, dyn Inode>) -> Result<T>) -> Result<T> {
-        as_root(|cx| {
-            let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-            let dir = self.node(cx, dir)?;
-            call(cx, At { dir: &dir, name: Name::new(name.as_bytes())? })
-        })
-    }
-
-    fn make(&self, path: &str, kind: NewKind<'_>) -> Result<()> {
-        let mode = Mode::from_raw(if kind.file_type().is_dir() { 0o755 } else { 0o644 });
-        self.at(path, |cx, at| self.0.create(cx, at, NewInode { kind, mode, uid: 0, gid: 0 }).map(drop))
-    }
-
-    fn write(&self, path: &str, text: &str) -> Result<()> {
-        if as_root(|cx| self.node(cx, path)).is_err() {
-            self.make(path, NewKind::Regular)?;
+/// Everything there is: type, mode, content or target.
+fn all(guest: &Guest<'_>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![(String::new(), guest.0.root())];
+    while let Some((path, inode)) = left.pop() {
+        if !path.is_empty() {
+            found.insert(path.clone(), what(guest.0, &inode));
         }
-        as_root(|cx| {
-            let file = self.0.open(cx, &self.node(cx, path)?, Access::WRITE)?;
-            file.set_len(cx, 0)?;
-            file.write_at(cx, 0, &mut Source::from_slice(text.as_bytes())).map(drop)
-        })
-    }
-
-    fn remove(&self, path: &str, what: Remove) -> Result<()> {
-        self.at(path, |cx, at| self.0.remove(cx, at, what))
-    }
-
-    fn rename(&self, from: &str, to: &str, how: Rename) -> Result<()> {
-        self.at(from, |_, from| self.at(to, |cx, to| self.0.rename(cx, from, to, how)))
-    }
-
-    fn link(&self, from: &str, to: &str) -> Result<()> {
-        let node = as_root(|cx| self.node(cx, from))?;
-        self.at(to, |cx, at| self.0.link(cx, at, &node))
-    }
-
-    fn chmod(&self, path: &str, mode: u32) -> Result<()> {
-        as_root(|cx| {
-            let set = SetAttr { mode: Some(Mode::from_raw(mode)), ..SetAttr::default() };
-            self.0.setattr(cx, &self.node(cx, path)?, &set)
-        })
-    }
-
-    /// Everything there is: type, mode, content or target.
-    fn all(&self) -> BTreeMap<String, String> {
-        let mut found = BTreeMap::new();
-        let mut left = vec![(String::new(), self.0.root())];
-        while let Some((path, inode)) = left.pop() {
-            if !path.is_empty() {
-                found.insert(path.clone(), what(self.0, &inode));
-            }
-            if inode.kind().is_dir() {
-                as_root(|cx| {
-                    let mut names = Vec::new();
-                    let mut stream = self.0.open_dir(cx, &inode).unwrap();
-                    let list = stream.list(cx, 0, &mut |entry| {
-                        names.push(entry.name.to_vec());
-                        std::ops::ControlFlow::Continue(())
-                    });
-                    list.unwrap();
-                    for name in names {
-                        let below = self.0.lookup(cx, At { dir: &inode, name: Name::new(&name).unwrap() });
-                        left.push((format!("{path}/{}", String::from_utf8_lossy(&name)), below.unwrap()));
-                    }
+        if inode.kind().is_dir() {
+            as_root(|cx| {
+                let mut names = Vec::new();
+                let mut stream = guest.0.open_dir(cx, &inode).unwrap();
+                let list = stream.list(cx, 0, &mut |entry| {
+                    names.push(entry.name.to_vec());
+                    std::ops::ControlFlow::Continue(())
                 });
-            }
+                list.unwrap();
+                for name in names {
+                    let below = guest.0.lookup(cx, At { dir: &inode, name: Name::new(&name).unwrap() });
+                    left.push((format!("{path}/{}", String::from_utf8_lossy(&name)), below.unwrap()));
+                }
+            });
         }
-        found
     }
+    found
 }
 
 fn what(fs: &FilesystemRef, inode: &Arc<dyn Inode>) -> String {
@@ -366,9 +312,9 @@ proptest! {
         below.make("l", NewKind::Symlink(b"a")).unwrap();
         let view = View::of_filesystem(lower.clone()).open().unwrap();
         let guest = Guest(&view.filesystem);
-        let old = guest.all();
+        let old = all(&guest);
         steps.iter().for_each(|step| carry_out(&guest, step));
-        let now = guest.all();
+        let now = all(&guest);
         let changes = changes(&view);
         let said = told(&view);
         prop_assert_eq!(made_from(&old, &changes), now.clone(), "{:#?}", said);

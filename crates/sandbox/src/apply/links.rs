@@ -11,7 +11,7 @@ use super::Warning;
 use super::error::{Doing as _, Failure};
 use super::items::Item;
 use super::plan::{ByInode, Planner};
-use super::tree::Real;
+use super::tree::{Real, Tree};
 use crate::changes::{ChangeKind, Shown};
 use crate::compare::{Found, same_content};
 
@@ -97,9 +97,22 @@ impl Planner<'_> {
         let gets_set_id =
             new.kind() == FileType::Regular && !runs_as(attr.mode).contains(runs_as(new.attr.mode));
         let same = !gets_set_id
+            && self.is_still(&path, new)?
             && there.kind() == new.kind()
             && same_content(cx, &there, new).doing("compare", &path)?;
         Ok(same.then_some(path))
+    }
+
+    /// Whether a name of an inode stands for it in the view too, if it stays: another one may be just like it.
+    fn is_still(&self, path: &[u8], new: &Found) -> Result<bool, Failure> {
+        // One that gets other attributes may get them where it is.
+        if let Some(item) = self.items.iter().find(|item| item.old_path.as_deref() == Some(path)) {
+            let is_it = item.new.as_ref().is_some_and(|other| other.inode.id() == new.inode.id());
+            return Ok(is_it || (item.kind != ChangeKind::Attributes && !item.done));
+        }
+        let after = self.moves.after(path);
+        let view = Tree { cx: self.tree.cx, fs: &self.now.filesystem };
+        Ok(view.find(&after).doing("look at", &after)?.is_some_and(|inode| inode.id() == new.inode.id()))
     }
 
     /// An inode by the names by which it was touched.

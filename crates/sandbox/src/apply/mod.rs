@@ -43,8 +43,8 @@ use staging::Staging;
 use tree::Tree;
 
 use crate::changes::{Change, ChangeKind};
-use crate::paths::shown;
 use crate::clock::Now;
+use crate::paths::shown;
 use crate::view::{Directory, View};
 
 /// The choices for applying changes.

@@ -1,5 +1,9 @@
 //! Calls on views.
 
+pub(crate) mod guest;
+pub(crate) mod host;
+pub(crate) mod random;
+
 use vnode_core::{Clock, Credentials, Cx, Timespec};
 
 struct Noon;
