@@ -7,6 +7,9 @@
 
 mod support;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,15 +17,30 @@ use support::as_root;
 use support::guest::Guest;
 use support::host::{Step, list, paths, plant};
 use support::random::Random;
-use vnode_sandbox::{ApplyOptions, View};
+use vnode_core::fs::Filesystem as _;
+use vnode_sandbox::{ApplyOptions, ChangeKind, View};
 
 /// Sequences, if time is left.
-const SEQUENCES: u64 = 600;
+const SEQUENCES: u64 = 3000;
 /// How long that may take.
-const LONGEST: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(10);
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// When everything was changed last that a guest sees.
+fn shown_times(guest: &Guest<'_>) -> Vec<(Vec<u8>, (i64, u32))> {
+    let mut found = Vec::new();
+    let mut left = vec![Vec::new()];
+    while let Some(path) = left.pop() {
+        let attr = as_root(|cx| guest.0.getattr(cx, &guest.node(cx, &path)?)).unwrap();
+        found.push((path.strip_prefix(b"/").unwrap_or(&path).to_vec(), (attr.mtime.sec, attr.mtime.nsec)));
+        if attr.kind.is_dir() {
+            left.extend(guest.names(&path).unwrap().iter().map(|name| [&path[..], b"/", name].concat()));
+        }
+    }
+    found
 }
 
 /// Runs one history on a view and by the kernel, and applies it; tells what is otherwise.
@@ -35,12 +53,14 @@ fn run(seed: u64, place: &Path) {
     }
     let before = list(&ours);
     assert_eq!(before, list(&kernels));
+    let old_times = as_root(|_| shown_times(&Guest(&View::of(&ours).open().unwrap().filesystem)));
     let view = View::of(&ours);
     let view = if random.percent(50) { view.changes_in(&upper) } else { view };
     let view = view.open().unwrap();
     let guest = Guest(&view.filesystem);
     let mut steps = Vec::new();
-    for index in 0..random.below(20) + 1 {
+    let most = if random.percent(10) { 100 } else { 20 };
+    for index in 0..random.below(most) + 1 {
         let step = Step::random(&mut random, &paths(&kernels), 1000 + index);
         if step.by_guest(&guest) {
             step.by_kernel(&kernels);
@@ -56,9 +76,23 @@ fn run(seed: u64, place: &Path) {
         })
         .collect();
     let context = || format!("seed {seed}\n{steps:#?}\n{told:#?}");
+    let times = shown_times(&guest);
     let applied = as_root(|cx| view.apply(cx, &changes, &ApplyOptions::default()));
     let applied = applied.unwrap_or_else(|error| panic!("{error}\n{}", context()));
     assert!(applied.everything && !applied.resumed);
+    for (path, time) in times {
+        let meta = std::fs::symlink_metadata(ours.join(OsStr::from_bytes(&path))).unwrap();
+        let now = (meta.mtime(), u32::try_from(meta.mtime_nsec()).unwrap());
+        // Times alone are no change.
+        let told = changes.iter().any(|change| {
+            change.path.strip_prefix(b"/") == Some(&path)
+                && matches!(change.kind, ChangeKind::Added | ChangeKind::Modified)
+        });
+        if !told && old_times.iter().any(|(_, old)| *old == now) {
+            continue;
+        }
+        assert_eq!(now, time, "the time of {}, {}", path.escape_ascii(), context());
+    }
     let (ours, kernels) = (list(&ours), list(&kernels));
     if ours != kernels {
         let only = |one: &support::host::Listed, other: &support::host::Listed| {

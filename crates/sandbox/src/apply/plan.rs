@@ -458,7 +458,8 @@ impl<'a> Planner<'a> {
 
     /// Directories in which names change, and what they are to show.
     fn note_touched(&mut self) -> Result<(), Failure> {
-        let mut dirs: BTreeSet<Vec<u8>> = BTreeSet::new();
+        // Staging is made and removed in the root.
+        let mut dirs = BTreeSet::from([Vec::new()]);
         for out in &self.steps.journal.outs {
             let dir = above(&out.path.0);
             let stays = core::iter::once(dir).chain(all_above(dir));
