@@ -269,6 +269,51 @@ fn what_a_user_may_not_look_at_fails_alone() {
     assert_eq!(picture(layers.lower()), before, "the lower was changed");
 }
 
+/// Nobody lifts a permission in an upper that became a lower: others have it too.
+#[test]
+fn what_an_upper_of_before_hides_from_its_owner_is_not_mistaken() {
+    if !can_be_another() {
+        return;
+    }
+    let layers = layers_within(Path::new("/dev/shm"));
+    make(&layers, "moved", None, 0o755, NOBODY);
+    make(&layers, "moved/x", Some("x"), 0o644, NOBODY);
+    make(&layers, "f", Some("f"), 0o644, NOBODY);
+    let chain = layers.above(Path::new("/dev/shm")).expect("directories");
+    for path in ["top", "top/upper", "top/work"] {
+        chown(chain.path(path), Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    by_nobody(|| {
+        Process::on(&overlay(&layers)).all_do(&[
+            ("rename moved locked", "ok"),
+            ("chmod locked 0", "ok"),
+            ("chmod f 0", "ok"),
+            ("mkdir new", "ok"),
+        ]);
+    });
+    let before = picture(&layers.path("top/upper"));
+    by_nobody(|| {
+        let host = |path: &Path| {
+            FilesystemRef::new::<Host>(Host::builder().devices(true).open(path).expect("a directory"))
+        };
+        let builder = Overlay::builder().frozen(host(&layers.path("top"))).lower(host(layers.lower()));
+        let overlay = builder.build(&Cx::new(&Credentials::root(), &Epoch), host(&chain.path("top")));
+        Process::on(&FilesystemRef::new::<Overlay>(overlay.expect("an overlay"))).all_do(&[
+            ("ls /", "[f locked new]"),
+            ("stat f", "{type=file mode=0 nlink=1 uid=65534 gid=65534 size=1}"),
+            ("cat f", "EACCES"),
+            ("chmod f 644", "EACCES"),
+            // What is below it can't be told: it would be lost if it got another mode.
+            ("stat locked", "EACCES"),
+            ("chmod locked 755", "EACCES"),
+            ("file new/x x", "ok"),
+            ("unlink f", "ok"),
+            ("file f mine", "ok"),
+        ]);
+    });
+    assert_eq!(picture(&layers.path("top/upper")), before, "the upper of before was changed");
+}
+
 #[test]
 fn an_open_file_goes_on_whatever_its_mode_becomes() {
     if !can_be_another() {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use vnode_core::fs::{Filesystem, Inode};
-use vnode_core::{Attr, Cx, Name, Result, SetAttr, SetTime};
+use vnode_core::{Attr, Cx, Errno, Name, Result, SetAttr, SetTime};
 
 use crate::copy_up::First;
 use crate::layers::{Own, Real, UPPER};
@@ -94,7 +94,9 @@ impl Shared {
         for name in found {
             match self.find(&own, node, names, Name::new(&name)?) {
                 Ok(entry) => count += u32::from(entry.kind().is_dir()),
-                Err(vnode_core::Errno::NOENT) => {}
+                Err(Errno::NOENT) => {}
+                // One of an upper of before that hides what is below.
+                Err(Errno::ACCES) => count += 1,
                 Err(errno) => return Err(errno),
             }
         }
