@@ -28,10 +28,11 @@
 //!   `unmarked` - where copies are from that can't be marked.
 //! * `lookup` - what a name stands for: one name at a time, never a path but a redirection's; `known` - what names were
 //!   found to stand for; `runs` - many names, one after the other.
+//! * `frozen` - uppers of before as lowers: where their copies are from and are found.
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
 //! * `copy_up` - bringing to the upper what is to be changed; `duplicate` - making what is like another; `content` - a file's bytes;
 //!   `guards` - extended attributes, and among them what says on the host who may do what.
-//! * `changes` - what the upper has, to be compared with what was there before.
+//! * `changes` - what the upper has, and uppers of before, to be compared with what was there before.
 //! * `attributes`, `xattr` - of the layer's inode; `listing` - the merged names in order; `file` - an open file.
 //!
 //! # The format
@@ -44,6 +45,9 @@
 //! `origin` (what an inode was copied from; if that is said in Linux's way, `vnode` says it in ours), `nlink` (its names in
 //! lowers). In lowers all that is understood too, and
 //! whiteouts that are extended attributes, so that the upper of one overlay may be a lower of another.
+//!
+//! With its `index/` and its `meta` it may be more: an upper of before ([`Builder::frozen`]), over which another upper goes on.
+//! What each of them says counts the layers from the one below it. The `origin` of a copy of a copy is that of the first.
 //!
 //! # Invariants
 //!
@@ -59,6 +63,8 @@
 //!   layer's device for as long as the overlay lasts; it is kept in the upper, or where an inode can't
 //!   carry that, for as long as the overlay lasts.
 //! * What a node has in the upper never becomes another inode; what it has below never changes at all.
+//! * Whatever of the changes is in uppers of before, what is shown is the same, numbers of what is from other lowers
+//!   included. Of an inode that has several names in lowers the topmost copy is shown under all of them.
 //! * An open file is read where it is changed: the upper's as soon as there is one, whoever had it copied up.
 //!   Opening copies nothing; the first change does, and truncation no byte that it drops.
 //! * The extended attributes of overlays are never shown to callers nor taken from them, and neither are whiteouts.

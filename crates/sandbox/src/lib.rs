@@ -26,6 +26,7 @@
 //! * The directories that are looked at are never written to, but by applying changes to one of them.
 //! * A directory that keeps changes is an overlay's, or empty, before anything is written to it, and not inside what is
 //!   looked at, nor around it. One view has it at a time, until nothing of that view is left.
+//! * A directory that kept changes of before is only read: any number of views may have it, and none locks it.
 //! * What it keeps can be used by nobody with a mode that the guest chose: where others may enter it, no set-user-id can
 //!   be set in it.
 
