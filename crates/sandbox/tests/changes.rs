@@ -16,8 +16,8 @@ use support::as_root;
 use support::guest::Guest;
 use tempfile::TempDir;
 use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewKind, Remove, Rename};
-use vnode_core::io::Sink;
-use vnode_core::{FileType, FilesystemRef, Name};
+use vnode_core::io::{Sink, Source};
+use vnode_core::{Cx, FileType, FilesystemRef, Name, Result};
 use vnode_memory::Memory;
 use vnode_sandbox::{Change, ChangeKind, Touched, View};
 
@@ -238,7 +238,7 @@ fn carry_out(guest: &Guest<'_>, step: &Step) {
     let path = |index: &usize| PATHS[*index];
     // Some can't be done.
     let _ = match step {
-        Step::Write(at, byte) => guest.write(path(at), &format!("{byte}")),
+        Step::Write(at, byte) => guest.write(path(at), format!("{byte}")),
         Step::Mkdir(at) => guest.make(path(at), NewKind::Directory),
         Step::Symlink(at) => guest.make(path(at), NewKind::Symlink(b"target")),
         Step::Remove(at) => {
@@ -418,7 +418,7 @@ impl<'a> Chain<'a> {
     /// Everything there is, and of each how many names it has, and the first.
     fn all(&self) -> BTreeMap<String, String> {
         let guest = Guest(&self.view().filesystem);
-        let mut all = guest.all();
+        let mut all = all(&guest);
         let mut first: BTreeMap<u64, String> = BTreeMap::new();
         for (path, what) in &mut all {
             let attr = as_root(|cx| guest.0.getattr(cx, &guest.node(cx, path)?)).unwrap();

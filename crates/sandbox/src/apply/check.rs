@@ -40,7 +40,7 @@ impl Records {
             return Some(is_same(touched, attr));
         }
         let names = self.names_of(attr.dev, attr.ino).iter();
-        names.filter_map(|name| self.at(name)).map(|touched| is_same(touched, attr)).last()
+        names.filter_map(|name| self.at(name)).map(|touched| is_same(touched, attr)).next_back()
     }
 }
 

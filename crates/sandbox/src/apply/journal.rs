@@ -1,53 +1,19 @@
 //! What is to be done once all is staged, as it is written down: so that whoever finds it can do it.
 //!
-//! A JSON object; paths and values are text in which what is no plain character is `%XX`.
+//! A JSON object; paths and values are text as `encoded` has them.
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use vnode_core::{Attr, Mode, SetAttr, SetTime, Timespec};
 
 use super::Owner;
+use crate::encoded;
 
 /// The version that is written, and the only one that is understood.
 pub(crate) const VERSION: u32 = 1;
 
 /// Bytes that may be no text.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use core::fmt::Write as _;
-        let mut text = String::with_capacity(self.0.len());
-        for &byte in &self.0 {
-            // Writing to a string can't fail.
-            let _ = match byte {
-                b'%' | ..b' ' | 0x7f.. => write!(text, "%{byte:02X}"),
-                _ => write!(text, "{}", char::from(byte)),
-            };
-        }
-        serializer.serialize_str(&text)
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.bytes();
-        while let Some(byte) = rest.next() {
-            if byte != b'%' {
-                bytes.push(byte);
-                continue;
-            }
-            let digits = rest.next().zip(rest.next()).map(|(one, other)| [one, other]);
-            let digits = digits.ok_or_else(|| D::Error::custom("% without two digits"))?;
-            let digits = core::str::from_utf8(&digits).map_err(D::Error::custom)?;
-            bytes.push(u8::from_str_radix(digits, 16).map_err(D::Error::custom)?);
-        }
-        Ok(Bytes(bytes))
-    }
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Bytes(#[serde(with = "encoded::bytes")] pub(crate) Vec<u8>);
 
 /// Where something is in the staging directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -180,22 +146,5 @@ impl Journal {
     pub(crate) fn slot(&mut self) -> u64 {
         self.next_slot += 1;
         self.next_slot
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_read_as_they_were_written() {
-        let every = Bytes((0..=255).collect());
-        let text = serde_json::to_string(&every).unwrap();
-        assert!(text.is_ascii());
-        assert_eq!(serde_json::from_str::<Bytes>(&text).unwrap(), every);
-        assert_eq!(serde_json::to_string(&Bytes(b"/a b%\n".to_vec())).unwrap(), r#""/a b%25%0A""#);
-        for bad in [r#""%""#, r#""%4""#, r#""%zz""#, "1"] {
-            assert!(serde_json::from_str::<Bytes>(bad).is_err(), "{bad}");
-        }
     }
 }

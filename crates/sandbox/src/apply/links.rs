@@ -110,7 +110,7 @@ impl Planner<'_> {
             let is_it = item.new.as_ref().is_some_and(|other| other.inode.id() == new.inode.id());
             return Ok(is_it || (item.kind != ChangeKind::Attributes && !item.done));
         }
-        let after = self.moves.after(path);
+        let after = self.renames.after(path);
         let view = Tree { cx: self.tree.cx, fs: &self.now.filesystem };
         Ok(view.find(&after).doing("look at", &after)?.is_some_and(|inode| inode.id() == new.inode.id()))
     }
@@ -150,7 +150,7 @@ impl Planner<'_> {
         for (path, inode, number) in found {
             let Some(group) = groups.get_mut(number) else { continue };
             let new = Found::new(self.tree.cx, &self.now.filesystem, inode).doing("look at", &path)?;
-            let old_path = self.moves.before(&path);
+            let old_path = self.renames.before(&path);
             group.items.push(self.items.len());
             self.items.push(Item::relinked(path, old_path, &new));
             self.look_at_old(self.items.len() - 1)?;

@@ -10,7 +10,7 @@ use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
 use super::items::Item;
 use super::journal::{Attributes, Bytes, Gone, In, Journal, NewLink, Out, Slot, Touched, VERSION};
 use super::links::{Group, Source};
-use super::moves::Moves;
+use super::renames::Renames;
 use super::staging::is_reserved;
 use super::tree::Tree;
 use super::{Operation, Warning};
@@ -63,7 +63,7 @@ pub(crate) struct Planner<'a> {
     pub(crate) records: Option<Records>,
     pub(crate) force: bool,
     pub(crate) items: Vec<Item>,
-    pub(crate) moves: Moves,
+    pub(crate) renames: Renames,
     /// What is taken away, and whether it goes for good.
     pub(crate) leaving: HashMap<Vec<u8>, Leaving>,
     /// Directories that are made, by where they are then.
@@ -92,7 +92,7 @@ impl<'a> Planner<'a> {
             warnings: Vec::new(),
         };
         let dirs = items.iter().filter(|item| item.is_moved_dir());
-        let moves = Moves::new(dirs.filter_map(|item| Some((item.old_path.as_deref()?, &*item.path))));
+        let renames = Renames::new(dirs.filter_map(|item| Some((item.old_path.as_deref()?, &*item.path))));
         Planner {
             tree,
             now,
@@ -100,7 +100,7 @@ impl<'a> Planner<'a> {
             records: None,
             force: false,
             items,
-            moves,
+            renames,
             leaving: HashMap::new(),
             made: HashMap::new(),
             steps,
@@ -173,7 +173,7 @@ impl<'a> Planner<'a> {
         };
         let there = Found { filesystem: tree.fs.clone(), inode: inode.clone(), attr };
         if fits != Some(true) {
-            let stays = item.path == self.moves.after(&path) && kind != ChangeKind::Renamed;
+            let stays = item.path == self.renames.after(&path) && kind != ChangeKind::Renamed;
             if let (Some(new), true) = (&item.new, stays)
                 && self.is_equal(&there, new).doing("compare", &path)?
             {
@@ -376,7 +376,7 @@ impl<'a> Planner<'a> {
         if self.made.contains_key(dir) {
             return Ok(true);
         }
-        let dir_before = self.moves.before(dir);
+        let dir_before = self.renames.before(dir);
         let here = [&dir_before[..], b"/", name].concat();
         let is_dir = match self.leaving.get(&dir_before) {
             // The directory that is to be there is another one, and isn't made: it is gone.
@@ -416,7 +416,7 @@ impl<'a> Planner<'a> {
         let mut missing = Vec::new();
         for dir in core::iter::once(dir).chain(all_above(dir)) {
             if self.made.contains_key(dir)
-                || self.tree.directory(&self.moves.before(dir)).doing("look at", dir)?.is_some()
+                || self.tree.directory(&self.renames.before(dir)).doing("look at", dir)?.is_some()
             {
                 break;
             }
@@ -468,7 +468,7 @@ impl<'a> Planner<'a> {
                 leaving => Some(leaving.is_none()),
             });
             if stays.all(|stays| stays) {
-                dirs.insert(self.moves.after(dir));
+                dirs.insert(self.renames.after(dir));
             }
         }
         for come in &self.steps.journal.ins {
@@ -483,7 +483,7 @@ impl<'a> Planner<'a> {
             let mode = if self.made.contains_key(&dir) {
                 Some(shown.attr.mode)
             } else {
-                let there = self.tree.directory(&self.moves.before(&dir)).doing("look at", &dir)?;
+                let there = self.tree.directory(&self.renames.before(&dir)).doing("look at", &dir)?;
                 there
                     .map(|there| self.tree.attr(&there))
                     .transpose()

@@ -12,6 +12,9 @@ use crate::paths;
 /// An inode of a filesystem of any type.
 pub(crate) type Real = Arc<dyn Inode>;
 
+/// Names with their types.
+pub(crate) type Names = Vec<(Box<[u8]>, FileType)>;
+
 /// A filesystem, and who calls it.
 #[derive(Clone, Copy)]
 pub(crate) struct Tree<'a> {
@@ -59,7 +62,7 @@ impl Tree<'_> {
     }
 
     /// The names in a directory, with their types, in no order.
-    pub(crate) fn list(&self, dir: &Real) -> Result<Vec<(Box<[u8]>, FileType)>> {
+    pub(crate) fn list(&self, dir: &Real) -> Result<Names> {
         let mut names = Vec::new();
         self.fs.open_dir(self.cx, dir)?.list(self.cx, 0, &mut |entry| {
             names.push((entry.name.into(), entry.kind));
@@ -116,7 +119,7 @@ impl Tree<'_> {
         if !inode.kind().is_dir() {
             return self.remove(dir, name, Remove::File);
         }
-        let mut open: Vec<(Real, Box<[u8]>, Vec<(Box<[u8]>, FileType)>)> = vec![];
+        let mut open: Vec<(Real, Box<[u8]>, Names)> = Vec::new();
         let names = with_leave(self.cx, self.fs, &[&inode], || self.list(&inode))?;
         open.push((inode, name.into(), names));
         while let Some((here, _, left)) = open.last_mut() {

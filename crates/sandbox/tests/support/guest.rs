@@ -18,9 +18,8 @@ pub(crate) struct Guest<'a>(pub(crate) &'a FilesystemRef);
 
 impl Guest<'_> {
     pub(crate) fn node(&self, cx: &Cx<'_>, path: impl AsRef<[u8]>) -> Result<Arc<dyn Inode>> {
-        let names = path.as_ref().split(|&byte| byte == b'/').filter(|name| !name.is_empty());
-        names.fold(Ok(self.0.root()), |dir, name| {
-            let dir = dir?;
+        let mut names = path.as_ref().split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+        names.try_fold(self.0.root(), |dir, name| {
             if !dir.kind().is_dir() {
                 return Err(Errno::NOTDIR);
             }

@@ -6,19 +6,19 @@ use crate::paths::all_above;
 
 /// Paths of directories before, and after.
 #[derive(Debug, Default)]
-pub(crate) struct Moves {
+pub(crate) struct Renames {
     was: HashMap<Vec<u8>, Vec<u8>>,
     is: HashMap<Vec<u8>, Vec<u8>>,
 }
 
-impl Moves {
+impl Renames {
     pub(crate) fn new<'p>(pairs: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Self {
-        let mut moves = Moves::default();
+        let mut renames = Renames::default();
         for (from, to) in pairs {
-            moves.was.insert(to.to_vec(), from.to_vec());
-            moves.is.insert(from.to_vec(), to.to_vec());
+            renames.was.insert(to.to_vec(), from.to_vec());
+            renames.is.insert(from.to_vec(), to.to_vec());
         }
-        moves
+        renames
     }
 
     /// Where what is at `path` then is before, as far as directories above it or it itself are renamed.
@@ -51,12 +51,12 @@ mod tests {
     #[test]
     fn the_nearest_directory_that_moves_counts() {
         let pairs: [(&[u8], &[u8]); 3] = [(b"/a", b"/x/y"), (b"/a/b", b"/b"), (b"/c", b"/x")];
-        let moves = Moves::new(pairs.into_iter());
-        assert_eq!(moves.before(b"/x/y/f"), b"/a/f");
-        assert_eq!(moves.before(b"/x/f"), b"/c/f");
-        assert_eq!(moves.before(b"/b"), b"/a/b");
-        assert_eq!(moves.before(b"/other"), b"/other");
-        assert_eq!(moves.after(b"/a/b/f"), b"/b/f");
-        assert_eq!(moves.after(b"/a/f"), b"/x/y/f");
+        let renames = Renames::new(pairs.into_iter());
+        assert_eq!(renames.before(b"/x/y/f"), b"/a/f");
+        assert_eq!(renames.before(b"/x/f"), b"/c/f");
+        assert_eq!(renames.before(b"/b"), b"/a/b");
+        assert_eq!(renames.before(b"/other"), b"/other");
+        assert_eq!(renames.after(b"/a/b/f"), b"/b/f");
+        assert_eq!(renames.after(b"/a/f"), b"/x/y/f");
     }
 }
