@@ -90,7 +90,7 @@ impl Builder {
     ///
     /// # Errors
     /// * `EINVAL`: no lower, or more than 255 with the uppers of before; `meta` of the upper or one of those is of another
-    ///   version or of other marks; Linux's overlayfs says that the upper may not have survived a crash (its mount option
+    ///   version or of other marks; Linux's overlayfs says that one of them may not have survived a crash (its mount option
     ///   `volatile`).
     /// * `ENOENT`: an upper of before never was one.
     /// * `EOPNOTSUPP`: the upper lacks what an overlay needs: links, exchanging, extended attributes of either kind,

@@ -16,6 +16,7 @@ use crate::meta;
 use crate::node::Node;
 use crate::overlay::Shared;
 use crate::rename::path_below;
+use crate::work::is_incompatible;
 
 /// What an upper of before has besides what it shows.
 pub(crate) struct Frozen {
@@ -45,10 +46,12 @@ impl Lower {
     /// An upper of before.
     ///
     /// # Errors
-    /// `ENOENT`, `ENOTDIR`: it is none. Others of the filesystem.
+    /// `ENOENT`, `ENOTDIR`: it is none. `EINVAL`: Linux's overlayfs says that it may not have survived a crash. Others of
+    /// the filesystem.
     pub(crate) fn frozen(own: &Cx<'_>, fs: FilesystemRef) -> Result<Self> {
         let root = part(own, &fs, b"upper")?.ok_or(Errno::NOENT)?;
         let linux = match part(own, &fs, b"work")? {
+            Some(work) if is_incompatible(own, &fs, &work)? => return Err(Errno::INVAL),
             Some(work) => LinuxIndex::open(own, &fs, &work)?,
             None => LinuxIndex::default(),
         };

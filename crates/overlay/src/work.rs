@@ -99,7 +99,7 @@ impl Layers {
     /// `EINVAL`: Linux's overlayfs left something there that it must understand who uses the upper: that it may not have
     /// survived a crash (mount option `volatile`).
     pub(crate) fn clear_work(&self, cx: &Cx<'_>) -> Result<()> {
-        if self.is_incompatible(cx)? {
+        if is_incompatible(cx, &self.upper.fs, &self.upper.work)? {
             return Err(Errno::INVAL);
         }
         for name in names_in(cx, &self.upper.fs, &self.upper.work)? {
@@ -109,20 +109,20 @@ impl Layers {
         }
         Ok(())
     }
+}
 
-    /// Whether Linux's overlayfs left a feature's name in `work/incompat`, in its work directory.
-    fn is_incompatible(&self, cx: &Cx<'_>) -> Result<bool> {
-        let mut dir = Arc::clone(&self.upper.work);
-        for name in [&b"work"[..], b"incompat"] {
-            match self.upper.fs.lookup(cx, at(&dir, Name::new(name)?)) {
-                Ok(inode) if inode.kind().is_dir() => dir = inode,
-                // Without permissions: so Linux leaves it when it is empty.
-                Ok(_) | Err(Errno::NOENT | Errno::ACCES) => return Ok(false),
-                Err(errno) => return Err(errno),
-            }
+/// Whether Linux's overlayfs left a feature's name in `work/incompat`, in its work directory.
+pub(crate) fn is_incompatible(cx: &Cx<'_>, fs: &FilesystemRef, work: &Real) -> Result<bool> {
+    let mut dir = Arc::clone(work);
+    for name in [&b"work"[..], b"incompat"] {
+        match fs.lookup(cx, at(&dir, Name::new(name)?)) {
+            Ok(inode) if inode.kind().is_dir() => dir = inode,
+            // Without permissions: so Linux leaves it when it is empty.
+            Ok(_) | Err(Errno::NOENT | Errno::ACCES) => return Ok(false),
+            Err(errno) => return Err(errno),
         }
-        Ok(!names_in(cx, &self.upper.fs, &dir)?.is_empty())
     }
+    Ok(!names_in(cx, fs, &dir)?.is_empty())
 }
 
 /// The names in a directory of the upper.
