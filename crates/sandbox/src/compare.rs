@@ -214,7 +214,7 @@ fn same_bytes(cx: &Cx<'_>, old: &Found, new: &Found) -> Result<bool> {
 }
 
 /// Where the first data is at or behind an offset, or the end of the file; the offset itself where nobody can tell.
-fn data_from(cx: &Cx<'_>, file: &dyn File, at: u64, end: u64) -> u64 {
+pub(crate) fn data_from(cx: &Cx<'_>, file: &dyn File, at: u64, end: u64) -> u64 {
     match file.seek_data_or_hole(cx, SeekFor::Data, at) {
         Ok(data) => data.max(at),
         Err(Errno::NXIO) => end.max(at),

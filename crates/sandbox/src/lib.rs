@@ -20,6 +20,7 @@
 //!   what is new (`stage`), and doing it so that it can be gone on with (`journal`, `execute`).
 //! * `view` - [`View`], the choices and what comes of them; `upper` - the directory that keeps changes: whether it can be
 //!   one, and its lock; `mounts` - where directories really are; `error` - why there is no view.
+//! * `export` - changes as a tar archive: a layer of a container image.
 //!
 //! # Invariants
 //!
@@ -36,6 +37,7 @@ mod clock;
 mod compare;
 pub mod encoded;
 mod error;
+mod export;
 mod lock;
 mod mounts;
 mod moves;
@@ -51,6 +53,7 @@ pub use apply::{
 pub use changes::{Change, ChangeKind};
 pub use compare::{Attributes, Found};
 pub use error::ViewError;
+pub use export::{Exclude, ExportError, ExportFormat, ExportOptions, ExportTimes, Exported, PatternError};
 pub use store::{Kept, Lower, Mount, Mounted, Sandbox, Store, StoreError, Swept};
 pub use view::{Builder, View};
 pub use vnode_overlay::{Marks, Touched};

@@ -7,13 +7,13 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use support::as_root;
 use support::guest::Guest;
+use support::steps::{DIRS, FILES, carry_out, place, step};
 use tempfile::TempDir;
 use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewKind, Remove, Rename};
 use vnode_core::io::{Sink, Source};
@@ -66,25 +66,6 @@ fn what(fs: &FilesystemRef, inode: &Arc<dyn Inode>) -> String {
         };
         format!("{:?} {:o} {content}", attr.kind, attr.mode.raw())
     })
-}
-
-const DIRS: [&str; 5] = ["d", "d/sub", "d/sub/deep", "e", "empty"];
-const FILES: [&str; 7] = ["a", "b", "d/f", "d/g", "d/sub/h", "d/sub/deep/i", "e/j"];
-
-/// A directory of the host with a little of everything.
-fn place() -> TempDir {
-    let place = tempfile::tempdir().unwrap();
-    let at = |name: &str| place.path().join(name);
-    for dir in DIRS {
-        fs::create_dir(at(dir)).unwrap();
-        fs::set_permissions(at(dir), PermissionsExt::from_mode(0o755)).unwrap();
-    }
-    for file in FILES {
-        fs::write(at(file), file).unwrap();
-        fs::set_permissions(at(file), PermissionsExt::from_mode(0o644)).unwrap();
-    }
-    symlink("a", at("l")).unwrap();
-    place
 }
 
 fn changes(view: &View) -> Vec<Change> {
@@ -204,51 +185,6 @@ fn what_was_kept_is_told_by_the_next_run() {
     assert_eq!(said, ["M /a", "D /d/sub/h", "R /d -> /x"]);
     drop(first);
     assert_eq!(told(&open(place.path(), Some(&upper))), said);
-}
-
-/// A step of a random history.
-#[derive(Clone, Debug)]
-enum Step {
-    Write(usize, u8),
-    Mkdir(usize),
-    Symlink(usize),
-    Remove(usize),
-    Link(usize, usize),
-    Rename(usize, usize, bool),
-    Chmod(usize, u32),
-}
-
-const PATHS: [&str; 14] =
-    ["a", "b", "d", "e", "d/f", "d/g", "d/sub", "d/sub/h", "d/sub/deep", "e/j", "e/sub", "x", "x/f", "l"];
-
-fn step() -> impl Strategy<Value = Step> {
-    let path = 0..PATHS.len();
-    prop_oneof![
-        3 => (path.clone(), 0u8..4).prop_map(|(path, byte)| Step::Write(path, byte)),
-        1 => path.clone().prop_map(Step::Mkdir),
-        1 => path.clone().prop_map(Step::Symlink),
-        2 => path.clone().prop_map(Step::Remove),
-        1 => (path.clone(), path.clone()).prop_map(|(from, to)| Step::Link(from, to)),
-        4 => (path.clone(), path.clone(), any::<bool>()).prop_map(|(from, to, how)| Step::Rename(from, to, how)),
-        1 => (path, 0u32..0o1000).prop_map(|(path, mode)| Step::Chmod(path, mode)),
-    ]
-}
-
-fn carry_out(guest: &Guest<'_>, step: &Step) {
-    let path = |index: &usize| PATHS[*index];
-    // Some can't be done.
-    let _ = match step {
-        Step::Write(at, byte) => guest.write(path(at), format!("{byte}")),
-        Step::Mkdir(at) => guest.make(path(at), NewKind::Directory),
-        Step::Symlink(at) => guest.make(path(at), NewKind::Symlink(b"target")),
-        Step::Remove(at) => {
-            guest.remove(path(at), Remove::File).or_else(|_| guest.remove(path(at), Remove::Directory))
-        }
-        Step::Link(from, to) => guest.link(path(from), path(to)),
-        Step::Rename(from, to, true) => guest.rename(path(from), path(to), Rename::Exchange),
-        Step::Rename(from, to, false) => guest.rename(path(from), path(to), Rename::Replace),
-        Step::Chmod(at, mode) => guest.chmod(path(at), *mode),
-    };
 }
 
 /// What the changes make of what was.

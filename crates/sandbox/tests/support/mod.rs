@@ -3,6 +3,7 @@
 pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod random;
+pub(crate) mod steps;
 
 use vnode_core::{Clock, Credentials, Cx, Timespec};
 
