@@ -129,6 +129,22 @@ impl Overlay {
         Ok(meta::that_count(all))
     }
 
+    /// Takes over what another overlay of the same lowers told with [`touched`](Self::touched), as if it were touched now:
+    /// for who brings the changes of that one here.
+    ///
+    /// # Errors
+    /// Those of the upper.
+    pub fn note_touched(&self, cx: &Cx<'_>, records: &[Touched]) -> Result<()> {
+        let (layers, own) = (&self.shared().layers, Own::during(cx));
+        let own = own.cx();
+        for touched in records {
+            let layer = touched.layer.checked_add(layers.frozen).ok_or(Errno::INVAL)?;
+            let upper = &layers.upper;
+            upper.meta.touch(&own, &upper.fs, &Touched { layer, ..touched.clone() })?;
+        }
+        layers.upper.meta.to_medium(&own, &layers.upper.fs)
+    }
+
     /// What an inode is in the lowers, or was copied from: of a directory the topmost of what shows through.
     ///
     /// # Errors

@@ -99,6 +99,11 @@ impl View {
         self.overlay.touched(cx)
     }
 
+    /// Takes over what another view of the same directories told so.
+    pub(crate) fn note_touched(&self, cx: &Cx<'_>, records: &[Touched]) -> vnode_core::Result<()> {
+        self.overlay.note_touched(cx, records)
+    }
+
     /// The same for another filesystem, an archive say, that nobody changes.
     pub fn of_filesystem(filesystem: FilesystemRef) -> Builder {
         Builder::of(Lower::Other(filesystem))
