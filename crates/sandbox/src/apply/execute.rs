@@ -24,17 +24,16 @@ pub(crate) struct Execution<'a> {
     journal: &'a Journal,
     /// The slots of what leaves, by where it was.
     slots: HashMap<&'a [u8], u64>,
-    warnings: Vec<Warning>,
 }
 
 impl<'a> Execution<'a> {
     pub(crate) fn new(staging: &'a Staging<'a>, journal: &'a Journal) -> Self {
         let slots = journal.outs.iter().map(|out| (&*out.path.0, out.slot)).collect();
-        Execution { staging, tree: staging.tree, journal, slots, warnings: Vec::new() }
+        Execution { staging, tree: staging.tree, journal, slots }
     }
 
-    /// Does all that isn't done.
-    pub(crate) fn run(mut self, report: &mut Report<'_>) -> std::result::Result<Vec<Warning>, Failure> {
+    /// Brings everything to its place that isn't there.
+    pub(crate) fn place(&self, report: &mut Report<'_>) -> std::result::Result<(), Failure> {
         if !self.has(MOVED)? && !self.has(PLACED)? {
             for link in &self.journal.links {
                 self.link(link).doing("link", &link.of.0)?;
@@ -55,12 +54,18 @@ impl<'a> Execution<'a> {
             self.sync_after_ins()?;
             self.staging.mark(PLACED).doing("sync", b"")?;
         }
-        self.clear()?;
-        if let Some(path) = self.staging.finish()? {
-            self.warnings.push(Warning::Left { path });
+        Ok(())
+    }
+
+    /// Removes what was taken out for good, and nothing else, and forgets that it was done.
+    pub(crate) fn clear(&self) -> std::result::Result<Vec<Warning>, Failure> {
+        for gone in &self.journal.gone {
+            let slot = Slot::Out(gone.slot);
+            self.clear_one(slot, &gone.path.0, gone.is_dir).doing("remove", &gone.path.0)?;
         }
+        let left = self.staging.finish()?;
         self.restore_root();
-        Ok(self.warnings)
+        Ok(left.map(|path| Warning::Left { path }).into_iter().collect())
     }
 
     fn has(&self, mark: &[u8]) -> std::result::Result<bool, Failure> {
@@ -149,7 +154,7 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn put_in(&mut self, come: &In) -> Result<()> {
+    fn put_in(&self, come: &In) -> Result<()> {
         let Some(inode) = self.staging.slot(come.slot)? else { return Ok(()) };
         let Some((dir, name)) = split(&come.path.0) else { return Ok(()) };
         // Where somebody took the directory away, what was to be in it stays in staging.
@@ -179,7 +184,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Something came meanwhile to where something else is to be: it is kept in staging, which stays then.
-    fn displace(&mut self, dir: &Real, name: &[u8], come: &In) -> Result<()> {
+    fn displace(&self, dir: &Real, name: &[u8], come: &In) -> Result<()> {
         let out = self.slots_directory(Slot::Out(0))?;
         for number in 0u32.. {
             let aside = [&come.slot.name()[..], b".displaced", format!("-{number}").as_bytes()].concat();
@@ -192,7 +197,7 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn settle_attributes(&mut self) -> std::result::Result<(), Failure> {
+    fn settle_attributes(&self) -> std::result::Result<(), Failure> {
         for dir in &self.journal.touched {
             self.restore_mode(&dir.path.0, Mode::from_raw(dir.mode))
                 .doing("change the mode of", &dir.path.0)?;
@@ -281,15 +286,6 @@ impl<'a> Execution<'a> {
         for slot in [Slot::Out(0), Slot::In(0)] {
             let dir = self.slots_directory(slot).doing("look at", b"")?;
             self.tree.sync(&dir).doing("sync", b"")?;
-        }
-        Ok(())
-    }
-
-    /// Removes what was taken out for good, and nothing else.
-    fn clear(&self) -> std::result::Result<(), Failure> {
-        for gone in &self.journal.gone {
-            let slot = Slot::Out(gone.slot);
-            self.clear_one(slot, &gone.path.0, gone.is_dir).doing("remove", &gone.path.0)?;
         }
         Ok(())
     }

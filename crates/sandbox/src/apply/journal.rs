@@ -142,6 +142,12 @@ impl Journal {
         self.outs.is_empty() && self.ins.is_empty() && self.attributes.is_empty()
     }
 
+    /// Whether the changes are this owner's, of whatever generation.
+    pub(crate) fn is_of(&self, owner: Option<&Owner>) -> bool {
+        let both = self.owner.as_ref().zip(owner);
+        both.is_some_and(|(ours, other)| (&ours.directory, &ours.id) == (&other.directory, &other.id))
+    }
+
     /// The number of a slot that nothing has.
     pub(crate) fn slot(&mut self) -> u64 {
         self.next_slot += 1;

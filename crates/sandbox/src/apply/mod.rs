@@ -58,7 +58,14 @@ pub struct ApplyOptions<'a> {
     pub owner: Option<Owner>,
     /// Told how far it is.
     pub progress: Option<&'a dyn Fn(Progress)>,
+    /// Called when everything is in its place and on the medium, and before it is forgotten that it was done: to clear what
+    /// kept the changes. If it fails, or the process ends before it is done, whoever completes the apply for the same owner
+    /// calls it again.
+    pub settled: Option<&'a Settled<'a>>,
 }
+
+/// What is called when everything is in its place: see [`ApplyOptions::settled`].
+pub type Settled<'a> = dyn Fn(&Applied) -> Result<(), ApplyError> + 'a;
 
 impl fmt::Debug for ApplyOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,6 +202,8 @@ pub struct Applied {
     pub everything: bool,
     /// Whether it was an apply of before that was completed, and nothing else done.
     pub resumed: bool,
+    /// Whose changes they are.
+    pub owner: Option<Owner>,
 }
 
 /// An apply that was interrupted.
@@ -345,20 +354,34 @@ fn settle_before(
         staging.discard()?;
         return Ok(None);
     };
-    let same = options.owner.is_some() && journal.owner == options.owner;
-    if let Some(owner) = journal.owner.clone().filter(|owner| !same && owner.directory.exists()) {
-        let directory = target.path().unwrap_or(Path::new("/")).to_owned();
-        return Err(ApplyError::Interrupted { directory, owner });
+    check_owner(&journal, target, options)?;
+    let same = journal.is_of(options.owner.as_ref());
+    let mut report = Report::new(options.progress, &journal, 0);
+    let settled = options.settled.filter(|_| same);
+    let applied = complete(staging, &journal, (&mut report, settled), Vec::new(), true)?;
+    // What comes now may be of a later generation.
+    Ok((same && journal.owner == options.owner).then_some(applied))
+}
+
+/// Refuses to complete what another owner is to complete, who is still there.
+fn check_owner(journal: &Journal, target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<(), ApplyError> {
+    let other = journal.owner.clone().filter(|_| !journal.is_of(options.owner.as_ref()));
+    match other.filter(|owner| owner.directory.exists()) {
+        Some(owner) => {
+            let directory = target.path().unwrap_or(Path::new("/")).to_owned();
+            Err(ApplyError::Interrupted { directory, owner })
+        }
+        None => Ok(()),
     }
-    let applied = complete(staging, &journal, options.progress, true)?;
-    Ok(same.then_some(applied))
 }
 
 /// Makes what is new, checks once more, writes down what is to be done, and does it.
 fn carry_out(target: &Target<'_>, steps: Steps, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
     let Steps { journal, staged, expected, warnings, .. } = steps;
     if journal.is_empty() {
-        return Ok(applied(&journal, warnings, false));
+        let applied = applied(&journal, warnings, false);
+        options.settled.map_or(Ok(()), |settled| settled(&applied))?;
+        return Ok(applied);
     }
     let staging = Staging::make(target.tree, target.path())?;
     let bytes = staged.iter().map(|one| one.like.attr.size.saturating_add(1)).fold(0, u64::saturating_add);
@@ -376,24 +399,30 @@ fn carry_out(target: &Target<'_>, steps: Steps, options: &ApplyOptions<'_>) -> R
         let _ = staging.discard();
         return Err(error);
     }
-    let more = Execution::new(&staging, &journal).run(&mut report).map_err(Failure::after)?;
-    Ok(applied(&journal, [warnings, more].concat(), false))
+    complete(&staging, &journal, (&mut report, options.settled), warnings, false)
 }
 
+/// Does what is written down and isn't done.
 fn complete(
     staging: &Staging<'_>,
     journal: &Journal,
-    progress: Option<&dyn Fn(Progress)>,
+    (report, settled): (&mut Report<'_>, Option<&Settled<'_>>),
+    warnings: Vec<Warning>,
     resumed: bool,
 ) -> Result<Applied, ApplyError> {
-    let mut report = Report::new(progress, journal, 0);
-    let warnings = Execution::new(staging, journal).run(&mut report).map_err(Failure::after)?;
-    Ok(applied(journal, warnings, resumed))
+    let execution = Execution::new(staging, journal);
+    execution.place(report).map_err(Failure::after)?;
+    let mut applied = applied(journal, warnings, resumed);
+    if let Some(settled) = settled {
+        settled(&applied)?;
+    }
+    applied.warnings.extend(execution.clear().map_err(Failure::after)?);
+    Ok(applied)
 }
 
 fn applied(journal: &Journal, warnings: Vec<Warning>, resumed: bool) -> Applied {
     let operations = journal.changes.iter().filter_map(Operation::of_note).collect();
-    Applied { operations, warnings, everything: !journal.some, resumed }
+    Applied { operations, warnings, everything: !journal.some, resumed, owner: journal.owner.clone() }
 }
 
 impl Directory {
@@ -428,12 +457,16 @@ pub fn pending(directory: &Path) -> Result<Option<Pending>, ApplyError> {
     }))
 }
 
-/// Completes an apply to a directory that was interrupted, whoever's it is, or removes what it had prepared if that was all.
-/// Answers what was applied; nothing if nothing was.
+/// Completes an apply to a directory that was interrupted, or removes what it had prepared if that was all. Answers what was
+/// applied; nothing if nothing was. Of the options only `owner`, `progress` and `settled` count.
 ///
 /// # Errors
-/// See [`ApplyError`].
-pub fn recover(cx: &Cx<'_>, directory: &Path) -> Result<Option<Applied>, ApplyError> {
+/// See [`ApplyError`]. `Interrupted`: it is another owner's.
+pub fn recover(
+    cx: &Cx<'_>,
+    directory: &Path,
+    options: &ApplyOptions<'_>,
+) -> Result<Option<Applied>, ApplyError> {
     let mut served = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
     {
         let fs = served.open(cx)?;
@@ -441,21 +474,28 @@ pub fn recover(cx: &Cx<'_>, directory: &Path) -> Result<Option<Applied>, ApplyEr
         served.emulation = staging.journal()?.is_some_and(|journal| journal.emulated);
     }
     let fs = served.open(cx)?;
-    recover_in(Tree { cx, fs: &fs }, Some(directory))
+    recover_in(&Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) }, options)
 }
 
 /// The same of what [`View::apply_to`] changed.
 ///
 /// # Errors
 /// See [`ApplyError`].
-pub fn recover_on(cx: &Cx<'_>, target: &FilesystemRef) -> Result<Option<Applied>, ApplyError> {
-    recover_in(Tree { cx, fs: target }, None)
+pub fn recover_on(
+    cx: &Cx<'_>,
+    target: &FilesystemRef,
+    options: &ApplyOptions<'_>,
+) -> Result<Option<Applied>, ApplyError> {
+    recover_in(&Target { tree: Tree { cx, fs: target }, directory: None }, options)
 }
 
-fn recover_in(tree: Tree<'_>, directory: Option<&Path>) -> Result<Option<Applied>, ApplyError> {
-    let Some(staging) = Staging::find(tree, directory)? else { return Ok(None) };
-    match staging.journal()? {
-        Some(journal) => complete(&staging, &journal, None, true).map(Some),
-        None => staging.discard().map(|()| None).map_err(Failure::before),
-    }
+fn recover_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<Applied>, ApplyError> {
+    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(None) };
+    let Some(journal) = staging.journal()? else {
+        return staging.discard().map(|()| None).map_err(Failure::before);
+    };
+    check_owner(&journal, target, options)?;
+    let mut report = Report::new(options.progress, &journal, 0);
+    let settled = options.settled.filter(|_| journal.is_of(options.owner.as_ref()));
+    complete(&staging, &journal, (&mut report, settled), Vec::new(), true).map(Some)
 }

@@ -4,6 +4,7 @@ pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod random;
 pub(crate) mod steps;
+pub(crate) mod tree;
 
 use vnode_core::{Clock, Credentials, Cx, Timespec};
 
