@@ -11,7 +11,7 @@ use super::Warning;
 use super::error::{Doing as _, Failure};
 use super::items::Item;
 use super::plan::{ByInode, Planner};
-use super::tree::{Real, Tree};
+use super::tree::Real;
 use crate::changes::{ChangeKind, Shown};
 use crate::compare::{Found, same_content};
 
@@ -110,9 +110,8 @@ impl Planner<'_> {
             let is_it = item.new.as_ref().is_some_and(|other| other.inode.id() == new.inode.id());
             return Ok(is_it || (item.kind != ChangeKind::Attributes && !item.done));
         }
-        let after = self.renames.after(path);
-        let view = Tree { cx: self.tree.cx, fs: &self.now.filesystem };
-        Ok(view.find(&after).doing("look at", &after)?.is_some_and(|inode| inode.id() == new.inode.id()))
+        let shown = self.shown(&self.renames.after(path))?;
+        Ok(shown.is_some_and(|shown| shown.inode.id() == new.inode.id()))
     }
 
     /// An inode by the names by which it was touched.
@@ -146,6 +145,9 @@ impl Planner<'_> {
         let told: HashSet<Vec<u8>> =
             self.items.iter().filter(|item| item.new.is_some()).map(|item| item.path.clone()).collect();
         let mut found = self.other_names(&wanted)?;
+        for (path, ..) in &mut found {
+            *path = self.not_renamed.before(path);
+        }
         found.retain(|(path, ..)| !told.contains(path));
         for (path, inode, number) in found {
             let Some(group) = groups.get_mut(number) else { continue };

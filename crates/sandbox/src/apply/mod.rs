@@ -33,12 +33,14 @@ use vnode_core::{Credentials, Cx, FilesystemRef};
 use vnode_host::Host;
 
 pub use error::{ApplyError, Conflict, ConflictKind};
+pub use selection::Selection;
 
 use check::Records;
 use error::{Doing as _, Failure};
 use execute::Execution;
 use journal::{Bytes, Journal};
 use plan::{Planner, Steps};
+use selection::Chosen;
 use staging::Staging;
 use tree::Tree;
 
@@ -50,8 +52,8 @@ use crate::view::{Directory, View};
 /// The choices for applying changes.
 #[derive(Default)]
 pub struct ApplyOptions<'a> {
-    /// Only these paths and what is below them; without any, everything.
-    pub paths: Vec<Vec<u8>>,
+    /// Which changes.
+    pub selection: Selection,
     /// Whether what is in the way is overwritten, and what is unknown in a directory that goes is removed.
     pub force: bool,
     /// Whose changes they are, for whoever finds that it was interrupted.
@@ -69,9 +71,13 @@ pub type Settled<'a> = dyn Fn(&Applied) -> Result<(), ApplyError> + 'a;
 
 impl fmt::Debug for ApplyOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ApplyOptions { paths, force, owner, .. } = self;
+        let ApplyOptions { selection, force, owner, .. } = self;
         let mut debug = f.debug_struct("ApplyOptions");
-        debug.field("paths", paths).field("force", force).field("owner", owner).finish_non_exhaustive()
+        debug
+            .field("selection", selection)
+            .field("force", force)
+            .field("owner", owner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -329,8 +335,9 @@ impl View {
         let cx = target.tree.cx;
         let before = self.before().doing("look at", b"")?;
         let now = self.now();
-        let items = selection::chosen(changes, &options.paths);
+        let Chosen { items, not_renamed, everything } = selection::chosen(changes, &options.selection);
         let mut planner = Planner::new(target.tree, &now, &before, items);
+        planner.not_renamed = not_renamed;
         planner.force = options.force;
         if target.directory.is_some() {
             planner.records = Some(Records::new(self.touched(cx).doing("read what was touched of", b"")?));
@@ -338,7 +345,7 @@ impl View {
         let mut steps = planner.plan()?;
         steps.journal.owner = options.owner.clone();
         steps.journal.emulated = target.directory.is_some_and(|directory| directory.emulation);
-        steps.journal.some = !options.paths.is_empty();
+        steps.journal.some = !everything;
         Ok(steps)
     }
 }

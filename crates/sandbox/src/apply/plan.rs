@@ -64,6 +64,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) force: bool,
     pub(crate) items: Vec<Item>,
     pub(crate) renames: Renames,
+    /// Directories that were renamed in the view and stay where they are.
+    pub(crate) not_renamed: Renames,
     /// What is taken away, and whether it goes for good.
     pub(crate) leaving: HashMap<Vec<u8>, Leaving>,
     /// Directories that are made, by where they are then.
@@ -101,6 +103,7 @@ impl<'a> Planner<'a> {
             force: false,
             items,
             renames,
+            not_renamed: Renames::default(),
             leaving: HashMap::new(),
             made: HashMap::new(),
             steps,
@@ -136,6 +139,12 @@ impl<'a> Planner<'a> {
         self.note_touched()?;
         self.tell();
         Ok(self.steps)
+    }
+
+    /// What the view shows for a path where changes are brought to.
+    pub(crate) fn shown(&self, path: &[u8]) -> Result<Option<Found>, Failure> {
+        let there = self.not_renamed.after(path);
+        Found::at(self.tree.cx, &self.now.filesystem, &there).doing("look at", &there)
     }
 
     pub(crate) fn item(&self, index: usize) -> &Item {
@@ -423,7 +432,7 @@ impl<'a> Planner<'a> {
             missing.push(dir.to_vec());
         }
         while let Some(dir) = missing.pop() {
-            let like = Found::at(self.tree.cx, &self.now.filesystem, &dir).doing("look at", &dir)?;
+            let like = self.shown(&dir)?;
             let Some(like) = like.filter(|like| like.kind().is_dir()) else { continue };
             self.stage(dir, like, Content::New, false)?;
         }
@@ -478,7 +487,7 @@ impl<'a> Planner<'a> {
             }
         }
         for dir in dirs {
-            let shown = Found::at(self.tree.cx, &self.now.filesystem, &dir).doing("look at", &dir)?;
+            let shown = self.shown(&dir)?;
             let Some(shown) = shown.filter(|shown| shown.kind().is_dir()) else { continue };
             let mode = if self.made.contains_key(&dir) {
                 Some(shown.attr.mode)
