@@ -438,9 +438,9 @@ fn a_part_is_discarded() {
     let places = Places::new();
     let before = places.host.picture();
     places.change(CHANGES);
-    assert_eq!(places.tells("discard s /data/there /data/e /data/old /data/dir"), "");
+    assert_eq!(places.tells("discard s /data/there /data/e /data/d /data/old /data/dir"), "");
     let left = places.tells("diff s");
-    for path in ["/data/there", "/data/old", "/data/dir", "/data/e"] {
+    for path in ["/data/there", "/data/old", "/data/dir", "/data/e", "/data/d"] {
         assert!(!left.contains(path), "{path}: {left}");
     }
     assert!(left.contains("M /data/h") && left.contains("A /data/new"), "{left}");

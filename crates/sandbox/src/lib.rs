@@ -54,6 +54,6 @@ pub use changes::{Change, ChangeKind};
 pub use compare::{Attributes, Found};
 pub use error::ViewError;
 pub use export::{Exclude, ExportError, ExportFormat, ExportOptions, ExportTimes, Exported, PatternError};
-pub use store::{Kept, Lower, Mount, Mounted, Sandbox, Store, StoreError, Swept};
+pub use store::{Applying, At, Kept, Lower, Mount, Mounted, Sandbox, Store, StoreError, Swept};
 pub use view::{Builder, View};
 pub use vnode_overlay::{Marks, Touched};

@@ -1,6 +1,8 @@
 //! The examples, run for what they say.
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "a test may fail")]
 
+#[path = "../examples/agent.rs"]
+mod agent;
 #[path = "../examples/captured_stdio.rs"]
 mod captured_stdio;
 #[path = "../examples/custom_filesystem/main.rs"]
@@ -28,6 +30,28 @@ fn said(run: impl FnOnce(&mut dyn Write) -> Result<(), Box<dyn Error>>) -> Strin
 #[test]
 fn a_plugin_is_given_files_and_its_files_are_read() {
     assert_eq!(said(plugin::run), "the plugin wrote 13 bytes: Hello, world\nand then: Hello, vnode\n");
+}
+
+#[test]
+fn an_agents_attempts_are_looked_at_and_applied() {
+    let expected = "deletes-the-tests:\n\
+        \x20 A /plan\n\
+        \x20 M /src/main: return-2 -> return-1\n\
+        \x20 D /tests/check\n\
+        \x20 dropped\n\
+        fixes-the-program:\n\
+        \x20 A /plan\n\
+        \x20 M /src/main: return-2 -> return-0\n\
+        \x20 A /src/notes\n\
+        \x20 applied\n\
+        plants-a-link:\n\
+        \x20 A /plan\n\
+        \x20 A /src/data\n\
+        \x20 dropped\n\
+        the program is return-0\n\
+        the tests are thorough\n\
+        there is a plan: false\n";
+    assert_eq!(said(agent::run), expected);
 }
 
 #[test]

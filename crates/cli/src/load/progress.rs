@@ -1,15 +1,14 @@
 //! What a long load shows: a line on a terminal, nothing elsewhere.
 
 use std::cell::{Cell, OnceCell};
-use std::ffi::OsStr;
-use std::io::{IsTerminal as _, Read};
+use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use crate::text::shown;
+use crate::text::{shown, takes_progress};
 
 /// Shorter loads show nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,7 +27,7 @@ impl Progress {
     pub(crate) fn new(source: &Path, quiet: bool) -> Progress {
         Progress {
             what: shown(source.as_os_str()),
-            hidden: quiet || !std::io::stderr().is_terminal() || is_dumb(std::env::var_os("TERM").as_deref()),
+            hidden: quiet || !takes_progress(),
             start: Instant::now(),
             entries: Cell::new(0),
             bytes: Cell::new(0),
@@ -80,11 +79,6 @@ impl Progress {
     }
 }
 
-/// Whether a terminal has no cursor to move, by the value of `TERM`.
-fn is_dumb(term: Option<&OsStr>) -> bool {
-    term.is_none_or(|term| term.is_empty() || term == "dumb")
-}
-
 struct Counted<'a, R> {
     reader: R,
     progress: &'a Progress,
@@ -96,16 +90,5 @@ impl<R: Read> Read for Counted<'_, R> {
         self.progress.bytes.set(self.progress.bytes.get() + count as u64);
         self.progress.show_copying();
         Ok(count)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terminals_without_a_cursor_are_dumb() {
-        assert!(is_dumb(None) && is_dumb(Some(OsStr::new("dumb"))) && is_dumb(Some(OsStr::new(""))));
-        assert!(!is_dumb(Some(OsStr::new("xterm-256color"))));
     }
 }

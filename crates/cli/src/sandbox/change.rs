@@ -10,10 +10,8 @@ use crate::failure::{Failure, say};
 /// `vnode sandbox discard`.
 pub(super) fn discard(store: &Store, name: &str, paths: &[Vec<u8>]) -> Result<(), Failure> {
     let mut sandbox = store.open(name).map_err(failure)?;
-    if paths.is_empty() {
-        return sandbox.discard().map_err(failure);
-    }
-    Err(Failure::setup("TODO"))
+    let discarded = if paths.is_empty() { sandbox.discard() } else { sandbox.discard_some(paths) };
+    discarded.map_err(failure)
 }
 
 /// `vnode sandbox delete`: as many as can be.

@@ -4,7 +4,9 @@
 //!   `export`.
 //! * `session` - the sandbox of a run, and what is told when it ends.
 
+mod apply;
 mod change;
+mod export;
 mod list;
 mod options;
 mod session;
@@ -39,7 +41,8 @@ pub(crate) fn run(action: Action) -> Result<ExitCode, Failure> {
         Action::Rename { of, to } => store.rename(&of.name, &to).map_err(failure).map(done),
         Action::Delete { names } => change::delete(&store, &names).map(done),
         Action::Prune { unused_for, dry_run } => change::prune(&store, unused_for, dry_run).map(done),
-        Action::Apply(_) | Action::Export(_) => Err(Failure::setup("TODO")),
+        Action::Apply(options) => apply::apply(&store, &options),
+        Action::Export(options) => export::export(&store, &options).map(done),
     }
 }
 

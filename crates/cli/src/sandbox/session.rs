@@ -80,7 +80,9 @@ impl Session {
             )));
         }
         let kept = if named != Named::AtEnd && store.has(&name) {
-            Kept { sandbox: store.open(&name).map_err(failure)?, name, named: Named::Already }
+            let sandbox = store.open(&name).map_err(failure)?;
+            sandbox.check_applied().map_err(failure)?;
+            Kept { sandbox, name, named: Named::Already }
         } else if store.has(&name) {
             return Err(failure(vnode_sandbox::StoreError::Exists { name }));
         } else {

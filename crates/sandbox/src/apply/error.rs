@@ -76,6 +76,12 @@ pub enum ApplyError {
         /// Why.
         why: String,
     },
+    /// Everything was applied, and who owns the changes could not clear them: applying again does that.
+    #[error("everything was applied, but what kept the changes can't be cleared: {why}; apply again")]
+    Owner {
+        /// Why not.
+        why: String,
+    },
     /// The directory can't be served.
     #[error("{0}")]
     Directory(HostError),

@@ -145,7 +145,7 @@ impl Journal {
     /// Whether the changes are this owner's, of whatever generation.
     pub(crate) fn is_of(&self, owner: Option<&Owner>) -> bool {
         let both = self.owner.as_ref().zip(owner);
-        both.is_some_and(|(ours, other)| (&ours.directory, &ours.id) == (&other.directory, &other.id))
+        both.is_some_and(|(ours, other)| ours.id == other.id)
     }
 
     /// The number of a slot that nothing has.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use vnode_core::Errno;
 
+use super::applying::At;
+use crate::apply::{ApplyError, Conflict};
 use crate::encoded::encode;
 use crate::error::ViewError;
 
@@ -103,6 +105,25 @@ pub enum StoreError {
         guest: Vec<u8>,
         /// Why not.
         error: ViewError,
+    },
+    /// It can't be told what was changed.
+    #[error("{}: can't tell what was changed: {errno}", encode(guest))]
+    Changes {
+        /// Where it is mounted.
+        guest: Vec<u8>,
+        /// Why not.
+        errno: Errno,
+    },
+    /// The directories were changed since the sandbox first saw them, where it changed something.
+    #[error("the host changed meanwhile what is to be applied")]
+    Conflicts(Vec<At<Vec<Conflict>>>),
+    /// Changes can't be applied.
+    #[error("{}: {error}", encode(guest))]
+    Apply {
+        /// Where they are mounted.
+        guest: Vec<u8>,
+        /// Why not.
+        error: ApplyError,
     },
     /// An archive that it shows can't be served.
     #[error("can't serve {}: {why}", path.display())]

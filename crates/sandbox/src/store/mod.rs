@@ -11,9 +11,12 @@
 //! An upper is never moved: what has it is what the records say, and a record is replaced at once. What a fork shares
 //! is written to by nobody any more.
 
+mod applying;
+mod chosen;
 mod error;
 mod record;
 mod removal;
+mod rewriting;
 mod sandbox;
 mod sweep;
 
@@ -25,6 +28,7 @@ use std::time::Duration;
 
 use rustix::fs::{Dir, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with, stat};
 
+pub use applying::{Applying, At};
 pub use error::StoreError;
 use record::Record;
 pub use record::{Lower, Mount};
@@ -222,18 +226,25 @@ impl Store {
     /// Gives a sandbox another name.
     ///
     /// # Errors
-    /// As for [`open`](Self::open), and [`StoreError::Exists`].
+    /// As for [`open`](Self::open), [`StoreError::Exists`], and [`StoreError::Interrupted`].
     pub fn rename(&self, name: &str, to: &str) -> Result<(), StoreError> {
-        self.open(name)?.publish(to)
+        let mut sandbox = self.open(name)?;
+        // What was begun knows it by its name.
+        sandbox.check_applied()?;
+        sandbox.publish(to)
     }
 
     /// Removes a sandbox with its changes, but for those that it shares with others.
     ///
     /// # Errors
-    /// As for [`open`](Self::open).
+    /// As for [`open`](Self::open), but for damaged ones, and [`StoreError::Interrupted`].
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
         match self.open(name) {
-            Ok(sandbox) => sandbox.bury()?,
+            Ok(sandbox) => {
+                // Nobody else is to complete that.
+                sandbox.check_applied()?;
+                sandbox.bury()?;
+            }
             // Whatever it was, it is to go.
             Err(StoreError::Damaged { .. }) => {
                 let path = self.sandboxes().join(name);

@@ -14,10 +14,13 @@ use crate::lock::{Asked, Lock};
 use crate::view::{Builder, View};
 use vnode_overlay::Marks;
 
+/// The most uppers of before forks that are looked through: each makes looking for a name slower.
+const MOST_FROZEN: usize = 16;
+
 /// A sandbox that is open: nobody else can have it.
 #[derive(Debug)]
 pub struct Sandbox {
-    store: Store,
+    pub(super) store: Store,
     /// Empty as long as nobody knows it.
     name: String,
     /// What its directory is called then.
@@ -121,7 +124,7 @@ impl Sandbox {
         self.first.as_deref().unwrap_or(&self.name)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.store.sandboxes().join(self.entry())
     }
 
@@ -129,28 +132,33 @@ impl Sandbox {
     fn change(&mut self, how: impl FnOnce(&mut Record)) -> Result<(), StoreError> {
         let mut record = self.record.clone();
         how(&mut record);
+        self.replace(record)
+    }
+
+    /// Has another record from now on.
+    pub(super) fn replace(&mut self, record: Record) -> Result<(), StoreError> {
         record.write(&self.dir, &self.path())?;
         self.record = record;
+        Ok(())
+    }
+
+    /// Reads the record again.
+    pub(super) fn reread(&mut self) -> Result<(), StoreError> {
+        self.record = Record::read(&self.dir, &self.path())?;
         Ok(())
     }
 
     /// Opens its views, to mount them in a guest's namespace, or to look at what was changed.
     ///
     /// # Errors
-    /// [`StoreError::View`], [`StoreError::Archive`].
+    /// [`StoreError::Interrupted`], [`StoreError::View`], [`StoreError::Archive`].
     pub fn views(&self) -> Result<Vec<Mounted>, StoreError> {
-        let mut archive = |path: &Path, layer: bool| match Archive::builder().layer(layer).open(path) {
-            Ok(archive) => Ok(FilesystemRef::new::<Archive>(archive)),
-            Err(error) => Err(StoreError::Archive { path: path.to_owned(), why: error.to_string() }),
-        };
-        self.record.mounts.iter().map(|mount| self.view(mount, &mut archive)).collect()
+        self.check_applied()?;
+        self.record.mounts.iter().map(|mount| self.open_view(mount)).collect()
     }
 
-    fn view(
-        &self,
-        MountRecord { mount, upper, frozen }: &MountRecord,
-        archive: &mut impl FnMut(&Path, bool) -> Result<FilesystemRef, StoreError>,
-    ) -> Result<Mounted, StoreError> {
+    pub(super) fn open_view(&self, mount: &MountRecord) -> Result<Mounted, StoreError> {
+        let MountRecord { mount, upper, frozen } = mount;
         let mut builder: Option<Builder> = None;
         for lower in &mount.lowers {
             builder = Some(match (lower, builder) {
@@ -179,9 +187,10 @@ impl Sandbox {
     /// Drops all changes: it shows what its directories have. None of its views may be open.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], and those of the host.
+    /// [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the host.
     pub fn discard(&mut self) -> Result<(), StoreError> {
         self.check_unused()?;
+        self.check_applied()?;
         let uppers = self.record.mounts.iter().map(|_| fresh_id()).collect::<Result<Vec<_>, _>>()?;
         self.change(|record| {
             record.generation += 1;
@@ -196,19 +205,26 @@ impl Sandbox {
     /// Makes another sandbox that shows the same, at no cost of copying: what was changed until now is both's. None of
     /// this one's views may be open.
     ///
+    /// Of more than 16 forks in a row with changes between them, those of before are put together: that copies.
+    ///
     /// # Errors
-    /// [`StoreError::Name`], [`StoreError::Exists`], [`StoreError::InUse`], and those of the host.
+    /// [`StoreError::Name`], [`StoreError::Exists`], [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the
+    /// host.
     pub fn fork(&mut self, name: &str) -> Result<Sandbox, StoreError> {
         check_name(name)?;
         if self.store.has(name) {
             return Err(StoreError::Exists { name: name.to_owned() });
         }
         self.check_unused()?;
+        self.check_applied()?;
+        if self.record.mounts.iter().any(|mount| mount.frozen.len() >= MOST_FROZEN) {
+            self.flatten()?;
+        }
         let mut frozen = Vec::new();
         for mount in &self.record.mounts {
             let mut mount = mount.clone();
             // Layers that have nothing would be looked through all the same.
-            if !names_in(&self.store.upper(&mount.upper).join("upper"))?.is_empty() {
+            if has_changes(&self.store.upper(&mount.upper))? {
                 mount.frozen.insert(0, core::mem::replace(&mut mount.upper, fresh_id()?));
             }
             frozen.push(mount);
@@ -224,8 +240,8 @@ impl Sandbox {
         Ok(other)
     }
 
-    /// Whether a view of it is open: then its changes can't be frozen or dropped.
-    fn check_unused(&self) -> Result<(), StoreError> {
+    /// That no view of it is open: then its changes can't be frozen or dropped.
+    pub(super) fn check_unused(&self) -> Result<(), StoreError> {
         for mount in &self.record.mounts {
             let path = self.store.upper(&mount.upper);
             let Ok(dir) = super::open(&path) else { continue };
@@ -252,4 +268,22 @@ impl Drop for Sandbox {
             let _ = self.store.sweep();
         }
     }
+}
+
+/// An archive that is shown.
+fn archive(path: &Path, layer: bool) -> Result<FilesystemRef, StoreError> {
+    match Archive::builder().layer(layer).open(path) {
+        Ok(archive) => Ok(FilesystemRef::new::<Archive>(archive)),
+        Err(error) => Err(StoreError::Archive { path: path.to_owned(), why: error.to_string() }),
+    }
+}
+
+/// Whether an upper has anything: names, or copies of files with several names that got none yet.
+fn has_changes(upper: &Path) -> Result<bool, StoreError> {
+    for part in ["upper", "index", "work/index"] {
+        if !names_in(&upper.join(part))?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

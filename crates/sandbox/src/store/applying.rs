@@ -1,0 +1,250 @@
+//! Bringing what a sandbox has to the directories that it shows.
+
+use std::path::{Path, PathBuf};
+
+use vnode_core::{Credentials, Cx};
+
+use super::chosen::{Chosen, chosen};
+use super::error::StoreError;
+use super::record::{Lower, MountRecord, Record, fresh_id};
+use super::sandbox::{Mounted, Sandbox};
+use crate::apply::{self, Applied, ApplyError, ApplyOptions, Conflict, Owner, Plan, Progress, Selection};
+use crate::clock::Now;
+
+/// The choices for [`Sandbox::apply`].
+#[derive(Clone, Copy, Default)]
+pub struct Applying<'a> {
+    /// Only these paths of the guest's, absolute, and what is below them; without any, everything.
+    pub paths: &'a [Vec<u8>],
+    /// Whether what was changed in the directories meanwhile is overwritten.
+    pub force: bool,
+    /// Told how far it is.
+    pub progress: Option<&'a dyn Fn(Progress)>,
+}
+
+/// Something of a mount of a sandbox, and where the guest sees that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// Where the mount is, starting with `/`.
+    pub guest: Vec<u8>,
+    /// What of it.
+    pub what: T,
+}
+
+/// What is applied of a mount.
+struct Part {
+    index: usize,
+    mounted: Mounted,
+    changes: Vec<crate::Change>,
+    selection: Selection,
+}
+
+impl core::fmt::Debug for Applying<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Applying")
+            .field("paths", &self.paths)
+            .field("force", &self.force)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes calls for nobody's guest.
+pub(super) fn as_root<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
+    let who = Credentials::root();
+    call(&Cx::new(&who, &Now))
+}
+
+impl Sandbox {
+    /// What [`apply`](Self::apply) would do. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), but conflicts, which are in the plans.
+    pub fn plan(&self, options: &Applying<'_>) -> Result<Vec<At<Plan>>, StoreError> {
+        self.check_applied()?;
+        as_root(|cx| self.plan_parts(cx, &self.parts(cx, options)?, options))
+    }
+
+    fn plan_parts(
+        &self,
+        cx: &Cx<'_>,
+        parts: &[Part],
+        options: &Applying<'_>,
+    ) -> Result<Vec<At<Plan>>, StoreError> {
+        let plan = |part: &Part| {
+            let choices = ApplyOptions {
+                selection: part.selection.clone(),
+                force: options.force,
+                ..ApplyOptions::default()
+            };
+            let plan = part.mounted.view.plan(cx, &part.changes, &choices);
+            let plan = plan.map_err(|error| self.about(part.index, error))?;
+            Ok(At { guest: part.mounted.guest.clone(), what: plan })
+        };
+        parts.iter().map(plan).collect()
+    }
+
+    /// Brings what was changed to the directories of the host, which must be as the sandbox first saw them where something is
+    /// changed. Then it is no change of the sandbox's any more. None of its views may be open.
+    ///
+    /// An apply of it that was interrupted is completed first.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflicts`]: nothing was applied. [`StoreError::Apply`]: of the mounts before that one all was
+    /// applied. [`StoreError::InUse`], and those of the host.
+    pub fn apply(&mut self, options: &Applying<'_>) -> Result<Vec<At<Applied>>, StoreError> {
+        self.check_unused()?;
+        let mut done = self.complete(options)?;
+        if !options.paths.is_empty() {
+            self.flatten()?;
+        }
+        let parts = as_root(|cx| {
+            let parts = self.parts(cx, options)?;
+            // Before anything is applied anywhere.
+            let conflicts: Vec<At<Vec<Conflict>>> = self
+                .plan_parts(cx, &parts, options)?
+                .into_iter()
+                .map(|At { guest, what }| At { guest, what: what.conflicts })
+                .filter(|at| !at.what.is_empty())
+                .collect();
+            if conflicts.is_empty() || options.force {
+                Ok(parts)
+            } else {
+                Err(StoreError::Conflicts(conflicts))
+            }
+        })?;
+        for Part { index, mounted, changes, selection } in parts {
+            let owner = Some(self.owner(index));
+            let next = self.next(index)?;
+            let upper = self.store.upper(&self.mount(index)?.upper);
+            let settled = |applied: &Applied| self.settle(applied, &upper, &next);
+            let choices = ApplyOptions {
+                selection,
+                force: options.force,
+                owner,
+                progress: options.progress,
+                settled: Some(&settled),
+            };
+            let applied = as_root(|cx| mounted.view.apply(cx, &changes, &choices));
+            let applied = applied.map_err(|error| self.about(index, error))?;
+            done.push(At { guest: mounted.guest.clone(), what: applied });
+            drop((mounted, changes));
+            self.reread()?;
+        }
+        self.store.sweep()?;
+        Ok(done)
+    }
+
+    /// What is applied of each mount.
+    fn parts(&self, cx: &Cx<'_>, options: &Applying<'_>) -> Result<Vec<Part>, StoreError> {
+        let mut parts = Vec::new();
+        for (index, mount) in self.record.mounts.iter().enumerate() {
+            let selection = match chosen(&self.record.mounts, mount, options.paths) {
+                Chosen::Nothing => continue,
+                Chosen::Everything => Selection::All,
+                Chosen::Some(paths) => Selection::Only(paths),
+            };
+            let mounted = self.open_view(mount)?;
+            let changes = mounted
+                .view
+                .changes(cx)
+                .map_err(|errno| StoreError::Changes { guest: mount.mount.guest.clone(), errno })?;
+            if !changes.is_empty() {
+                parts.push(Part { index, mounted, changes, selection });
+            }
+        }
+        Ok(parts)
+    }
+
+    /// What a mount's directory knows the changes by while they are applied.
+    fn owner(&self, index: usize) -> Owner {
+        let id = format!("{}.{index}", self.record.id);
+        Owner { directory: self.path(), id, generation: self.record.generation }
+    }
+
+    /// What it is when all changes of a mount were applied.
+    fn next(&self, index: usize) -> Result<Record, StoreError> {
+        let mut record = self.record.clone();
+        record.generation += 1;
+        if let Some(mount) = record.mounts.get_mut(index) {
+            mount.frozen.clear();
+            mount.upper = fresh_id()?;
+        }
+        Ok(record)
+    }
+
+    /// Has the changes that were applied no more.
+    fn settle(&self, applied: &Applied, upper: &Path, next: &Record) -> Result<(), ApplyError> {
+        let fails = |error: StoreError| ApplyError::Owner { why: error.to_string() };
+        if applied.everything {
+            return next.write(&self.dir, &self.path()).map_err(fails);
+        }
+        apply::settle(upper)?;
+        let mut record = self.record.clone();
+        record.generation += 1;
+        record.write(&self.dir, &self.path()).map_err(fails)
+    }
+
+    /// Completes an apply of it that was interrupted.
+    fn complete(&mut self, options: &Applying<'_>) -> Result<Vec<At<Applied>>, StoreError> {
+        let mut done = Vec::new();
+        for index in 0..self.record.mounts.len() {
+            let Some((directory, generation)) = self.pending(index)? else { continue };
+            let next = self.next(index)?;
+            let upper = self.store.upper(&self.mount(index)?.upper);
+            // It may have come further than that.
+            let is_settled = generation < self.record.generation;
+            let settled =
+                |applied: &Applied| if is_settled { Ok(()) } else { self.settle(applied, &upper, &next) };
+            let choices = ApplyOptions {
+                owner: Some(self.owner(index)),
+                progress: options.progress,
+                settled: Some(&settled),
+                ..ApplyOptions::default()
+            };
+            let applied = as_root(|cx| apply::recover(cx, &directory, &choices));
+            let applied = applied.map_err(|error| self.about(index, error))?;
+            let guest = self.mount(index)?.mount.guest.clone();
+            done.extend(applied.map(|applied| At { guest, what: applied }));
+            self.reread()?;
+        }
+        Ok(done)
+    }
+
+    /// That no apply of it was interrupted: then its views would show mixtures.
+    ///
+    /// # Errors
+    /// [`StoreError::Interrupted`].
+    pub fn check_applied(&self) -> Result<(), StoreError> {
+        for index in 0..self.record.mounts.len() {
+            if let Some((directory, _)) = self.pending(index)? {
+                return Err(StoreError::Interrupted { name: self.name().to_owned(), directory });
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory of a mount where an apply of this sandbox was interrupted after it began to change something, and of
+    /// which generation that was.
+    fn pending(&self, index: usize) -> Result<Option<(PathBuf, u64)>, StoreError> {
+        let [Lower::Directory(directory)] = self.mount(index)?.mount.lowers.as_slice() else {
+            return Ok(None);
+        };
+        let pending = match apply::pending(directory) {
+            // Whoever opens it tells why.
+            Err(ApplyError::Directory(_)) => return Ok(None),
+            pending => pending.map_err(|error| self.about(index, error))?,
+        };
+        let id = self.owner(index).id;
+        let own = pending.filter(|pending| pending.committed).and_then(|pending| pending.owner);
+        Ok(own.filter(|owner| owner.id == id).map(|owner| (directory.clone(), owner.generation)))
+    }
+
+    pub(super) fn mount(&self, index: usize) -> Result<&MountRecord, StoreError> {
+        self.record.mounts.get(index).ok_or(StoreError::Empty { what: "there is no mount" })
+    }
+
+    pub(super) fn about(&self, index: usize, error: ApplyError) -> StoreError {
+        let guest = self.mount(index).map(|mount| mount.mount.guest.clone()).unwrap_or_default();
+        StoreError::Apply { guest, error }
+    }
+}

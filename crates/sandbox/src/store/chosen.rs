@@ -1,0 +1,71 @@
+//! Which of a sandbox's changes are meant, told by the guest's paths.
+
+use super::record::MountRecord;
+
+/// What is meant of a mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    Nothing,
+    Everything,
+    /// These paths from the mount's root, and what is below them.
+    Some(Vec<Vec<u8>>),
+}
+
+/// What is meant of a mount by the guest's paths, all of them absolute and without `.` and `..`; everything if there are none.
+pub(super) fn chosen(mounts: &[MountRecord], mount: &MountRecord, paths: &[Vec<u8>]) -> Chosen {
+    if paths.is_empty() {
+        return Chosen::Everything;
+    }
+    let own = mount.mount.guest.as_slice();
+    let mut below = Vec::new();
+    for path in paths {
+        if below_of(path, own).is_some() {
+            // What the mount is in is meant, or the mount.
+            return Chosen::Everything;
+        }
+        let Some(rest) = below_of(own, path) else { continue };
+        // It may be in another one that is mounted below this.
+        let others = mounts.iter().map(|other| other.mount.guest.as_slice());
+        let mut nearer = others.filter(|other| other.len() > own.len() && below_of(own, other).is_some());
+        if !nearer.any(|other| below_of(other, path).is_some()) {
+            below.push(rest.to_vec());
+        }
+    }
+    if below.is_empty() { Chosen::Nothing } else { Chosen::Some(below) }
+}
+
+/// What comes behind a directory's path in a path at or below it: empty, or starting with `/`.
+fn below_of<'a>(dir: &[u8], path: &'a [u8]) -> Option<&'a [u8]> {
+    let dir = dir.strip_suffix(b"/").unwrap_or(dir);
+    let path = if path == b"/" { b"" } else { path };
+    path.strip_prefix(dir).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{Lower, Mount};
+    use super::*;
+
+    #[test]
+    fn paths_are_of_the_mount_that_is_nearest() {
+        let mounts: Vec<MountRecord> = ["/", "/data", "/data/sub"]
+            .into_iter()
+            .map(|guest| {
+                let lowers = vec![Lower::Directory("/host".into())];
+                MountRecord::new(Mount { guest: guest.into(), lowers, ..Mount::default() }).unwrap()
+            })
+            .collect();
+        let all = |paths: &[&str]| -> Vec<Chosen> {
+            let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+            mounts.iter().map(|mount| chosen(&mounts, mount, &paths)).collect()
+        };
+        let some = |path: &str| Chosen::Some(vec![path.as_bytes().to_vec()]);
+        use Chosen::{Everything, Nothing};
+        assert_eq!(all(&[]), [Everything, Everything, Everything]);
+        assert_eq!(all(&["/"]), [Everything, Everything, Everything]);
+        assert_eq!(all(&["/data"]), [Nothing, Everything, Everything]);
+        assert_eq!(all(&["/data/f"]), [Nothing, some("/f"), Nothing]);
+        assert_eq!(all(&["/data/sub/f"]), [Nothing, Nothing, some("/f")]);
+        assert_eq!(all(&["/datax", "/data/sub"]), [some("/datax"), Nothing, Everything]);
+    }
+}

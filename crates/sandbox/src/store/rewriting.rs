@@ -1,0 +1,72 @@
+//! Putting the changes of a sandbox, or some of them, into a new upper: so that none of before forks are left, or none of those
+//! that are to be dropped.
+
+use vnode_core::Cx;
+
+use super::applying::as_root;
+use super::chosen::{Chosen, chosen};
+use super::error::StoreError;
+use super::record::fresh_id;
+use super::sandbox::Sandbox;
+use crate::apply::{ApplyOptions, Selection};
+
+impl Sandbox {
+    /// Drops the changes at some of the guest's paths, absolute, and below them: what the directories have is seen there. None of its
+    /// views may be open.
+    ///
+    /// A directory that was renamed is there or here: dropping that drops the renames of all directories, and changes below
+    /// one that stay are where it is on the host.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the host.
+    pub fn discard_some(&mut self, paths: &[Vec<u8>]) -> Result<(), StoreError> {
+        self.check_unused()?;
+        self.check_applied()?;
+        let mut record = self.record.clone();
+        record.generation += 1;
+        for (index, mount) in record.mounts.iter_mut().enumerate() {
+            match chosen(&self.record.mounts, self.mount(index)?, paths) {
+                Chosen::Nothing => continue,
+                Chosen::Everything => mount.upper = fresh_id()?,
+                Chosen::Some(paths) => mount.upper = self.rewrite(index, Selection::Except(paths))?,
+            }
+            mount.frozen.clear();
+        }
+        self.replace(record)?;
+        self.store.sweep().map(drop)
+    }
+
+    /// Brings all that was kept before forks into the uppers of this sandbox alone.
+    pub(super) fn flatten(&mut self) -> Result<(), StoreError> {
+        let mut record = self.record.clone();
+        for (index, mount) in record.mounts.iter_mut().enumerate() {
+            if !mount.frozen.is_empty() {
+                mount.upper = self.rewrite(index, Selection::All)?;
+                mount.frozen.clear();
+            }
+        }
+        self.replace(record)
+    }
+
+    /// Makes an upper that has these changes of a mount's; answers its name. Nobody has it yet.
+    fn rewrite(&self, index: usize, selection: Selection) -> Result<String, StoreError> {
+        let mount = self.mount(index)?;
+        let (mut fresh, upper) = (mount.clone(), fresh_id()?);
+        fresh.frozen.clear();
+        fresh.upper.clone_from(&upper);
+        let fails = |errno| StoreError::Changes { guest: mount.mount.guest.clone(), errno };
+        let from = self.open_view(mount)?.view;
+        let to = self.open_view(&fresh)?.view;
+        as_root(|cx: &Cx<'_>| {
+            let changes = from.changes(cx).map_err(fails)?;
+            let touched = from.touched(cx).map_err(fails)?;
+            // Of an inode what was told first counts, of a path what was told last.
+            to.note_touched(cx, &touched).map_err(fails)?;
+            let choices = ApplyOptions { selection, ..ApplyOptions::default() };
+            let applied = from.apply_to(cx, &to.filesystem, &changes, &choices);
+            applied.map_err(|error| self.about(index, error))?;
+            to.note_touched(cx, &touched).map_err(fails)
+        })?;
+        Ok(upper)
+    }
+}
