@@ -39,7 +39,10 @@ fn transcript(lines: &[&str], top: &Path) -> String {
         fs::write(file, text).unwrap();
     }
     fs::write(top.join("tidy.sh"), TIDY).unwrap();
-    fs::copy(support::guest("shell"), top.join("shell.wasm")).unwrap();
+    fs::create_dir(top.join("bin")).unwrap();
+    for name in ["sh", "mkdir", "mv", "echo", "rm", "ln"] {
+        fs::copy(support::guest("shell"), top.join(format!("bin/{name}.wasm"))).unwrap();
+    }
     let mut script = String::new();
     for line in lines {
         let quoted = line.replace('\'', "'\\''");

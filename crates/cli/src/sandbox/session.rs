@@ -218,7 +218,7 @@ impl Session {
             let summary = diff::summary(changes);
             match (place, &self.kept) {
                 (_, Some(Kept { name, .. })) => say(format_args!(
-                    "{summary} in sandbox {name}; vnode sandbox diff {name} shows it, apply brings it to the host"
+                    "{summary}; kept in sandbox {name} (vnode sandbox diff {name} shows it, apply brings it to the host)"
                 )),
                 (Some(upper), None) => {
                     say(format_args!("{summary}; kept in {}", vnode_cli::text::shown(upper.as_os_str())));
