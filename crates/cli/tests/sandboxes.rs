@@ -85,6 +85,8 @@ fn runs_go_on_with_what_others_left() {
     assert_eq!(ran.stdout, "cat /data/there: \"changed\"\ncat /data/new: \"n\"\nunlink /data/old: ok\n");
     assert_eq!(ran.stderr, "");
     assert_eq!(places.tells("diff s"), "A /data/new\nD /data/old\nM /data/there\n");
+    assert_eq!(places.tells("diff s --exit-code /data/d"), "");
+    assert_eq!(places.sandbox("diff s --exit-code /data/old").code, Some(1));
     assert_eq!(places.host.picture(), before);
 }
 
@@ -222,7 +224,7 @@ fn sandboxes_are_listed_and_shown() {
     let json: serde_json::Value = serde_json::from_str(&places.tells("list --json")).unwrap();
     assert_eq!(json[1]["name"], "s");
     assert_eq!(json[1]["mounts"][0]["guest"], "/data");
-    assert_eq!(json[1]["mounts"][0]["shows"][0], host.to_str().unwrap());
+    assert_eq!(json[1]["mounts"][0]["shows"][0]["path"], host.to_str().unwrap());
     assert!(json[1]["bytes"].as_u64().unwrap() >= 20_000, "{json}");
     let show = places.tells("show s");
     assert!(show.contains(&format!("mount    /data shows {}\n", host.display())), "{show}");
@@ -387,6 +389,11 @@ fn nothing_is_applied_over_what_others_changed() {
     assert!(ran.stderr.contains("/data/there") && ran.stderr.contains("/data/new"), "{ran:?}");
     assert!(!ran.stderr.contains("/data/h"), "{ran:?}");
     assert!(ran.stderr.contains("--force"), "{ran:?}");
+    let ran = places.sandbox("apply s --json");
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), ""), "{ran:?}");
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(json["applied"], false);
+    assert_eq!(json["conflicts"][0]["path"], "/data/new");
     assert_eq!(places.host.picture(), before);
     // What is no conflict can be chosen.
     assert_eq!(places.sandbox("apply s /data/h").code, Some(0));
@@ -495,7 +502,7 @@ fn no_guest_writes_where_sandboxes_are_kept() {
     for of in ["", "", "vnode"] {
         let ran = places.run(&["--dir", &given(of, "")], "create /x/f text");
         ran.fails(125, "vnode's sandboxes are there");
-        if of == "" {
+        if of.is_empty() {
             assert_eq!(places.run(&["--dir", &given(of, "::ro")], "cat /x/there").code, Some(0));
         }
         places.change("write /data/there changed");

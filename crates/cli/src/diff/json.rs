@@ -86,7 +86,7 @@ pub(super) fn write<'a>(
 }
 
 /// Escapes what could drive a terminal or isn't seen, which JSON needn't. Only strings have such.
-fn without_controls(text: &str) -> String {
+pub(crate) fn without_controls(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if c.is_control() || is_unseen(c) {
             let _ = write!(out, "\\u{:04x}", u32::from(c));
@@ -110,7 +110,8 @@ impl Summary {
     }
 }
 
-fn kind(kind: ChangeKind) -> &'static str {
+/// What was done, in a word.
+pub(crate) fn kind(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Added => "added",
         ChangeKind::Removed => "removed",
@@ -134,7 +135,7 @@ fn file_type(kind: FileType) -> &'static str {
 }
 
 /// Bytes as text, and as they are if text doesn't say it.
-fn text(bytes: &[u8]) -> (String, Option<Vec<u8>>) {
+pub(crate) fn text(bytes: &[u8]) -> (String, Option<Vec<u8>>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => (String::from_utf8_lossy(bytes).into_owned(), Some(bytes.to_vec())),

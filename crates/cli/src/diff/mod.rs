@@ -11,7 +11,7 @@
 
 mod content;
 mod entry;
-mod json;
+pub(crate) mod json;
 mod lines;
 mod options;
 mod paint;
@@ -104,6 +104,11 @@ pub(crate) fn write(
         Form::Json => json::write(cx, entries, out),
     }?;
     Ok(out.flush()?)
+}
+
+/// Whether there is anything to tell.
+pub(crate) fn is_empty(mounts: &[MountChanges<'_>], paths: &[Vec<u8>]) -> bool {
+    entry::entries(mounts, paths).next().is_none()
 }
 
 /// All of it in a few words: `3 added, 1 modified, 2 deleted`.

@@ -7,11 +7,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use vnode_cli::text::{shown, without_controls};
-use vnode_sandbox::{Applying, At, Conflict, Operation, Plan, Progress, Store, StoreError, Warning};
+use vnode_sandbox::{Applying, At, Conflict, Operation, Progress, Store, StoreError, Warning};
 
 use super::options::Apply;
 use super::{failure, list};
+use crate::diff::json::{self, text};
 use crate::failure::{Failure, say};
 
 /// What `apply` ends with when nothing was applied because of conflicts.
@@ -19,80 +21,136 @@ const CONFLICTS: u8 = 1;
 /// Shorter work shows nothing.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What was done, or would be, for programs.
+#[derive(Default, Serialize)]
+struct Report {
+    /// Whether it was done.
+    applied: bool,
+    operations: Vec<Told>,
+    conflicts: Vec<Clash>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    kind: &'static str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<Vec<u8>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_bytes: Option<Vec<u8>>,
+}
+
+#[derive(Serialize)]
+struct Clash {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<Vec<u8>>,
+    why: String,
+}
+
+/// What is to be told, in the order of the mounts, with the guest's paths.
+#[derive(Default)]
+struct Outcome {
+    operations: Vec<Operation>,
+    conflicts: Vec<Conflict>,
+    warnings: Vec<String>,
+}
+
 /// `vnode sandbox apply`.
 pub(super) fn apply(store: &Store, options: &Apply) -> Result<ExitCode, Failure> {
     let mut sandbox = store.open(&options.of.name).map_err(failure)?;
     let (paths, force) = (options.chosen.paths(), options.force);
+    let mut outcome = Outcome::default();
     if options.dry_run {
         let plans = sandbox.plan(&Applying { paths: &paths, force, progress: None }).map_err(failure)?;
-        return tell(&plans, force);
-    }
-    let bar = Bar::new(options.quiet);
-    let applied =
-        sandbox.apply(&Applying { paths: &paths, force, progress: Some(&|progress| bar.show(progress)) });
-    bar.clear();
-    let applied = match applied {
-        Err(StoreError::Conflicts(conflicts)) => {
-            tell_conflicts(&conflicts);
-            return Ok(ExitCode::from(CONFLICTS));
+        for At { guest, what } in &plans {
+            outcome.add(guest, &what.operations, &what.warnings);
+            outcome.add_conflicts(guest, &what.conflicts);
         }
-        applied => applied.map_err(failure)?,
-    };
-    let mut count = 0;
-    for At { guest, what } in &applied {
-        tell_warnings(guest, &what.warnings);
-        count += what.operations.len();
-    }
-    if !options.quiet {
-        say(match count {
-            0 => "there is nothing to apply".to_owned(),
-            1 => "1 change applied".to_owned(),
-            count => format!("{count} changes applied"),
-        });
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Tells what would be done.
-fn tell(plans: &[At<Plan>], force: bool) -> Result<ExitCode, Failure> {
-    let mut text = String::new();
-    for At { guest, what } in plans {
-        for operation in &what.operations {
-            let operation = Operation {
-                path: in_mount(guest, &operation.path),
-                from: operation.from.as_ref().map(|from| in_mount(guest, from)),
-                ..operation.clone()
-            };
-            text += &without_controls(&format!("{operation}"));
-            text.push('\n');
-        }
-        tell_warnings(guest, &what.warnings);
-    }
-    list::print(&text)?;
-    let conflicts =
-        plans.iter().map(|At { guest, what }| At { guest: guest.clone(), what: what.conflicts.clone() });
-    let conflicts: Vec<_> = conflicts.filter(|at| !at.what.is_empty()).collect();
-    if conflicts.is_empty() || force {
-        return Ok(ExitCode::SUCCESS);
-    }
-    tell_conflicts(&conflicts);
-    Ok(ExitCode::from(CONFLICTS))
-}
-
-fn tell_conflicts(conflicts: &[At<Vec<Conflict>>]) {
-    let mut text = "nothing was applied: the host changed meanwhile what is to be changed".to_owned();
-    for At { guest, what } in conflicts {
-        for conflict in what {
-            let conflict = Conflict { path: in_mount(guest, &conflict.path), ..conflict.clone() };
-            text += &format!("\n  {conflict}");
+    } else {
+        let bar = Bar::new(options.quiet);
+        let applying = Applying { paths: &paths, force, progress: Some(&|progress| bar.show(progress)) };
+        let applied = sandbox.apply(&applying);
+        bar.clear();
+        match applied {
+            Ok(all) => {
+                all.iter().for_each(|At { guest, what }| outcome.add(guest, &what.operations, &what.warnings))
+            }
+            Err(StoreError::Conflicts(all)) => {
+                all.iter().for_each(|At { guest, what }| outcome.add_conflicts(guest, what));
+            }
+            Err(error) => return Err(failure(error)),
         }
     }
-    say(text + "\nchoose other paths, or overwrite what the host has with --force");
+    let is_refused = !outcome.conflicts.is_empty() && !force;
+    if options.json {
+        outcome.print_json(!options.dry_run && !is_refused)?;
+    } else {
+        outcome.tell(options, is_refused)?;
+    }
+    Ok(if is_refused { ExitCode::from(CONFLICTS) } else { ExitCode::SUCCESS })
 }
 
-fn tell_warnings(guest: &[u8], warnings: &[Warning]) {
-    for warning in warnings {
-        say(format_args!("in {}: {warning}", shown(OsStr::from_bytes(guest))));
+impl Outcome {
+    fn add(&mut self, guest: &[u8], operations: &[Operation], warnings: &[Warning]) {
+        self.operations.extend(operations.iter().map(|operation| Operation {
+            path: in_mount(guest, &operation.path),
+            from: operation.from.as_ref().map(|from| in_mount(guest, from)),
+            ..operation.clone()
+        }));
+        let place = shown(OsStr::from_bytes(guest));
+        self.warnings.extend(warnings.iter().map(|warning| format!("in {place}: {warning}")));
+    }
+
+    fn add_conflicts(&mut self, guest: &[u8], conflicts: &[Conflict]) {
+        let conflict =
+            |conflict: &Conflict| Conflict { path: in_mount(guest, &conflict.path), ..conflict.clone() };
+        self.conflicts.extend(conflicts.iter().map(conflict));
+    }
+
+    fn print_json(&self, applied: bool) -> Result<(), Failure> {
+        let operation = |operation: &Operation| {
+            let (path, path_bytes) = text(&operation.path);
+            let (from, from_bytes) = operation.from.as_deref().map(text).unzip();
+            let kind = json::kind(operation.kind);
+            Told { kind, path, path_bytes, from, from_bytes: from_bytes.flatten() }
+        };
+        let conflict = |conflict: &Conflict| {
+            let (path, path_bytes) = text(&conflict.path);
+            Clash { path, path_bytes, why: conflict.kind.to_string() }
+        };
+        list::print_json(&Report {
+            applied,
+            operations: self.operations.iter().map(operation).collect(),
+            conflicts: self.conflicts.iter().map(conflict).collect(),
+            warnings: self.warnings.clone(),
+        })
+    }
+
+    fn tell(&self, options: &Apply, is_refused: bool) -> Result<(), Failure> {
+        if options.dry_run {
+            let lines =
+                self.operations.iter().map(|operation| without_controls(&format!("{operation}")) + "\n");
+            list::print(&lines.collect::<String>())?;
+        }
+        self.warnings.iter().for_each(say);
+        if is_refused {
+            let mut text = "nothing was applied: the host changed meanwhile what is to be changed".to_owned();
+            for conflict in &self.conflicts {
+                text += &format!("\n  {conflict}");
+            }
+            say(text + "\nchoose other paths, or overwrite what the host has with --force");
+        } else if !options.quiet && !options.dry_run {
+            say(match self.operations.len() {
+                0 => "there is nothing to apply".to_owned(),
+                1 => "1 change applied".to_owned(),
+                count => format!("{count} changes applied"),
+            });
+        }
+        Ok(())
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use vnode_cli::text::shown;
-use vnode_sandbox::encoded::encode;
 use vnode_sandbox::{Kept, Lower, Mount, Store};
 
 use super::failure;
+use crate::diff::json::{text, without_controls};
 use crate::failure::{Failure, say};
 
 /// What is told of a sandbox to programs.
@@ -32,18 +32,30 @@ struct Told {
 #[derive(Serialize)]
 struct ToldMount {
     guest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guest_bytes: Option<Vec<u8>>,
     /// Each under those before it.
-    shows: Vec<String>,
+    shows: Vec<Shown>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<Vec<u8>>,
 }
 
 impl Told {
     fn of(kept: &Kept) -> Told {
-        let path = |lower: &Lower| match lower {
-            Lower::Directory(path) | Lower::Archive { path, .. } => encode(path.as_os_str().as_bytes()),
+        let shown = |lower: &Lower| match lower {
+            Lower::Directory(path) | Lower::Archive { path, .. } => {
+                let (path, path_bytes) = text(path.as_os_str().as_bytes());
+                Shown { path, path_bytes }
+            }
         };
-        let mount = |mount: &Mount| ToldMount {
-            guest: encode(&mount.guest),
-            shows: mount.lowers.iter().map(path).collect(),
+        let mount = |mount: &Mount| {
+            let (guest, guest_bytes) = text(&mount.guest);
+            ToldMount { guest, guest_bytes, shows: mount.lowers.iter().map(shown).collect() }
         };
         Told {
             name: kept.name.clone(),
@@ -166,10 +178,10 @@ fn table(rows: &[[String; 4]]) -> String {
     text
 }
 
-fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value);
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value);
     let text = text.map_err(|error| Failure::setup(format!("can't write JSON: {error}")))?;
-    print(&format!("{text}\n"))
+    print(&format!("{}\n", without_controls(&text)))
 }
 
 /// Writes to stdout. Whoever closes the pipe has read enough.

@@ -23,6 +23,9 @@ use crate::failure::Failure;
 pub(crate) use options::{ABOUT, AFTER_HELP, Action};
 pub(crate) use session::{Changed, Session};
 
+/// What `diff --exit-code` ends with if there are changes.
+const DIFFERS: u8 = 1;
+
 /// Does what is asked for; answers the exit code.
 ///
 /// # Errors
@@ -33,7 +36,10 @@ pub(crate) fn run(action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::List { json } => list::list(&store, json).map(done),
         Action::Show { of, json } => list::show(&store, &of.name, json).map(done),
-        Action::Diff { of, diff } => self::diff(&store, &of.name, &DiffOptions::from(&diff)).map(done),
+        Action::Diff { of, diff, exit_code } => {
+            let differs = self::diff(&store, &of.name, &DiffOptions::from(&diff))?;
+            Ok(if differs && exit_code { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS })
+        }
         Action::Discard { of, chosen } => change::discard(&store, &of.name, &chosen.paths()).map(done),
         Action::Fork { of, to } => {
             store.open(&of.name).and_then(|mut of| of.fork(&to)).map_err(failure).map(|_| ExitCode::SUCCESS)
@@ -76,8 +82,8 @@ fn tell(
     }
 }
 
-/// `vnode sandbox diff`.
-fn diff(store: &Store, name: &str, options: &DiffOptions) -> Result<(), Failure> {
+/// `vnode sandbox diff`; answers whether there was something to tell.
+fn diff(store: &Store, name: &str, options: &DiffOptions) -> Result<bool, Failure> {
     let sandbox = store.open(name).map_err(failure)?;
     let views = sandbox.views().map_err(failure)?;
     as_root(|cx| {
@@ -87,7 +93,8 @@ fn diff(store: &Store, name: &str, options: &DiffOptions) -> Result<(), Failure>
             .zip(&changes)
             .map(|(mounted, changes)| MountChanges { mount: &mounted.guest, changes })
             .collect();
-        tell(cx, &mounts, options, Output::Stdout).map_err(|error| Failure::setup(error.to_string()))
+        tell(cx, &mounts, options, Output::Stdout).map_err(|error| Failure::setup(error.to_string()))?;
+        Ok(!diff::is_empty(&mounts, &options.paths))
     })
 }
 

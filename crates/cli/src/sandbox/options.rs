@@ -36,6 +36,9 @@ pub(crate) enum Action {
         of: Of,
         #[command(flatten)]
         diff: DiffArgs,
+        /// End with 1 if there are changes
+        #[arg(long)]
+        exit_code: bool,
     },
     /// Bring the changes to the host's directories
     #[command(long_about = APPLY_ABOUT)]
@@ -122,6 +125,9 @@ pub(crate) struct Apply {
     /// Apply also where the host changed meanwhile: what it has there is lost
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Tell what was done, or would be, as one JSON object, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Say nothing but errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
