@@ -32,6 +32,7 @@
 //! * `names` - making and removing names; `rename` - moving them; `links` - hard links of lowers.
 //! * `copy_up` - bringing to the upper what is to be changed; `duplicate` - making what is like another; `content` - a file's bytes;
 //!   `guards` - extended attributes, and among them what says on the host who may do what.
+//! * `settle` - what the upper needn't have any more, when the lower has it.
 //! * `changes` - what the upper has, and uppers of before, to be compared with what was there before.
 //! * `attributes`, `xattr` - of the layer's inode; `listing` - the merged names in order; `file` - an open file.
 //!
@@ -132,6 +133,7 @@ mod numbers;
 mod overlay;
 mod rename;
 mod runs;
+mod settle;
 mod table;
 mod unmarked;
 mod work;
@@ -145,3 +147,4 @@ pub use marks::Marks;
 pub use meta::{Touched, touched};
 pub use node::Node;
 pub use overlay::Overlay;
+pub use settle::Brought;

@@ -288,6 +288,24 @@ impl Marks {
         Ok(Opaque::of(self.read(cx, whose, fs, dir, "opaque")?.as_deref()))
     }
 
+    /// Lets what is below show through a directory of the upper again.
+    pub(crate) fn clear_opaque(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<()> {
+        self.clear(cx, fs, dir, "opaque")
+    }
+
+    /// What is below a directory of the upper stands under its name again.
+    pub(crate) fn clear_redirect(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<()> {
+        self.clear(cx, fs, dir, "redirect")
+    }
+
+    fn clear(self, cx: &Cx<'_>, fs: &FilesystemRef, inode: &Real, mark: &str) -> Result<()> {
+        let name = self.name(mark);
+        match with_leave(cx, fs, &[inode], || fs.remove_xattr(cx, inode, &name)) {
+            Err(Errno::NODATA) => Ok(()),
+            cleared => cleared,
+        }
+    }
+
     /// Makes a directory opaque.
     pub(crate) fn set_opaque(self, cx: &Cx<'_>, fs: &FilesystemRef, dir: &Real) -> Result<()> {
         self.write(cx, fs, dir, "opaque", b"y")

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use vnode_core::fs::{Access, File, Filesystem, NewInode, NewKind};
+use vnode_core::fs::{Access, File, Filesystem, NewInode, NewKind, Remove, Rename};
 use vnode_core::io::{Sink, Source};
 use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, Timespec};
 
@@ -281,6 +281,30 @@ pub fn touched(cx: &Cx<'_>, upper: &FilesystemRef) -> Result<Vec<Touched>> {
     // A line without an end is of one who was interrupted before anything was changed.
     let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
     whole.split('\n').skip(1).map(|line| Touched::parse(line).ok_or(Errno::INVAL)).collect()
+}
+
+/// Has the file tell this and nothing else: made in `work` and put in place at once.
+pub(crate) fn replace(
+    own: &Cx<'_>,
+    upper: &FilesystemRef,
+    work: &Real,
+    marks: Marks,
+    touched: &[Touched],
+) -> Result<()> {
+    let root = upper.root();
+    let (new, place) = (at(work, Name::new(b"#meta")?), at(&root, Name::new(NAME)?));
+    if let Err(errno) = upper.remove(own, new, Remove::File)
+        && errno != Errno::NOENT
+    {
+        return Err(errno);
+    }
+    let made = NewInode { kind: NewKind::Regular, mode: Mode::from_raw(0o600), uid: 0, gid: 0 };
+    let mut lines = Lines::of(own, upper, &upper.create(own, new, made)?)?;
+    let text: String = touched.iter().map(Touched::line).collect();
+    lines.add(own, &(head(marks) + &text))?;
+    lines.file.sync(own, false)?;
+    upper.rename(own, new, place, Rename::Replace)?;
+    upper.sync(own, &root, false)
 }
 
 /// Of these, in the order of time, those that count: of a path the last, as what was told before came to nothing; but of an

@@ -25,6 +25,11 @@ impl Records {
         records
     }
 
+    /// By path.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Touched> {
+        self.by_path.values()
+    }
+
     pub(crate) fn at(&self, path: &[u8]) -> Option<&Touched> {
         self.by_path.get(path)
     }

@@ -32,7 +32,7 @@ impl<'a> Execution<'a> {
         Execution { staging, tree: staging.tree, journal, slots }
     }
 
-    /// Brings everything to its place that isn't there.
+    /// Brings everything to its place that isn't there, and removes what was there instead.
     pub(crate) fn place(&self, report: &mut Report<'_>) -> std::result::Result<(), Failure> {
         if !self.has(MOVED)? && !self.has(PLACED)? {
             for link in &self.journal.links {
@@ -54,15 +54,16 @@ impl<'a> Execution<'a> {
             self.sync_after_ins()?;
             self.staging.mark(PLACED).doing("sync", b"")?;
         }
-        Ok(())
-    }
-
-    /// Removes what was taken out for good, and nothing else, and forgets that it was done.
-    pub(crate) fn clear(&self) -> std::result::Result<Vec<Warning>, Failure> {
+        // What was taken out for good, and nothing else.
         for gone in &self.journal.gone {
             let slot = Slot::Out(gone.slot);
             self.clear_one(slot, &gone.path.0, gone.is_dir).doing("remove", &gone.path.0)?;
         }
+        Ok(())
+    }
+
+    /// Forgets that it was done.
+    pub(crate) fn forget(&self) -> std::result::Result<Vec<Warning>, Failure> {
         let left = self.staging.finish()?;
         self.restore_root();
         Ok(left.map(|path| Warning::Left { path }).into_iter().collect())

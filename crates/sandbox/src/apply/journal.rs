@@ -112,6 +112,37 @@ impl Touched {
     }
 }
 
+/// What goes on with the changes that weren't chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rest {
+    /// Files that are as they are in the view now, by where they are in that.
+    pub(crate) files: Vec<Bytes>,
+    /// Whether directories that were renamed are.
+    pub(crate) renamed: bool,
+    /// Names of which it is known what was there, by where they are then.
+    pub(crate) known: Vec<Known>,
+}
+
+/// What was there when a name was first touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    pub(crate) path: Bytes,
+    /// Nothing: what is there after all this.
+    pub(crate) was: Option<Was>,
+}
+
+/// What was there, if it changed since: it is no other by all this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Was {
+    /// The bits of the type (`S_IFMT`).
+    pub(crate) kind: u32,
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+    pub(crate) size: u64,
+    pub(crate) mtime: (i64, u32),
+    pub(crate) ctime: (i64, u32),
+}
+
 /// All of it, in the order in which it is done.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Journal {
@@ -130,8 +161,8 @@ pub(crate) struct Journal {
     pub(crate) gone: Vec<Gone>,
     /// What it all comes to, for whoever completes it.
     pub(crate) changes: Vec<(char, Bytes, Option<Bytes>)>,
-    /// Whether some were chosen.
-    pub(crate) some: bool,
+    /// Where only some were chosen: what is left to whoever goes on with the rest.
+    pub(crate) rest: Option<Rest>,
     #[serde(skip)]
     pub(crate) next_slot: u64,
 }

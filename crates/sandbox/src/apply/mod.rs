@@ -19,6 +19,7 @@ mod journal;
 mod links;
 mod plan;
 mod renames;
+mod rest;
 mod selection;
 mod stage;
 mod staging;
@@ -38,7 +39,7 @@ pub use selection::Selection;
 use check::Records;
 use error::{Doing as _, Failure};
 use execute::Execution;
-use journal::{Bytes, Journal};
+use journal::{Bytes, Journal, Rest};
 use plan::{Planner, Steps};
 use selection::Chosen;
 use staging::Staging;
@@ -210,6 +211,7 @@ pub struct Applied {
     pub resumed: bool,
     /// Whose changes they are.
     pub owner: Option<Owner>,
+    rest: Option<Rest>,
 }
 
 /// An apply that was interrupted.
@@ -345,7 +347,9 @@ impl View {
         let mut steps = planner.plan()?;
         steps.journal.owner = options.owner.clone();
         steps.journal.emulated = target.directory.is_some_and(|directory| directory.emulation);
-        steps.journal.some = !everything;
+        if everything {
+            steps.journal.rest = None;
+        }
         Ok(steps)
     }
 }
@@ -423,13 +427,20 @@ fn complete(
     if let Some(settled) = settled {
         settled(&applied)?;
     }
-    applied.warnings.extend(execution.clear().map_err(Failure::after)?);
+    applied.warnings.extend(execution.forget().map_err(Failure::after)?);
     Ok(applied)
 }
 
 fn applied(journal: &Journal, warnings: Vec<Warning>, resumed: bool) -> Applied {
     let operations = journal.changes.iter().filter_map(Operation::of_note).collect();
-    Applied { operations, warnings, everything: !journal.some, resumed, owner: journal.owner.clone() }
+    Applied {
+        operations,
+        warnings,
+        everything: journal.rest.is_none(),
+        resumed,
+        owner: journal.owner.clone(),
+        rest: journal.rest.clone(),
+    }
 }
 
 impl Directory {

@@ -1,6 +1,6 @@
 //! From what was changed to what is to be done.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use vnode_core::fs::InodeId;
 use vnode_core::{FileType, Mode};
@@ -70,6 +70,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) leaving: HashMap<Vec<u8>, Leaving>,
     /// Directories that are made, by where they are then.
     pub(crate) made: HashMap<Vec<u8>, usize>,
+    /// Files that stay, whatever their names are then.
+    pub(crate) kept: HashSet<(u64, u64)>,
     pub(crate) steps: Steps,
 }
 
@@ -106,6 +108,7 @@ impl<'a> Planner<'a> {
             not_renamed: Renames::default(),
             leaving: HashMap::new(),
             made: HashMap::new(),
+            kept: HashSet::new(),
             steps,
         }
     }
@@ -137,6 +140,7 @@ impl<'a> Planner<'a> {
         self.steps.journal.ins.sort_by(|one, other| by_names(&one.path.0, &other.path.0));
         self.take_out();
         self.note_touched()?;
+        self.note_rest()?;
         self.tell();
         Ok(self.steps)
     }
@@ -359,6 +363,9 @@ impl<'a> Planner<'a> {
     /// Gives what is there the attributes that are to be, if it has others.
     fn set_attributes(&mut self, item: &Item, new: &Found) -> Result<(), Failure> {
         let Some((inode, attr)) = &item.now else { return Ok(()) };
+        if !attr.kind.is_dir() {
+            self.kept.insert((attr.dev, attr.ino));
+        }
         let there = Found { filesystem: self.tree.fs.clone(), inode: inode.clone(), attr: *attr };
         if same_attributes(self.tree.cx, &there, new).doing("compare", &item.path)? {
             return Ok(());

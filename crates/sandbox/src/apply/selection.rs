@@ -1,9 +1,8 @@
 //! Which changes are applied, if not all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use vnode_core::FileType;
-use vnode_core::fs::InodeId;
 
 use super::items::Item;
 use super::renames::Renames;
@@ -93,8 +92,8 @@ struct Needs<'a> {
     old: HashMap<&'a [u8], usize>,
     /// Those that were directly in a directory.
     were_in: BTreeMap<&'a [u8], Vec<usize>>,
-    /// Files with several names.
-    linked: HashMap<InodeId, Vec<usize>>,
+    /// Files that have or had several names, by number: what was copied keeps its own.
+    linked: HashMap<u64, BTreeSet<usize>>,
     /// Directories that were renamed.
     renamed: Vec<usize>,
     renames: Renames,
@@ -114,16 +113,24 @@ impl<'a> Needs<'a> {
         for (index, change) in changes.iter().enumerate() {
             if let Some(new) = &change.new {
                 needs.new.insert(&change.path, index);
-                if !is_dir(Some(new)) && new.attr.nlink > 1 {
-                    needs.linked.entry(new.inode.id()).or_default().push(index);
-                }
                 if change.kind == ChangeKind::Renamed && is_dir(Some(new)) {
                     needs.renamed.push(index);
+                }
+            }
+            for found in [&change.old, &change.new].into_iter().flatten() {
+                if !is_dir(Some(found)) && found.attr.nlink > 1 {
+                    needs.linked.entry(found.attr.ino).or_default().insert(index);
                 }
             }
             if let Some(old) = old_path(change) {
                 needs.old.insert(old, index);
                 needs.were_in.entry(above(old)).or_default().push(index);
+            }
+        }
+        for (index, change) in changes.iter().enumerate() {
+            let new = change.new.as_ref().filter(|new| !is_dir(Some(new)));
+            if let Some(names) = new.and_then(|new| needs.linked.get_mut(&new.attr.ino)) {
+                names.insert(index);
             }
         }
         let renamed = needs.renamed.iter().map(|index| &changes[*index]);
@@ -150,12 +157,12 @@ impl<'a> Needs<'a> {
                 let there = places.iter().filter_map(|place| self.old.get(place.as_slice()).copied());
                 needed.extend(there.filter(|there| *there != index));
             }
-            if !is_dir(Some(new)) {
-                needed.extend(self.linked.get(&new.inode.id()).into_iter().flatten());
-            }
             if change.kind == ChangeKind::Renamed && is_dir(Some(new)) {
                 needed.extend(&self.renamed);
             }
+        }
+        for found in [&change.old, &change.new].into_iter().flatten().filter(|found| !is_dir(Some(found))) {
+            needed.extend(self.linked.get(&found.attr.ino).into_iter().flatten());
         }
         let leaves = matches!(change.kind, ChangeKind::Removed | ChangeKind::TypeChanged);
         if leaves && is_dir(change.old.as_ref()) {

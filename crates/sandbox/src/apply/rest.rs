@@ -1,0 +1,114 @@
+//! What is left where only some changes were applied: the directory that keeps them goes on with the rest.
+
+use std::collections::HashSet;
+
+use vnode_core::{Cx, FileType, Timespec};
+use vnode_overlay::{Brought, Touched};
+
+use super::Applied;
+use super::error::{ApplyError, Doing as _, Failure};
+use super::journal::{Bytes, Known, Rest, Was};
+use super::plan::Planner;
+use super::tree::Tree;
+use crate::changes::ChangeKind;
+use crate::view::View;
+
+/// The one directory among what a view is of, as its records count.
+const LAYER: u8 = 1;
+
+impl Planner<'_> {
+    /// Notes what the rest of the changes needs to know.
+    pub(crate) fn note_rest(&mut self) -> Result<(), Failure> {
+        let renamed = self.items.iter().any(|item| item.is_moved_dir() && !item.done);
+        let mut rest = Rest { renamed, ..Rest::default() };
+        let mut paths: HashSet<&[u8]> = HashSet::new();
+        for item in &self.items {
+            if item.kind == ChangeKind::Removed {
+                paths.extend(item.old_path.as_deref());
+            }
+            if item.new_kind().is_none_or(FileType::is_dir) {
+                continue;
+            }
+            rest.files.push(Bytes(self.not_renamed.after(&item.path)));
+            paths.extend(item.old_path.as_deref());
+            paths.insert(&item.path);
+        }
+        for touched in self.records.iter().flat_map(|records| records.all()) {
+            let is_file = !touched.kind.is_dir();
+            if paths.contains(touched.path.as_slice())
+                || (is_file && self.kept.contains(&(touched.dev, touched.ino)))
+            {
+                continue;
+            }
+            if let Some(known) = self.known(touched)? {
+                rest.known.push(known);
+            }
+        }
+        rest.known.sort_by(|one, other| one.path.cmp(&other.path));
+        self.steps.journal.rest = Some(rest);
+        Ok(())
+    }
+
+    fn known(&self, touched: &Touched) -> Result<Option<Known>, Failure> {
+        let path = &touched.path;
+        let there = self.tree.find(path).doing("look at", path)?;
+        let attr = there.map(|there| self.tree.attr(&there)).transpose().doing("look at", path)?;
+        let is_same = attr.is_some_and(|attr| {
+            let records = self.records.as_ref();
+            records.and_then(|records| records.is_as_it_was(path, &attr)) == Some(true)
+        });
+        let time = |time: Timespec| (time.sec, time.nsec);
+        let was = (!is_same).then(|| Was {
+            kind: touched.kind.mode_bits(),
+            dev: touched.dev,
+            ino: touched.ino,
+            size: touched.size,
+            mtime: time(touched.mtime),
+            ctime: time(touched.ctime),
+        });
+        Ok(Some(Known { path: Bytes(self.renames.after(path)), was }))
+    }
+}
+
+impl Known {
+    /// What is to be noted; nothing if nothing is there.
+    fn touched(&self, tree: Tree<'_>) -> vnode_core::Result<Option<Touched>> {
+        let path = self.path.0.clone();
+        if let Some(was) = &self.was {
+            let time = |(sec, nsec)| Timespec { sec, nsec };
+            let Some(kind) = FileType::from_mode(was.kind) else { return Ok(None) };
+            let Was { dev, ino, size, .. } = *was;
+            let (mtime, ctime) = (time(was.mtime), time(was.ctime));
+            return Ok(Some(Touched { layer: LAYER, path, kind, dev, ino, size, mtime, ctime }));
+        }
+        let Some(inode) = tree.find(&path)? else { return Ok(None) };
+        let attr = tree.attr(&inode)?;
+        let (kind, dev, ino, size, mtime, ctime) =
+            (attr.kind, attr.dev, attr.ino, attr.size, attr.mtime, attr.ctime);
+        Ok(Some(Touched { layer: LAYER, path, kind, dev, ino, size, mtime, ctime }))
+    }
+}
+
+impl View {
+    /// Has what keeps the changes keep only those that were not applied, of what [`View::apply`] did with a selection of
+    /// them. May be done again, from the start, if it was interrupted, also by a view that was opened since. The view is to
+    /// be opened anew after it.
+    ///
+    /// # Errors
+    /// `NotOneDirectory`: the view is of something else than one directory, or over changes of before. Others of
+    /// [`ApplyError`], about the directory that keeps the changes.
+    pub fn settle(&self, cx: &Cx<'_>, applied: &Applied) -> Result<(), ApplyError> {
+        let Some(rest) = &applied.rest else { return Ok(()) };
+        let directory = self.directory.as_ref().ok_or(ApplyError::NotOneDirectory)?;
+        let fs = directory.open(cx)?;
+        let tree = Tree { cx, fs: &fs };
+        let mut touched = Vec::with_capacity(rest.known.len());
+        for known in &rest.known {
+            touched.extend(known.touched(tree).doing("look at", &known.path.0)?);
+        }
+        let files: Vec<_> = rest.files.iter().map(|path| path.0.clone()).collect();
+        let brought = Brought { files: &files, renamed: rest.renamed, touched: &touched };
+        self.now().overlay.settle(cx, &brought).doing("settle what keeps the changes of", b"")?;
+        Ok(())
+    }
+}
