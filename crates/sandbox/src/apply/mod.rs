@@ -517,8 +517,3 @@ fn recover_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<
     let settled = options.settled.filter(|_| journal.is_of(options.owner.as_ref()));
     complete(&staging, &journal, (&mut report, settled), Vec::new(), true).map(Some)
 }
-
-/// TEMP
-pub(crate) fn settle(_upper: &Path) -> Result<(), ApplyError> {
-    Err(ApplyError::Owner { why: "TEMP".into() })
-}

@@ -1,6 +1,6 @@
 //! Bringing what a sandbox has to the directories that it shows.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use vnode_core::{Credentials, Cx};
 
@@ -10,6 +10,7 @@ use super::record::{Lower, MountRecord, Record, fresh_id};
 use super::sandbox::{Mounted, Sandbox};
 use crate::apply::{self, Applied, ApplyError, ApplyOptions, Conflict, Owner, Plan, Progress, Selection};
 use crate::clock::Now;
+use crate::view::View;
 
 /// The choices for [`Sandbox::apply`].
 #[derive(Clone, Copy, Default)]
@@ -115,8 +116,7 @@ impl Sandbox {
         for Part { index, mounted, changes, selection } in parts {
             let owner = Some(self.owner(index));
             let next = self.next(index)?;
-            let upper = self.store.upper(&self.mount(index)?.upper);
-            let settled = |applied: &Applied| self.settle(applied, &upper, &next);
+            let settled = |applied: &Applied| self.settle(applied, &mounted.view, &next);
             let choices = ApplyOptions {
                 selection,
                 force: options.force,
@@ -172,13 +172,13 @@ impl Sandbox {
         Ok(record)
     }
 
-    /// Has the changes that were applied no more.
-    fn settle(&self, applied: &Applied, upper: &Path, next: &Record) -> Result<(), ApplyError> {
+    /// Has the changes that were applied no more. May be done again.
+    fn settle(&self, applied: &Applied, view: &View, next: &Record) -> Result<(), ApplyError> {
         let fails = |error: StoreError| ApplyError::Owner { why: error.to_string() };
         if applied.everything {
             return next.write(&self.dir, &self.path()).map_err(fails);
         }
-        apply::settle(upper)?;
+        as_root(|cx| view.settle(cx, applied))?;
         let mut record = self.record.clone();
         record.generation += 1;
         record.write(&self.dir, &self.path()).map_err(fails)
@@ -190,11 +190,12 @@ impl Sandbox {
         for index in 0..self.record.mounts.len() {
             let Some((directory, generation)) = self.pending(index)? else { continue };
             let next = self.next(index)?;
-            let upper = self.store.upper(&self.mount(index)?.upper);
             // It may have come further than that.
             let is_settled = generation < self.record.generation;
-            let settled =
-                |applied: &Applied| if is_settled { Ok(()) } else { self.settle(applied, &upper, &next) };
+            let mounted = self.open_view(self.mount(index)?)?;
+            let settled = |applied: &Applied| {
+                if is_settled { Ok(()) } else { self.settle(applied, &mounted.view, &next) }
+            };
             let choices = ApplyOptions {
                 owner: Some(self.owner(index)),
                 progress: options.progress,

@@ -23,6 +23,9 @@ pub(crate) struct Entry {
     pub(crate) first: Option<String>,
 }
 
+/// An inode and its copy.
+type Pair = (Arc<dyn Inode>, Arc<dyn Inode>);
+
 /// All that is in a filesystem.
 pub(crate) fn tree(fs: &FilesystemRef) -> Tree {
     let guest = Guest(fs);
@@ -77,7 +80,7 @@ pub(crate) fn paths(fs: &FilesystemRef) -> Vec<Vec<u8>> {
 pub(crate) fn copy(fs: &FilesystemRef) -> FilesystemRef {
     let made = FilesystemRef::new::<Memory>(Memory::new());
     let guest = Guest(fs);
-    let mut copies: HashMap<InodeId, (Arc<dyn Inode>, Arc<dyn Inode>)> = HashMap::new();
+    let mut copies: HashMap<InodeId, Pair> = HashMap::new();
     as_root(|cx| {
         for path in paths(fs) {
             let inode = guest.node(cx, &path).unwrap();
