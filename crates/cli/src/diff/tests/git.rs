@@ -1,4 +1,4 @@
-//! What git makes of a patch: the same tree as the view shows. Git may be missing where this is tried.
+//! What git and patch(1) make of a patch: the same tree as the view shows. They may be missing where this is tried.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -23,6 +23,18 @@ fn has_git() -> bool {
         println!("skipped: there is no git");
     }
     found.is_ok()
+}
+
+fn by_git(at: &Path, patch: &Path) -> Command {
+    let mut command = git(at);
+    command.args(["apply", "--whitespace=nowarn"]).arg(patch);
+    command
+}
+
+fn by_patch(at: &Path, patch: &Path) -> Command {
+    let mut command = Command::new("patch");
+    command.current_dir(at).args(["-p1", "-s", "-f", "-i"]).arg(patch);
+    command
 }
 
 /// Files and links: whether they may be executed, content, target.
@@ -50,6 +62,14 @@ fn tree(at: &Path) -> BTreeMap<Vec<u8>, String> {
 
 /// Has git apply what is told of the changes to the tree as it was.
 fn assert_applied(fill: impl Fn(&Guest), change: impl FnOnce(&Guest)) {
+    assert_applied_by(by_git, fill, change);
+}
+
+fn assert_applied_by(
+    apply: impl Fn(&Path, &Path) -> Command,
+    fill: impl Fn(&Guest),
+    change: impl FnOnce(&Guest),
+) {
     let base = Guest::in_memory(&fill);
     let (was, is) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     Guest(base.clone()).put(b"", was.path());
@@ -61,8 +81,8 @@ fn assert_applied(fill: impl Fn(&Guest), change: impl FnOnce(&Guest)) {
     }
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &patch).unwrap();
-    let applied = git(was.path()).args(["apply", "--whitespace=nowarn"]).arg(file.path()).output().unwrap();
-    assert!(applied.status.success(), "{}\n{patch}", String::from_utf8_lossy(&applied.stderr));
+    let applied = apply(was.path(), file.path()).output().unwrap();
+    assert!(applied.status.success(), "{applied:?}\n{patch}");
     assert_eq!(tree(was.path()), tree(is.path()), "\n{patch}");
 }
 
@@ -105,6 +125,32 @@ fn git_applies_a_patch_of_everything_that_it_keeps() {
         guest.dir("moved/l");
         guest.write("moved/l/in", "\r\n-- \n+++ x\n");
         guest.symlink("new", "\\ No newline at end of file");
+    });
+}
+
+#[test]
+fn patch_applies_text_and_modes() {
+    // Others than GNU's know no modes.
+    let told = Command::new("patch").arg("--version").output();
+    if !told.is_ok_and(|told| told.stdout.starts_with(b"GNU patch")) {
+        println!("skipped: there is no GNU patch");
+        return;
+    }
+    assert_applied_by(by_patch, fill, |guest| {
+        guest.write("a", LETTERS.replace("c\n", "C\n").replace("k\n", ""));
+        guest.write("b", "no newline");
+        guest.chmod("b", 0o755);
+        guest.write("void", "");
+        guest.remove("nothing");
+        guest.remove("e");
+        guest.write("-n", "x\n");
+        guest.dir("new");
+        guest.write("new/sp ace", "x\n");
+        guest.rename("d/f", "d/g");
+        guest.rename("d/sub/deep", "d/deep");
+        guest.write("d/deep", LETTERS.replace("d\n", ""));
+        guest.symlink("new/link", "target");
+        guest.remove("l");
     });
 }
 
