@@ -98,7 +98,13 @@ pub(crate) struct Shown {
 /// # Errors
 /// Those of the layers.
 pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Change>> {
-    let names = now.overlay.upper_names(cx).collect::<Result<Vec<_>>>()?;
+    let mut room = Room(MOST_PATHS);
+    let names = now.overlay.upper_names(cx).map(|told| {
+        let told = told?;
+        room.take(&told.path)?;
+        Ok(told)
+    });
+    let names = names.collect::<Result<Vec<_>>>()?;
     let mut moves = Moves::default();
     for told in &names {
         if let Some(from) = &told.renamed_from {
@@ -106,7 +112,7 @@ pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Ch
         }
     }
     let (gone, shared, changes) = (Vec::new(), HashSet::new(), Vec::new());
-    let mut comparison = Comparison { cx, now, before, moves, last: None, gone, shared, changes };
+    let mut comparison = Comparison { cx, now, before, moves, last: None, gone, shared, changes, room };
     for told in &names {
         comparison.compare(told)?;
     }
@@ -129,6 +135,20 @@ struct Comparison<'a> {
     /// Files with several names that lost one, and may have been changed by that one.
     shared: HashSet<Identity>,
     changes: Vec<Change>,
+    room: Room,
+}
+
+/// The most bytes of paths that are told. A guest may make directories in one another as deep as it has room.
+const MOST_PATHS: usize = 256 << 20;
+
+/// How many bytes of paths there may still be.
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, path: &[u8]) -> Result<()> {
+        self.0 = self.0.checked_sub(path.len()).ok_or(Errno::NAMETOOLONG)?;
+        Ok(())
+    }
 }
 
 impl Comparison<'_> {
@@ -238,6 +258,7 @@ impl Comparison<'_> {
             if found.kind().is_dir() {
                 for name in found.names(self.cx)? {
                     let path = [&path[..], b"/", &name].concat();
+                    self.room.take(&path)?;
                     let below = found.child(self.cx, &name)?;
                     let below = below.ok_or(Errno::IO)?;
                     left.push((path, below));

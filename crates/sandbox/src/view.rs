@@ -75,6 +75,7 @@ impl View {
     /// names in a directory of the host is told under those by which it was changed.
     ///
     /// # Errors
+    /// `ENAMETOOLONG`: the paths of all that was changed take more than 256 MiB: directories are in one another thousands deep.
     /// Those of the filesystems; `EINTR`: canceled.
     pub fn changes(&self, cx: &Cx<'_>) -> vnode_core::Result<Vec<Change>> {
         changes::changes(cx, &self.now(), &self.before()?)

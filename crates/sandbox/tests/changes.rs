@@ -15,9 +15,9 @@ use support::as_root;
 use support::guest::Guest;
 use support::steps::{DIRS, FILES, carry_out, place, step};
 use tempfile::TempDir;
-use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewKind, Remove, Rename};
+use vnode_core::fs::{Access, At, Filesystem as _, Inode, LinkTarget, NewInode, NewKind, Remove, Rename};
 use vnode_core::io::{Sink, Source};
-use vnode_core::{Cx, FileType, FilesystemRef, Name, Result};
+use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result};
 use vnode_memory::Memory;
 use vnode_sandbox::{Change, ChangeKind, Touched, View};
 
@@ -403,4 +403,21 @@ proptest! {
         prop_assert_eq!(told(chain.view()), told(plain.view()));
         prop_assert_eq!(chain.touched(), plain.touched());
     }
+}
+
+#[test]
+fn directories_without_end_are_not_told() {
+    let view = View::of_filesystem(FilesystemRef::new::<Memory>(Memory::new())).open().unwrap();
+    let name = "n".repeat(255);
+    as_root(|cx| {
+        let mut dir = view.filesystem.root();
+        // Paths of 256 MiB and more, together.
+        for _ in 0..1500 {
+            let new = NewInode { kind: NewKind::Directory, mode: Mode::RWXU, uid: 0, gid: 0 };
+            dir = view.filesystem.create(cx, At { dir: &dir, name: Name::new(name.as_bytes())? }, new)?;
+        }
+        assert_eq!(view.changes(cx).map(|changes| changes.len()), Err(Errno::NAMETOOLONG));
+        Ok::<_, Errno>(())
+    })
+    .unwrap();
 }
