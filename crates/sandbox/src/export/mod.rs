@@ -31,7 +31,7 @@ pub enum ExportFormat {
     Layer,
     /// What is new or changed, to be unpacked over what was there.
     Tar,
-    /// Everything that the view shows.
+    /// Everything that the view shows. Its root is no member.
     Tree,
 }
 
