@@ -291,3 +291,34 @@ fn without_a_terminal_there_is_none() {
     let ran = run(["run", &guest!("tty"), "get", "raw", "tty"]);
     ran.prints("tty_get = ENOTTY\ntty_set = ENOTTY\n/dev/tty = ENXIO\ndone\n");
 }
+
+#[test]
+fn names_and_content_of_a_diff_drive_no_terminal() {
+    const CLEAR: &str = "\x1b[2J";
+    let (host, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let command = || {
+        let mut command = support::vnode_in(Command::new(env!("CARGO_BIN_EXE_vnode")), state.path());
+        command.current_dir(host.path()).env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR");
+        command
+    };
+    let steps = ["create", &format!("/{CLEAR}"), &format!("{CLEAR}text")];
+    let made =
+        command().args(["run", "--sandbox", "s", "--overlay", "."]).arg(guest!("files")).args(steps).output();
+    let made = made.unwrap();
+    assert!(made.status.success(), "{made:?}");
+    for form in ["-p", "--stat", "--json", "--color=always"] {
+        let Terminal { mut ours, theirs } = Terminal::new();
+        let told = command().args(["sandbox", "diff", "s", form]).stdout(theirs).status().unwrap();
+        assert!(told.success());
+        let mut said = Vec::new();
+        // Nobody has the other end any more, which Linux tells as an error.
+        let _ = ours.read_to_end(&mut said);
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(!said.contains(CLEAR), "{form}: {said:?}");
+        let name = if form == "--json" { "/\\u001b[2J" } else { "\\033[2J" };
+        assert!(said.contains(name), "{form}: {said:?}");
+        if form == "-p" {
+            assert!(said.contains("\x1b[32m+^[[2Jtext\x1b[m"), "{said:?}");
+        }
+    }
+}
