@@ -14,7 +14,7 @@ const FENCE: &str = "```";
 
 /// What the commands find where they are run.
 const FILES: [(&str, &str); 3] = [
-    ("README", "A program.\n\nIt is in main.c.\n"),
+    ("README", "A program.\nIt is in main.c.\n"),
     ("main.c", "int main(void) { return 1; }\n"),
     ("old/notes", "Nothing of use.\n"),
 ];
