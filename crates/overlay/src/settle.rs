@@ -27,6 +27,8 @@ pub struct Brought<'a> {
 /// A directory of the upper.
 struct Level {
     dir: Real,
+    /// The level that it is in; its own if that is the root.
+    above: usize,
     /// What is below it in the lower now.
     below: Option<Real>,
     /// Nothing showed through it.
@@ -78,11 +80,13 @@ impl Layers {
         let lower = self.lowers.first().ok_or(Errno::INVAL)?;
         let is_opaque = self.marks.opaque(own, Whose::Upper, fs, &self.upper.root)? == Opaque::Yes;
         let (dir, below) = (Arc::clone(&self.upper.root), Some(Arc::clone(&lower.root)));
-        let mut levels = vec![Level { dir, below, is_pure: is_opaque, is_opaque, has_redirect: false }];
+        let root = Level { dir, above: 0, below, is_pure: is_opaque, is_opaque, has_redirect: false };
+        let mut levels = vec![root];
         let mut next = 0;
-        while let Some(above) = levels.get(next) {
+        while let Some(level) = levels.get(next) {
+            let (dir, here, is_pure) = (Arc::clone(&level.dir), level.below.clone(), level.is_pure);
+            let above = next;
             next += 1;
-            let (dir, below, is_pure) = (Arc::clone(&above.dir), above.below.clone(), above.is_pure);
             for name in with_leave(own, fs, &[&dir], || names_in(own, fs, &dir))? {
                 let inode = fs.lookup(own, at(&dir, Name::new(&name)?))?;
                 if !inode.kind().is_dir() {
@@ -96,12 +100,15 @@ impl Layers {
                     Some(path) if !renamed && path.starts_with(b"/") => {
                         self.find_below(own, Some(&lower.root), path)?
                     }
-                    Some(name) if !renamed => self.find_below(own, below.as_ref(), name)?,
-                    _ => self.find_below(own, below.as_ref(), &name)?,
+                    Some(name) if !renamed => self.find_below(own, here.as_ref(), name)?,
+                    _ => self.find_below(own, here.as_ref(), &name)?,
                 };
                 let has_redirect = redirect.is_some();
-                levels.push(Level { dir: inode, below, is_pure, is_opaque, has_redirect });
+                levels.push(Level { dir: inode, above, below, is_pure, is_opaque, has_redirect });
             }
+        }
+        if !renamed {
+            leave_renamed(&mut levels);
         }
         Ok(levels)
     }
@@ -242,6 +249,21 @@ impl Layers {
             }
         }
         self.sync(own, &level.dir)
+    }
+}
+
+/// What is where a directory was that is somewhere else here has nothing to do with that.
+fn leave_renamed(levels: &mut [Level]) {
+    let renamed = levels.iter().filter(|level| level.has_redirect);
+    let renamed: HashSet<InodeId> = renamed.filter_map(|level| Some(level.below.as_ref()?.id())).collect();
+    for index in 1..levels.len() {
+        let above = levels.get(index).and_then(|level| levels.get(level.above));
+        let is_left = above.is_some_and(|above| above.below.is_none());
+        if let Some(level) = levels.get_mut(index).filter(|level| !level.has_redirect)
+            && (is_left || level.below.as_ref().is_some_and(|below| renamed.contains(&below.id())))
+        {
+            level.below = None;
+        }
     }
 }
 
