@@ -74,7 +74,7 @@ impl Planner<'_> {
     /// Where the inode is that a file was copied from, if it has the same content.
     fn home(&self, items: &[usize], origin: Identity, new: &Found) -> Result<Option<Vec<u8>>, Failure> {
         let cx = self.tree.cx;
-        let mut found = None;
+        let (mut found, mut is_compared) = (None, false);
         for item in items.iter().map(|index| self.item(*index)) {
             let (Some(old), Some((inode, attr)), Some(path)) = (&item.old, &item.now, &item.old_path) else {
                 continue;
@@ -84,6 +84,7 @@ impl Planner<'_> {
                     return Ok(None);
                 }
                 found = Some((path.clone(), inode.clone(), *attr));
+                is_compared = item.kind == ChangeKind::Attributes;
                 break;
             }
         }
@@ -99,14 +100,14 @@ impl Planner<'_> {
         let same = !gets_set_id
             && self.is_still(&path, new)?
             && there.kind() == new.kind()
-            && same_content(cx, &there, new).doing("compare", &path)?;
+            && (is_compared || same_content(cx, &there, new).doing("compare", &path)?);
         Ok(same.then_some(path))
     }
 
     /// Whether a name of an inode stands for it in the view too, if it stays: another one may be just like it.
     fn is_still(&self, path: &[u8], new: &Found) -> Result<bool, Failure> {
         // One that gets other attributes may get them where it is.
-        if let Some(item) = self.items.iter().find(|item| item.old_path.as_deref() == Some(path)) {
+        if let Some(item) = self.by_old_path.get(path).map(|index| self.item(*index)) {
             let is_it = item.new.as_ref().is_some_and(|other| other.inode.id() == new.inode.id());
             return Ok(is_it || (item.kind != ChangeKind::Attributes && !item.done));
         }

@@ -9,7 +9,7 @@ use super::check::{Expected, Records};
 use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
 use super::items::Item;
 use super::journal::{Attributes, Bytes, Gone, In, Journal, NewLink, Out, Slot, Touched, VERSION};
-use super::links::{Group, Source};
+use super::links::Source;
 use super::renames::Renames;
 use super::staging::is_reserved;
 use super::tree::Tree;
@@ -70,6 +70,10 @@ pub(crate) struct Planner<'a> {
     pub(crate) leaving: HashMap<Vec<u8>, Leaving>,
     /// Directories that are made, by where they are then.
     pub(crate) made: HashMap<Vec<u8>, usize>,
+    /// What is made, by where it is then.
+    staged: HashMap<Vec<u8>, usize>,
+    /// Items by where they are before.
+    pub(crate) by_old_path: HashMap<Vec<u8>, usize>,
     /// Files that stay, whatever their names are then.
     pub(crate) kept: HashSet<(u64, u64)>,
     pub(crate) steps: Steps,
@@ -108,6 +112,8 @@ impl<'a> Planner<'a> {
             not_renamed: Renames::default(),
             leaving: HashMap::new(),
             made: HashMap::new(),
+            staged: HashMap::new(),
+            by_old_path: HashMap::new(),
             kept: HashSet::new(),
             steps,
         }
@@ -122,13 +128,21 @@ impl<'a> Planner<'a> {
                 return Err(ApplyError::Reserved { path: item.path.clone() });
             }
         }
+        for (index, item) in self.items.iter().enumerate() {
+            self.by_old_path.extend(item.old_path.clone().map(|path| (path, index)));
+        }
         for index in 0..self.items.len() {
             self.look_at_old(index)?;
         }
         let mut groups = self.groups()?;
         self.take_others_along(&mut groups)?;
+        let stay: HashSet<usize> = groups
+            .iter()
+            .filter(|group| group.home.is_some())
+            .flat_map(|group| group.items.iter().copied())
+            .collect();
         for index in 0..self.items.len() {
-            self.take_away(index, &groups);
+            self.take_away(index, &stay);
         }
         self.clear_below()?;
         let sources = self.sources(&groups);
@@ -210,13 +224,12 @@ impl<'a> Planner<'a> {
     }
 
     /// What leaves its place.
-    fn take_away(&mut self, index: usize, groups: &[Group]) {
+    fn take_away(&mut self, index: usize, stay: &HashSet<usize>) {
         let item = self.item(index);
         if item.done || !item.leaves() {
             return;
         }
-        let kept = || groups.iter().any(|group| group.home.is_some() && group.items.contains(&index));
-        let comes = item.kind == ChangeKind::Renamed && (item.is_moved_dir() || kept());
+        let comes = item.kind == ChangeKind::Renamed && (item.is_moved_dir() || stay.contains(&index));
         let is_dir = item.is_dir_now();
         if let Some(path) = item.old_path.clone() {
             let slot = self.steps.journal.slot();
@@ -304,8 +317,7 @@ impl<'a> Planner<'a> {
     }
 
     fn staged_for(&self, item: usize) -> Option<usize> {
-        let path = &self.item(item).path;
-        self.steps.staged.iter().position(|staged| staged.path == *path && staged.content == Content::New)
+        self.staged.get(&self.item(item).path).copied()
     }
 
     /// Has something made, in its directory if that is made too.
@@ -321,6 +333,9 @@ impl<'a> Planner<'a> {
         };
         if like.kind().is_dir() {
             self.made.insert(path.clone(), self.steps.staged.len());
+        }
+        if content == Content::New {
+            self.staged.insert(path.clone(), self.steps.staged.len());
         }
         self.warn_of(&path, &like);
         self.steps.staged.push(Staged { path, place, content, like });

@@ -31,7 +31,6 @@ impl Planner<'_> {
             }
             rest.files.push(Bytes(self.not_renamed.after(&item.path)));
             paths.extend(item.old_path.as_deref());
-            paths.insert(&item.path);
         }
         for touched in self.records.iter().flat_map(|records| records.all()) {
             let is_file = !touched.kind.is_dir();
@@ -52,11 +51,11 @@ impl Planner<'_> {
     fn known(&self, touched: &Touched) -> Result<Option<Known>, Failure> {
         let path = &touched.path;
         let there = self.tree.find(path).doing("look at", path)?;
-        let attr = there.map(|there| self.tree.attr(&there)).transpose().doing("look at", path)?;
-        let is_same = attr.is_some_and(|attr| {
-            let records = self.records.as_ref();
-            records.and_then(|records| records.is_as_it_was(path, &attr)) == Some(true)
-        });
+        // What is gone is seen to be.
+        let Some(there) = there else { return Ok(None) };
+        let attr = self.tree.attr(&there).doing("look at", path)?;
+        let records = self.records.as_ref();
+        let is_same = records.and_then(|records| records.is_as_it_was(path, &attr)) == Some(true);
         let time = |time: Timespec| (time.sec, time.nsec);
         let was = (!is_same).then(|| Was {
             kind: touched.kind.mode_bits(),
