@@ -207,7 +207,6 @@ impl<'a> Staging<'a> {
     /// Removes it after all was done. What is left in it is nobody's to remove: it stays, under another name. Answers
     /// where.
     pub(crate) fn finish(&self) -> std::result::Result<Option<Vec<u8>>, Failure> {
-        let tree = self.tree;
         let mut is_empty = true;
         for name in [IN, OUT] {
             match self.remove_directory(name) {
@@ -216,23 +215,30 @@ impl<'a> Staging<'a> {
                 Err(errno) => return Err(errno).doing("remove", PATH),
             }
         }
-        // The journal first: without it nothing is anybody's to complete.
-        for name in [JOURNAL, NEW_JOURNAL, PLACED, MOVED] {
-            tree.remove(&self.dir, name, Remove::File).doing("remove", PATH)?;
+        self.tree.remove(&self.dir, JOURNAL, Remove::File).doing("remove", PATH)?;
+        // Without the journal nothing is anybody's to complete, and to apply again would be to apply twice. What can't be
+        // removed now is when the next apply finds it.
+        Ok(self.remove_rest(is_empty).unwrap_or_default())
+    }
+
+    fn remove_rest(&self, is_empty: bool) -> Result<Option<Vec<u8>>> {
+        let tree = self.tree;
+        for name in [NEW_JOURNAL, PLACED, MOVED] {
+            tree.remove(&self.dir, name, Remove::File)?;
         }
         let root = tree.fs.root();
         if is_empty {
-            tree.remove(&root, NAME, Remove::Directory).doing("remove", PATH)?;
-            tree.sync(&root).doing("sync", b"")?;
+            tree.remove(&root, NAME, Remove::Directory)?;
+            tree.sync(&root)?;
             return Ok(None);
         }
         for number in 1u32.. {
             let name = [NAME, format!(".left-{number}").as_bytes()].concat();
             match tree.rename((&root, NAME), (&root, &name), Rename::NoReplace) {
                 Err(Errno::EXIST) => continue,
-                renamed => renamed.doing("rename", PATH)?,
+                renamed => renamed?,
             }
-            tree.sync(&root).doing("sync", b"")?;
+            tree.sync(&root)?;
             return Ok(Some([b"/", &name[..]].concat()));
         }
         Ok(None)
