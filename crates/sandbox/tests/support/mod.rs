@@ -1,5 +1,6 @@
 //! Calls on views.
 
+pub(crate) mod exact;
 pub(crate) mod guest;
 pub(crate) mod host;
 pub(crate) mod random;
