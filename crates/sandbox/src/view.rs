@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vnode_adapt::{Keep, Quota, ReadOnly, SymlinkEmulation};
+use vnode_core::fs::Filesystem as _;
 use vnode_core::{Credentials, Cx, Errno, FilesystemRef};
 use vnode_host::Host;
 use vnode_memory::Memory;
@@ -79,6 +80,11 @@ impl View {
     /// Those of the filesystems; `EINTR`: canceled.
     pub fn changes(&self, cx: &Cx<'_>) -> vnode_core::Result<Vec<Change>> {
         changes::changes(cx, &self.now(), &self.before()?)
+    }
+
+    /// Whether a filesystem has the root of the topmost one that it is of.
+    pub(crate) fn is_of(&self, other: &FilesystemRef) -> bool {
+        self.lowers.first().is_some_and(|lower| lower.root().id() == other.root().id())
     }
 
     pub(crate) fn now(&self) -> Shown {

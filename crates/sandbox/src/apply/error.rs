@@ -58,6 +58,12 @@ pub enum ApplyError {
     /// The view doesn't show one directory of the host.
     #[error("the changes are not of one directory of the host; there is none to apply them to")]
     NotOneDirectory,
+    /// The path of the directory leads to another one than when the view was opened: nothing was changed.
+    #[error("{} is another directory by now than the one that was changed", directory.display())]
+    OtherDirectory {
+        /// The path.
+        directory: PathBuf,
+    },
     /// The directory, or what was changed, has another `.vnode-apply`, which is where an apply prepares what it does.
     #[error("{} is in the way of applying, and nothing that an apply made; rename it", shown(path))]
     Reserved {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use vnode_core::fs::{Filesystem as _, Remove, Rename, SetXattr};
-use vnode_core::{Errno, FileType, Mode, Result, SetAttr};
+use vnode_core::{Attr, Errno, FileType, Mode, Result, SetAttr};
 use vnode_overlay::{fill, make_like, with_leave};
 
 use super::error::{Doing as _, Failure};
@@ -24,12 +24,16 @@ pub(crate) struct Execution<'a> {
     journal: &'a Journal,
     /// The slots of what leaves, by where it was.
     slots: HashMap<&'a [u8], u64>,
+    /// Whether inodes have the numbers that they had.
+    has_numbers: bool,
 }
 
 impl<'a> Execution<'a> {
     pub(crate) fn new(staging: &'a Staging<'a>, journal: &'a Journal) -> Self {
         let slots = journal.outs.iter().map(|out| (&*out.path.0, out.slot)).collect();
-        Execution { staging, tree: staging.tree, journal, slots }
+        let has_numbers =
+            journal.witness.is_some_and(|witness| staging.witness().is_ok_and(|now| now == witness));
+        Execution { staging, tree: staging.tree, journal, slots, has_numbers }
     }
 
     /// Brings everything to its place that isn't there, and removes what was there instead.
@@ -97,6 +101,9 @@ impl<'a> Execution<'a> {
         }
         // Gone just now: so is the new name.
         let Some(inode) = self.find_before(&link.of.0)? else { return Ok(()) };
+        if self.is_another(link.ino, &self.tree.attr(&inode)?) {
+            return Ok(());
+        }
         let dir = self.slots_directory(slot)?;
         match self.tree.link(&inode, (&dir, &slot.name())) {
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::XDEV) => {
@@ -104,6 +111,12 @@ impl<'a> Execution<'a> {
             }
             linked => linked,
         }
+    }
+
+    /// Whether it is not the inode that was meant, and may have names outside: one of them came here meanwhile. A copy of
+    /// what was meant has no other name.
+    fn is_another(&self, ino: u64, attr: &Attr) -> bool {
+        self.has_numbers && attr.ino != ino && attr.nlink > 1
     }
 
     /// Copies what is no directory, to another name at first.
@@ -228,6 +241,9 @@ impl<'a> Execution<'a> {
         let Tree { cx, fs } = self.tree;
         let Some(inode) = self.tree.find(&one.path.0)? else { return Ok(()) };
         let attr = self.tree.attr(&inode)?;
+        if self.is_another(one.ino, &attr) {
+            return Ok(());
+        }
         // Nothing comes to run as its owner by what a journal says.
         let allowed = if attr.kind == FileType::Regular {
             Mode::all() - ((Mode::SETUID | Mode::SETGID) - attr.mode)

@@ -45,6 +45,8 @@ impl Slot {
 pub(crate) struct NewLink {
     /// Where the inode is, before.
     pub(crate) of: Bytes,
+    /// Its number.
+    pub(crate) ino: u64,
     pub(crate) slot: u64,
 }
 
@@ -80,6 +82,8 @@ pub(crate) struct Gone {
 pub(crate) struct Attributes {
     /// Where it is, after.
     pub(crate) path: Bytes,
+    /// The number of the inode.
+    pub(crate) ino: u64,
     /// Nothing: a symbolic link has none of its own.
     pub(crate) mode: Option<u32>,
     pub(crate) uid: u32,
@@ -143,6 +147,16 @@ pub(crate) struct Was {
     pub(crate) ctime: (i64, u32),
 }
 
+/// By what a directory is told from copies of it: its number, and when it was made if that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Witness(u64, Option<(i64, u32)>);
+
+impl Witness {
+    pub(crate) fn of(attr: &Attr) -> Self {
+        Witness(attr.ino, attr.btime.map(|made| (made.sec, made.nsec)))
+    }
+}
+
 /// All of it, in the order in which it is done.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Journal {
@@ -159,6 +173,8 @@ pub(crate) struct Journal {
     pub(crate) touched: Vec<Touched>,
     /// What is in a directory before that.
     pub(crate) gone: Vec<Gone>,
+    /// Of the staging directory. Where it has them no more, this is a copy, and numbers of inodes mean nothing.
+    pub(crate) witness: Option<Witness>,
     /// What it all comes to, for whoever completes it.
     pub(crate) changes: Vec<(char, Bytes, Option<Bytes>)>,
     /// Where only some were chosen: what is left to whoever goes on with the rest.

@@ -268,11 +268,20 @@ impl View {
         changes: &[Change],
         options: &ApplyOptions<'_>,
     ) -> Result<Plan, ApplyError> {
-        let directory = self.directory.as_ref().ok_or(ApplyError::NotOneDirectory)?;
-        let fs = directory.open(cx)?;
+        let (directory, fs) = self.open_directory(cx)?;
         let target = Target { tree: Tree { cx, fs: &fs }, directory: Some(directory) };
         let Steps { operations, conflicts, warnings, .. } = self.steps(&target, changes, options)?;
         Ok(Plan { operations, conflicts, warnings })
+    }
+
+    /// Serves the directory that it is of, for changes to be applied to it.
+    fn open_directory(&self, cx: &Cx<'_>) -> Result<(&Directory, FilesystemRef), ApplyError> {
+        let directory = self.directory.as_ref().ok_or(ApplyError::NotOneDirectory)?;
+        let host = directory.host()?;
+        if !self.is_of(&host) {
+            return Err(ApplyError::OtherDirectory { directory: directory.path.clone() });
+        }
+        Ok((directory, directory.with_links(cx, host)?))
     }
 
     /// Brings changes, those of [`View::changes`], to the directory of the host that the view shows. Nobody may change the
@@ -289,8 +298,7 @@ impl View {
         changes: &[Change],
         options: &ApplyOptions<'_>,
     ) -> Result<Applied, ApplyError> {
-        let directory = self.directory.as_ref().ok_or(ApplyError::NotOneDirectory)?;
-        let fs = directory.open(cx)?;
+        let (directory, fs) = self.open_directory(cx)?;
         self.apply_on(&Target { tree: Tree { cx, fs: &fs }, directory: Some(directory) }, changes, options)
     }
 
@@ -388,13 +396,14 @@ fn check_owner(journal: &Journal, target: &Target<'_>, options: &ApplyOptions<'_
 
 /// Makes what is new, checks once more, writes down what is to be done, and does it.
 fn carry_out(target: &Target<'_>, steps: Steps, options: &ApplyOptions<'_>) -> Result<Applied, ApplyError> {
-    let Steps { journal, staged, expected, warnings, .. } = steps;
+    let Steps { mut journal, staged, expected, warnings, .. } = steps;
     if journal.is_empty() {
         let applied = applied(&journal, warnings, false);
         options.settled.map_or(Ok(()), |settled| settled(&applied))?;
         return Ok(applied);
     }
     let staging = Staging::make(target.tree, target.path())?;
+    journal.witness = staging.witness().ok();
     let bytes = staged.iter().map(|one| one.like.attr.size.saturating_add(1)).fold(0, u64::saturating_add);
     let mut report = Report::new(options.progress, &journal, bytes);
     let mut prepared = || {
@@ -446,10 +455,18 @@ fn applied(journal: &Journal, warnings: Vec<Warning>, resumed: bool) -> Applied 
 impl Directory {
     /// Serves it for changes to be applied to it.
     fn open(&self, cx: &Cx<'_>) -> Result<FilesystemRef, ApplyError> {
+        self.with_links(cx, self.host()?)
+    }
+
+    fn host(&self) -> Result<FilesystemRef, ApplyError> {
         let is_root = rustix::process::geteuid().is_root();
         let host = Host::builder().one_mount(self.one_mount).devices(true).owners(is_root);
         let host = host.set_id(true).hide_guards(true).open(&self.path).map_err(ApplyError::Directory)?;
-        let host = FilesystemRef::new::<Host>(host);
+        Ok(FilesystemRef::new::<Host>(host))
+    }
+
+    /// As its links are shown. To find out about them is to make one.
+    fn with_links(&self, cx: &Cx<'_>, host: FilesystemRef) -> Result<FilesystemRef, ApplyError> {
         if !self.emulation {
             return Ok(host);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use vnode_core::fs::InodeId;
-use vnode_core::{FileType, Mode};
+use vnode_core::{Attr, FileType, Mode};
 
 use super::check::{Expected, Records};
 use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
@@ -12,7 +12,7 @@ use super::journal::{Attributes, Bytes, Gone, In, Journal, NewLink, Out, Slot, T
 use super::links::Source;
 use super::renames::Renames;
 use super::staging::is_reserved;
-use super::tree::Tree;
+use super::tree::{Real, Tree};
 use super::{Operation, Warning};
 use crate::changes::{ChangeKind, Shown};
 use crate::compare::{Found, same_attributes, same_content};
@@ -294,8 +294,9 @@ impl<'a> Planner<'a> {
                 None => return Ok(()),
             },
             Some(Source::LinkTo(home)) => {
+                let Some((_, attr)) = self.there_now(home)? else { return Ok(()) };
                 let slot = self.steps.journal.slot();
-                self.steps.journal.links.push(NewLink { of: Bytes(home.clone()), slot });
+                self.steps.journal.links.push(NewLink { of: Bytes(home.clone()), ino: attr.ino, slot });
                 Slot::In(slot)
             }
             Some(Source::Second(first)) => match self.staged_for(*first) {
@@ -307,13 +308,17 @@ impl<'a> Planner<'a> {
         self.steps.journal.ins.push(In { slot, path: Bytes(path), replaces });
         match source {
             Some(Source::LinkTo(home)) => {
-                let now = self.tree.find(home).doing("look at", home)?;
-                let now = now.map(|inode| self.tree.attr(&inode).map(|attr| (inode, attr)));
-                let now = now.transpose().doing("look at", home)?;
+                let now = self.there_now(home)?;
                 self.set_attributes(&Item { now, ..item }, &new)
             }
             _ => self.set_attributes(&item, &new),
         }
+    }
+
+    fn there_now(&self, path: &[u8]) -> Result<Option<(Real, Attr)>, Failure> {
+        let found = self.tree.find(path).doing("look at", path)?;
+        let found = found.map(|inode| self.tree.attr(&inode).map(|attr| (inode, attr)));
+        found.transpose().doing("look at", path)
     }
 
     fn staged_for(&self, item: usize) -> Option<usize> {
@@ -393,6 +398,7 @@ impl<'a> Planner<'a> {
             |(name, value): (Box<[u8]>, std::sync::Arc<[u8]>)| (Bytes(name.into()), Bytes(value.to_vec()));
         self.steps.journal.attributes.push(Attributes {
             path: Bytes(item.path.clone()),
+            ino: attr.ino,
             mode: (!new.kind().is_symlink()).then_some(new.attr.mode.raw()),
             uid: new.attr.uid,
             gid: new.attr.gid,

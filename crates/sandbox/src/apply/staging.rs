@@ -9,7 +9,7 @@ use vnode_core::io::{Sink, Source};
 use vnode_core::{Errno, FileType, Mode, Result};
 
 use super::error::{ApplyError, Doing as _, Failure};
-use super::journal::{Journal, Slot, VERSION};
+use super::journal::{Journal, Slot, VERSION, Witness};
 use super::tree::{Real, Tree, at};
 use crate::paths;
 use crate::upper::host;
@@ -37,6 +37,7 @@ const LARGEST: u64 = 1 << 32;
 #[derive(Debug)]
 struct Lock {
     _dir: OwnedFd,
+    ino: u64,
 }
 
 impl Lock {
@@ -52,7 +53,7 @@ impl Lock {
         }
         let (held, found) = (fstat(&dir)?, statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)?);
         let same = (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino);
-        Ok(same.then_some(Lock { _dir: dir }))
+        Ok(same.then_some(Lock { _dir: dir, ino: held.st_ino }))
     }
 }
 
@@ -77,7 +78,7 @@ impl<'a> Staging<'a> {
         if !dir.kind().is_dir() {
             return Err(reserved());
         }
-        let lock = lock(directory)?;
+        let lock = lock((tree, &dir), directory)?;
         for (name, kind) in tree.list(&dir).doing("list", PATH)? {
             let is_dir = [IN, OUT].contains(&&*name);
             let expected = if is_dir { FileType::Directory } else { FileType::Regular };
@@ -96,7 +97,8 @@ impl<'a> Staging<'a> {
             Err(Errno::EXIST) => return Err(busy(directory)),
             made => made.doing("make", PATH)?,
         };
-        let staging = Staging { tree, dir, _lock: lock(directory)? };
+        let lock = lock((tree, &dir), directory)?;
+        let staging = Staging { tree, dir, _lock: lock };
         let parts = [IN, OUT].into_iter().try_for_each(|part| {
             make_directory(tree, &staging.dir, part)?;
             tree.sync(&staging.dir)
@@ -164,6 +166,11 @@ impl<'a> Staging<'a> {
         drop(file);
         self.tree.rename((&self.dir, NEW_JOURNAL), (&self.dir, JOURNAL), Rename::Replace)?;
         self.tree.sync(&self.dir)
+    }
+
+    /// By what it is told from copies of it.
+    pub(crate) fn witness(&self) -> Result<Witness> {
+        self.tree.attr(&self.dir).map(|attr| Witness::of(&attr))
     }
 
     /// Whether a mark was set.
@@ -245,9 +252,16 @@ impl<'a> Staging<'a> {
     }
 }
 
-fn lock(directory: Option<&Path>) -> std::result::Result<Option<Lock>, ApplyError> {
+fn lock(
+    (tree, dir): (Tree<'_>, &Real),
+    directory: Option<&Path>,
+) -> std::result::Result<Option<Lock>, ApplyError> {
     let Some(path) = directory else { return Ok(None) };
     match Lock::take(path) {
+        // The path leads elsewhere by now.
+        Ok(Some(lock)) if tree.attr(dir).doing("look at", PATH)?.ino != lock.ino => {
+            Err(ApplyError::OtherDirectory { directory: path.to_owned() })
+        }
         Ok(Some(lock)) => Ok(Some(lock)),
         // Gone since: whoever removed it had it.
         Ok(None) | Err(rustix::io::Errno::NOENT) => Err(busy(directory)),

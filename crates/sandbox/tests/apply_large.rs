@@ -1,0 +1,226 @@
+//! Deep trees, large directories, and names that look like others.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags, mkdirat, openat};
+use support::as_root;
+use support::guest::Guest;
+use support::host::{list, put};
+use vnode_core::fs::{Access, At, Filesystem as _, Inode, NewInode, NewKind, Remove, Rename};
+use vnode_core::io::Source;
+use vnode_core::{FilesystemRef, Name};
+use vnode_sandbox::{Applied, ApplyOptions, View};
+
+fn place() -> tempfile::TempDir {
+    tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" }).unwrap()
+}
+
+fn apply(view: &View) -> Applied {
+    as_root(|cx| {
+        let changes = view.changes(cx).unwrap();
+        view.apply(cx, &changes, &ApplyOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+/// The directory at the end of many names, which are no path any more.
+fn descend(fs: &FilesystemRef, name: &[u8], levels: usize) -> Vec<Arc<dyn Inode>> {
+    as_root(|cx| {
+        let mut dirs = vec![fs.root()];
+        for _ in 0..levels {
+            let at = At { dir: dirs.last().unwrap(), name: Name::new(name).unwrap() };
+            let next = fs.lookup(cx, at).unwrap();
+            dirs.push(next);
+        }
+        dirs
+    })
+}
+
+/// Removes a tree deeper than paths reach, from its end.
+fn remove_deep(root: &Path, name: &str, files: &[&str]) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut dirs = vec![rustix::fs::open(root, flags, Mode::empty()).unwrap()];
+    while let Ok(next) = openat(dirs.last().unwrap(), name, flags, Mode::empty()) {
+        dirs.push(next);
+    }
+    while let Some(dir) = dirs.pop() {
+        for file in files {
+            let _ = rustix::fs::unlinkat(&dir, *file, rustix::fs::AtFlags::empty());
+        }
+        if let Some(above) = dirs.last() {
+            rustix::fs::unlinkat(above, name, rustix::fs::AtFlags::REMOVEDIR).unwrap();
+        }
+    }
+}
+
+const LEVELS: usize = 1000;
+
+#[test]
+fn a_tree_of_a_thousand_levels() {
+    let place = place();
+    let target = place.path();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut dir = rustix::fs::open(target, flags, Mode::empty()).unwrap();
+    for _ in 0..LEVELS {
+        mkdirat(&dir, "level", Mode::RWXU).unwrap();
+        dir = openat(&dir, "level", flags, Mode::empty()).unwrap();
+    }
+    drop(dir);
+    let view = View::of(target).open().unwrap();
+    let guest = &view.filesystem;
+    // A file at each hundredth level, the last one among them, and as many levels that are new.
+    let dirs = descend(guest, b"level", LEVELS);
+    as_root(|cx| {
+        let new = |kind| NewInode { kind, mode: vnode_core::Mode::RWXU, uid: 0, gid: 0 };
+        for dir in dirs.iter().skip(100).step_by(100) {
+            let at = At { dir, name: Name::new(b"file").unwrap() };
+            let (_, file) = guest.create_open(cx, at, new(NewKind::Regular), Access::WRITE).unwrap();
+            file.write_at(cx, 0, &mut Source::from_slice(b"deep")).unwrap();
+        }
+        let mut dir = guest.root();
+        for _ in 0..LEVELS {
+            let at = At { dir: &dir, name: Name::new(b"new").unwrap() };
+            dir = guest.create(cx, at, new(NewKind::Directory)).unwrap();
+        }
+    });
+    drop(dirs);
+    let begun = Instant::now();
+    let applied = apply(&view);
+    println!("{} changes in {:?}", applied.operations.len(), begun.elapsed());
+    assert_eq!(applied.operations.len(), LEVELS + 10);
+    let host = View::of(target).open().unwrap();
+    let dirs = descend(&host.filesystem, b"level", LEVELS);
+    descend(&host.filesystem, b"new", LEVELS);
+    as_root(|cx| {
+        let at = At { dir: &dirs[LEVELS], name: Name::new(b"file").unwrap() };
+        let file = host.filesystem.lookup(cx, at).unwrap();
+        assert_eq!(host.filesystem.getattr(cx, &file).unwrap().size, 4);
+    });
+    drop((dirs, host));
+    // And all of it goes.
+    let view = View::of(target).open().unwrap();
+    as_root(|cx| {
+        let mut dirs = descend(&view.filesystem, b"level", LEVELS);
+        while let Some(dir) = dirs.pop() {
+            let at = |name| At { dir: &dir, name: Name::new(name).unwrap() };
+            let _ = view.filesystem.remove(cx, at(b"file"), Remove::File);
+            if dirs.len() < LEVELS {
+                view.filesystem.remove(cx, at(b"level"), Remove::Directory).unwrap();
+            }
+        }
+    });
+    let begun = Instant::now();
+    let applied = apply(&view);
+    println!("{} changes in {:?}", applied.operations.len(), begun.elapsed());
+    assert!(fs::symlink_metadata(target.join("level")).is_err());
+    assert!(fs::symlink_metadata(target.join(".vnode-apply")).is_err());
+    remove_deep(target, "new", &[]);
+}
+
+#[test]
+fn five_thousand_names_in_one_directory() {
+    let place = place();
+    let target = place.path();
+    fs::create_dir(target.join("many")).unwrap();
+    for number in 0..5000 {
+        put(target.join(format!("many/{number}")), "old");
+    }
+    let view = View::of(target).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    for number in 0..5000 {
+        let name = format!("many/{number}");
+        match number % 5 {
+            0 => guest.write(&name, "new"),
+            1 => guest.remove(&name, Remove::File),
+            2 => guest.rename(&name, format!("many/new {number}"), Rename::Replace),
+            3 => guest.write(format!("many/added {number}"), "added"),
+            _ => Ok(()),
+        }
+        .unwrap();
+    }
+    guest.rename("many", "all", Rename::Replace).unwrap();
+    let begun = Instant::now();
+    let applied = apply(&view);
+    let took = begun.elapsed();
+    println!("{} changes in {took:?}", applied.operations.len());
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let listed = list(target);
+    assert_eq!(listed.len(), 5001);
+    for number in 0..5000 {
+        let is = |name: String| listed.contains_key(name.as_bytes());
+        assert_eq!(is(format!("all/{number}")), number % 5 != 1 && number % 5 != 2);
+        assert_eq!(is(format!("all/new {number}")), number % 5 == 2);
+        assert_eq!(is(format!("all/added {number}")), number % 5 == 3);
+    }
+    assert!(
+        fs::read(target.join("all/0")).unwrap() == b"new"
+            && fs::read(target.join("all/4")).unwrap() == b"old"
+    );
+}
+
+/// Names that somebody may take for something else.
+fn names() -> Vec<Vec<u8>> {
+    let told: [&[u8]; 19] = [
+        b"...",
+        b"..a",
+        b".. ",
+        b" ..",
+        b"..\n",
+        b".\n.",
+        b"\\",
+        b"..\\..\\a",
+        b"-rf",
+        b"a\nb",
+        b"\xff\xfe",
+        b"\xc3\x28",
+        b"1",
+        b"in",
+        b"out",
+        b"journal",
+        b".vnode-apply.left",
+        b".vnode-apply-",
+        b".vnode-applY",
+    ];
+    let mut names: Vec<_> = told.iter().map(|name| name.to_vec()).collect();
+    names.extend([vec![b'n'; 255], vec![b'.'; 255], vec![0xe9; 255]]);
+    names
+}
+
+#[test]
+fn names_that_look_like_others() {
+    let place = place();
+    let (target, outside) = (place.path().join("target"), place.path().join("a"));
+    fs::create_dir(&target).unwrap();
+    put(&outside, "outside");
+    for (number, name) in names().iter().enumerate().filter(|(number, _)| number % 2 == 0) {
+        put(target.join(OsStr::from_bytes(name)), &format!("old {number}"));
+    }
+    let view = View::of(&target).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    guest.make("dir", NewKind::Directory).unwrap();
+    for (number, name) in names().iter().enumerate() {
+        guest.write(name, format!("new {number}")).unwrap();
+        guest.make([b"dir/", &name[..]].concat(), NewKind::Directory).unwrap();
+        guest.write([b"dir/", &name[..], b"/", name].concat(), format!("in {number}")).unwrap();
+        guest.make([b"dir/", &name[..], b"/link"].concat(), NewKind::Symlink(name)).unwrap();
+    }
+    let applied = apply(&view);
+    assert_eq!(applied.operations.len(), 1 + 4 * names().len());
+    for (number, name) in names().iter().enumerate() {
+        let name = OsStr::from_bytes(name);
+        assert_eq!(fs::read_to_string(target.join(name)).unwrap(), format!("new {number}"));
+        let dir = target.join("dir").join(name);
+        assert_eq!(fs::read_to_string(dir.join(name)).unwrap(), format!("in {number}"));
+        assert_eq!(fs::read_link(dir.join("link")).unwrap(), Path::new(name));
+    }
+    assert_eq!(list(&target).len(), 1 + 4 * names().len());
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "outside");
+}
