@@ -18,16 +18,16 @@ use support::host::{list, put};
 use vnode_core::fs::{Access, At, Filesystem as _, Inode, NewInode, NewKind, Remove, Rename};
 use vnode_core::io::Source;
 use vnode_core::{FilesystemRef, Name};
-use vnode_sandbox::{Applied, ApplyOptions, View};
+use vnode_sandbox::{Applied, ApplyError, ApplyOptions, Conflict, ConflictKind, View};
 
 fn place() -> tempfile::TempDir {
     tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" }).unwrap()
 }
 
-fn apply(view: &View) -> Applied {
+fn apply(view: &View, force: bool) -> Result<Applied, ApplyError> {
     as_root(|cx| {
         let changes = view.changes(cx).unwrap();
-        view.apply(cx, &changes, &ApplyOptions::default()).unwrap_or_else(|error| panic!("{error}"))
+        view.apply(cx, &changes, &ApplyOptions { force, ..ApplyOptions::default() })
     })
 }
 
@@ -44,85 +44,91 @@ fn descend(fs: &FilesystemRef, name: &[u8], levels: usize) -> Vec<Arc<dyn Inode>
     })
 }
 
-/// Removes a tree deeper than paths reach, from its end.
-fn remove_deep(root: &Path, name: &str, files: &[&str]) {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut dirs = vec![rustix::fs::open(root, flags, Mode::empty()).unwrap()];
-    while let Ok(next) = openat(dirs.last().unwrap(), name, flags, Mode::empty()) {
-        dirs.push(next);
-    }
-    while let Some(dir) = dirs.pop() {
-        for file in files {
-            let _ = rustix::fs::unlinkat(&dir, *file, rustix::fs::AtFlags::empty());
-        }
-        if let Some(above) = dirs.last() {
-            rustix::fs::unlinkat(above, name, rustix::fs::AtFlags::REMOVEDIR).unwrap();
-        }
-    }
-}
-
-const LEVELS: usize = 1000;
-
-#[test]
-fn a_tree_of_a_thousand_levels() {
-    let place = place();
-    let target = place.path();
+/// Makes a tree of so many levels, and has some files made in it by a guest, and as many levels again.
+fn deep(target: &Path, name: &str, levels: usize) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut dir = rustix::fs::open(target, flags, Mode::empty()).unwrap();
-    for _ in 0..LEVELS {
-        mkdirat(&dir, "level", Mode::RWXU).unwrap();
-        dir = openat(&dir, "level", flags, Mode::empty()).unwrap();
+    for _ in 0..levels {
+        mkdirat(&dir, name, Mode::RWXU).unwrap();
+        dir = openat(&dir, name, flags, Mode::empty()).unwrap();
     }
     drop(dir);
     let view = View::of(target).open().unwrap();
     let guest = &view.filesystem;
-    // A file at each hundredth level, the last one among them, and as many levels that are new.
-    let dirs = descend(guest, b"level", LEVELS);
+    let new = |kind| NewInode { kind, mode: vnode_core::Mode::RWXU, uid: 0, gid: 0 };
+    let dirs = descend(guest, name.as_bytes(), levels);
     as_root(|cx| {
-        let new = |kind| NewInode { kind, mode: vnode_core::Mode::RWXU, uid: 0, gid: 0 };
         for dir in dirs.iter().skip(100).step_by(100) {
             let at = At { dir, name: Name::new(b"file").unwrap() };
             let (_, file) = guest.create_open(cx, at, new(NewKind::Regular), Access::WRITE).unwrap();
             file.write_at(cx, 0, &mut Source::from_slice(b"deep")).unwrap();
         }
         let mut dir = guest.root();
-        for _ in 0..LEVELS {
+        for _ in 0..levels {
             let at = At { dir: &dir, name: Name::new(b"new").unwrap() };
             dir = guest.create(cx, at, new(NewKind::Directory)).unwrap();
         }
     });
     drop(dirs);
     let begun = Instant::now();
-    let applied = apply(&view);
+    let applied = apply(&view, false).unwrap();
     println!("{} changes in {:?}", applied.operations.len(), begun.elapsed());
-    assert_eq!(applied.operations.len(), LEVELS + 10);
+    assert_eq!(applied.operations.len(), levels + levels / 100);
     let host = View::of(target).open().unwrap();
-    let dirs = descend(&host.filesystem, b"level", LEVELS);
-    descend(&host.filesystem, b"new", LEVELS);
+    let dirs = descend(&host.filesystem, name.as_bytes(), levels);
+    descend(&host.filesystem, b"new", levels);
     as_root(|cx| {
-        let at = At { dir: &dirs[LEVELS], name: Name::new(b"file").unwrap() };
+        let at = At { dir: &dirs[levels], name: Name::new(b"file").unwrap() };
         let file = host.filesystem.lookup(cx, at).unwrap();
         assert_eq!(host.filesystem.getattr(cx, &file).unwrap().size, 4);
     });
-    drop((dirs, host));
-    // And all of it goes.
+}
+
+/// A view in which a guest removed that tree.
+fn all_removed(target: &Path, name: &str, levels: usize) -> View {
     let view = View::of(target).open().unwrap();
     as_root(|cx| {
-        let mut dirs = descend(&view.filesystem, b"level", LEVELS);
+        let mut dirs = descend(&view.filesystem, name.as_bytes(), levels);
         while let Some(dir) = dirs.pop() {
             let at = |name| At { dir: &dir, name: Name::new(name).unwrap() };
             let _ = view.filesystem.remove(cx, at(b"file"), Remove::File);
-            if dirs.len() < LEVELS {
-                view.filesystem.remove(cx, at(b"level"), Remove::Directory).unwrap();
+            if dirs.len() < levels {
+                view.filesystem.remove(cx, at(name.as_bytes()), Remove::Directory).unwrap();
             }
         }
     });
+    view
+}
+
+#[test]
+fn a_tree_of_a_thousand_levels() {
+    let place = place();
+    deep(place.path(), "l", 1000);
+    let view = all_removed(place.path(), "l", 1000);
     let begun = Instant::now();
-    let applied = apply(&view);
+    let applied = apply(&view, false).unwrap();
     println!("{} changes in {:?}", applied.operations.len(), begun.elapsed());
-    assert!(fs::symlink_metadata(target.join("level")).is_err());
-    assert!(fs::symlink_metadata(target.join(".vnode-apply")).is_err());
-    remove_deep(target, "new", &[]);
+    assert!(fs::symlink_metadata(place.path().join("l")).is_err());
+    assert!(fs::symlink_metadata(place.path().join(".vnode-apply")).is_err());
+}
+
+/// What has no path that a system takes is not known to be as it was.
+#[test]
+fn a_tree_that_no_path_reaches_the_end_of() {
+    let (place, name) = (place(), "twelve bytes");
+    deep(place.path(), name, 400);
+    let view = all_removed(place.path(), name, 400);
+    match apply(&view, false) {
+        Err(ApplyError::Conflicts(conflicts)) => {
+            let is_long = |conflict: &Conflict| conflict.path.len() > 4096 - 256;
+            assert!(conflicts.iter().all(|one| one.kind == ConflictKind::Unrecorded && is_long(one)));
+        }
+        done => panic!("{done:?}"),
+    }
+    descend(&View::of(place.path()).open().unwrap().filesystem, name.as_bytes(), 400);
+    apply(&view, true).unwrap();
+    assert!(fs::symlink_metadata(place.path().join(name)).is_err());
+    assert!(fs::symlink_metadata(place.path().join(".vnode-apply")).is_err());
 }
 
 #[test]
@@ -148,7 +154,7 @@ fn five_thousand_names_in_one_directory() {
     }
     guest.rename("many", "all", Rename::Replace).unwrap();
     let begun = Instant::now();
-    let applied = apply(&view);
+    let applied = apply(&view, false).unwrap();
     let took = begun.elapsed();
     println!("{} changes in {took:?}", applied.operations.len());
     assert!(took < Duration::from_secs(20), "{took:?}");
@@ -212,7 +218,7 @@ fn names_that_look_like_others() {
         guest.write([b"dir/", &name[..], b"/", name].concat(), format!("in {number}")).unwrap();
         guest.make([b"dir/", &name[..], b"/link"].concat(), NewKind::Symlink(name)).unwrap();
     }
-    let applied = apply(&view);
+    let applied = apply(&view, false).unwrap();
     assert_eq!(applied.operations.len(), 1 + 4 * names().len());
     for (number, name) in names().iter().enumerate() {
         let name = OsStr::from_bytes(name);
