@@ -508,3 +508,64 @@ fn no_guest_writes_where_sandboxes_are_kept() {
         places.change("write /data/there changed");
     }
 }
+
+#[test]
+fn paths_that_fit_nothing_are_told() {
+    let places = Places::new();
+    places.change(CHANGES);
+    let before = places.host.picture();
+    for words in [
+        "apply s /data/typo",
+        "apply s /data/there /data/d/sub",
+        "apply -n s /etc",
+        "discard s /data/h /typo",
+    ] {
+        places.sandbox(words).fails(125, "nothing was changed at ");
+    }
+    places.sandbox("diff s /typo").fails(125, "/typo is in none of the mounts of sandbox s: /data");
+    assert_eq!(places.tells("diff s /data/typo"), "");
+    assert_eq!(places.host.picture(), before);
+    assert!(places.tells("diff s").contains("M /data/h\n"));
+}
+
+#[test]
+fn what_two_mounts_changed_is_a_conflict() {
+    let places = Places::new();
+    let run = |name: &str, steps: &str| {
+        let given = ["--quiet", "--sandbox", name, "--overlay", ".::/p", "--overlay", "d::/q"];
+        assert_eq!(places.run(&given, steps).code, Some(0));
+    };
+    let before = places.host.picture();
+    for (name, steps) in [
+        ("a", "write /p/d/f one : write /q/f two"),
+        ("b", "rename /p/d /p/e : write /q/f two"),
+        ("c", "create /p/d/new one : create /q/new two"),
+    ] {
+        run(name, steps);
+        let ran = places.sandbox(&format!("apply {name}"));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stderr.contains("changed by way of two mounts"), "{ran:?}");
+        assert_eq!(places.host.picture(), before);
+    }
+    run("d", "write /p/h one : write /q/f two");
+    assert_eq!(places.sandbox("apply d").code, Some(0));
+    assert_eq!((places.host.read("h"), places.host.read("d/f")), ("one".into(), "two".into()));
+}
+
+#[test]
+fn what_is_left_of_a_sandbox_can_be_deleted() {
+    let places = Places::new();
+    let record = places.state.path().join("vnode/sandboxes/s/sandbox.json");
+    let damage: [&dyn Fn(); 3] =
+        [&|| fs::remove_file(&record).unwrap(), &|| fs::write(&record, "{").unwrap(), &|| {
+            fs::remove_file(&record).unwrap();
+            fs::create_dir(&record).unwrap();
+        }];
+    for damage in damage {
+        places.change("write /data/there changed");
+        damage();
+        places.sandbox("diff s").fails(125, "is damaged");
+        assert_eq!(places.tells("delete s"), "");
+        assert_eq!(fs::read_dir(places.state.path().join("vnode/uppers")).unwrap().count(), 0);
+    }
+}

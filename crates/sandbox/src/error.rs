@@ -51,7 +51,10 @@ pub enum ViewError {
         found: String,
     },
     /// The directory for changes is one of those to look at, or in one of them, or around one.
-    #[error("{} and {} are in one another; keep changes elsewhere", upper.display(), lower.display())]
+    #[error(
+        "{} and {} are in one another, and a guest would see its own changes grow; keep changes elsewhere \
+         (sandboxes: XDG_STATE_HOME)", upper.display(), lower.display()
+    )]
     Nested {
         /// The directory for changes.
         upper: PathBuf,

@@ -57,7 +57,7 @@ fn fail_at(scene: &Scene, nth: u64, (errno, ops, every_time): (Errno, OpSet, boo
     assert!(fired || done.is_ok(), "{context}: {done:?}");
     control.disarm();
     let begun = check(scene, (&target, done), errno, &context);
-    scene.complete(&target, nth % 2 == 0, &context);
+    scene.complete(&target, nth.is_multiple_of(2), &context);
     fired.then_some(begun)
 }
 

@@ -15,10 +15,11 @@ pub(super) fn discard(store: &Store, name: &str, paths: &[Vec<u8>]) -> Result<()
 }
 
 /// `vnode sandbox delete`: as many as can be.
-pub(super) fn delete(store: &Store, names: &[String]) -> Result<(), Failure> {
+pub(super) fn delete(store: &Store, names: &[String], force: bool) -> Result<(), Failure> {
     let mut failed = None;
     for name in names {
-        let Err(error) = store.delete(name) else { continue };
+        let deleted = if force { store.delete_interrupted(name) } else { store.delete(name) };
+        let Err(error) = deleted else { continue };
         if let Some(before) = failed.replace(failure(error)) {
             say(before);
         }
@@ -50,7 +51,8 @@ pub(super) fn prune(store: &Store, unused_for: Option<Duration>, dry_run: bool) 
             Ok(()) => list::print(&format!("deleted {about}\n"))?,
             // It came into use meanwhile, or somebody else deleted it.
             Err(StoreError::InUse { .. } | StoreError::Missing { .. }) => {}
-            Err(error) => return Err(failure(error)),
+            // The others are to go all the same.
+            Err(error) => say(error),
         }
     }
     if !dry_run {

@@ -11,7 +11,9 @@ mod list;
 mod options;
 mod session;
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
 use vnode_core::{Clock, Credentials, Cx, Timespec};
@@ -45,7 +47,7 @@ pub(crate) fn run(action: Action) -> Result<ExitCode, Failure> {
             store.open(&of.name).and_then(|mut of| of.fork(&to)).map_err(failure).map(|_| ExitCode::SUCCESS)
         }
         Action::Rename { of, to } => store.rename(&of.name, &to).map_err(failure).map(done),
-        Action::Delete { names } => change::delete(&store, &names).map(done),
+        Action::Delete { names, force } => change::delete(&store, &names, force).map(done),
         Action::Prune { unused_for, dry_run } => change::prune(&store, unused_for, dry_run).map(done),
         Action::Apply(options) => apply::apply(&store, &options),
         Action::Export(options) => export::export(&store, &options).map(done),
@@ -86,6 +88,9 @@ fn tell(
 fn diff(store: &Store, name: &str, options: &DiffOptions) -> Result<bool, Failure> {
     let sandbox = store.open(name).map_err(failure)?;
     let views = sandbox.views().map_err(failure)?;
+    for path in &options.paths {
+        check_mounted(&sandbox, path)?;
+    }
     as_root(|cx| {
         let changes = changes(cx, &sandbox, &views)?;
         let mounts: Vec<_> = views
@@ -96,6 +101,25 @@ fn diff(store: &Store, name: &str, options: &DiffOptions) -> Result<bool, Failur
         tell(cx, &mounts, options, Output::Stdout).map_err(|error| Failure::setup(error.to_string()))?;
         Ok(!diff::is_empty(&mounts, &options.paths))
     })
+}
+
+/// Refuses a path of the guest's at and below which no mount of the sandbox has anything.
+fn check_mounted(sandbox: &Sandbox, path: &[u8]) -> Result<(), Failure> {
+    let is_in = |path: &[u8], dir: &[u8]| {
+        let rest = path.strip_prefix(dir.strip_suffix(b"/").unwrap_or(dir));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    if sandbox.mounts().any(|mount| is_in(path, &mount.guest) || is_in(&mount.guest, path)) {
+        return Ok(());
+    }
+    let shown = |path: &[u8]| vnode_cli::text::shown(OsStr::from_bytes(path));
+    let mounts: Vec<String> = sandbox.mounts().map(|mount| shown(&mount.guest)).collect();
+    Err(Failure::setup(format!(
+        "{} is in none of the mounts of sandbox {}: {}",
+        shown(path),
+        sandbox.name(),
+        mounts.join(", ")
+    )))
 }
 
 /// What was changed in each view.

@@ -77,6 +77,9 @@ pub(crate) enum Action {
         /// Their names
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
+        /// Also where an apply was interrupted: the next apply to the directory, of any sandbox, completes that
+        #[arg(short, long)]
+        force: bool,
     },
     /// Delete the sandboxes that nobody used for a time, and what interrupted commands left
     Prune {

@@ -125,6 +125,8 @@ pub enum ConflictKind {
     Unrecorded,
     /// It changed while the changes were prepared.
     ChangedJustNow,
+    /// Another mount of the sandbox shows the same directory, and was changed there too.
+    Twice,
 }
 
 impl fmt::Display for ConflictKind {
@@ -136,6 +138,7 @@ impl fmt::Display for ConflictKind {
             ConflictKind::NotEmpty => "new in a directory to be removed",
             ConflictKind::Unrecorded => "not known to be as it was",
             ConflictKind::ChangedJustNow => "changed just now",
+            ConflictKind::Twice => "changed by way of two mounts",
         })
     }
 }

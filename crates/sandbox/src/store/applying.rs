@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use vnode_core::{Credentials, Cx};
 
-use super::chosen::{Chosen, chosen};
+use super::chosen::{Chosen, chosen, is_at};
 use super::error::StoreError;
+use super::overlap::Changed;
 use super::record::{Lower, MountRecord, Record, fresh_id};
 use super::sandbox::{Mounted, Sandbox};
 use crate::apply::{self, Applied, ApplyError, ApplyOptions, Conflict, Owner, Plan, Progress, Selection};
@@ -56,13 +57,21 @@ pub(super) fn as_root<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
 }
 
 impl Sandbox {
+    /// That something was changed at each of the guest's paths, or below it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unchanged`].
+    pub(super) fn check_paths(&self, paths: &[Vec<u8>]) -> Result<(), StoreError> {
+        as_root(|cx| self.parts(cx, paths)).map(drop)
+    }
+
     /// What [`apply`](Self::apply) would do. Changes nothing.
     ///
     /// # Errors
     /// As [`apply`](Self::apply), but conflicts, which are in the plans.
     pub fn plan(&self, options: &Applying<'_>) -> Result<Vec<At<Plan>>, StoreError> {
         self.check_applied()?;
-        as_root(|cx| self.plan_parts(cx, &self.parts(cx, options)?, options))
+        as_root(|cx| self.plan_parts(cx, &self.parts(cx, options.paths)?, options))
     }
 
     fn plan_parts(
@@ -81,7 +90,28 @@ impl Sandbox {
             let plan = plan.map_err(|error| self.about(part.index, error))?;
             Ok(At { guest: part.mounted.guest.clone(), what: plan })
         };
-        parts.iter().map(plan).collect()
+        let mut plans = parts.iter().map(plan).collect::<Result<Vec<_>, _>>()?;
+        for (at, twice) in plans.iter_mut().zip(self.changed_twice(parts)?) {
+            at.what.conflicts.extend(twice);
+        }
+        Ok(plans)
+    }
+
+    /// What is changed by way of several mounts that show the same directory, or one in the other's, of each part.
+    fn changed_twice(&self, parts: &[Part]) -> Result<Vec<Vec<Conflict>>, StoreError> {
+        let mut all = Vec::new();
+        for part in parts {
+            let lowers = self.mount(part.index)?.mount.lowers.as_slice();
+            all.push(match lowers {
+                [Lower::Directory(directory)] => Changed::of(directory, &part.changes),
+                _ => Changed::default(),
+            });
+        }
+        let twice = |(index, own): (usize, &Changed)| {
+            let others = all.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other);
+            own.met_by(&others.collect::<Vec<_>>())
+        };
+        Ok(all.iter().enumerate().map(twice).collect())
     }
 
     /// Brings what was changed to the directories of the host, which must be as the sandbox first saw them where something is
@@ -91,22 +121,20 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`StoreError::Conflicts`]: nothing was applied. [`StoreError::Apply`]: of the mounts before that one all was
-    /// applied. [`StoreError::InUse`], and those of the host.
+    /// applied. [`StoreError::Unchanged`], [`StoreError::InUse`], and those of the host: nothing was applied.
     pub fn apply(&mut self, options: &Applying<'_>) -> Result<Vec<At<Applied>>, StoreError> {
         self.check_unused()?;
         let mut done = self.complete(options)?;
         if !options.paths.is_empty() {
+            self.check_paths(options.paths)?;
             self.flatten()?;
         }
         let parts = as_root(|cx| {
-            let parts = self.parts(cx, options)?;
+            let parts = self.parts(cx, options.paths)?;
             // Before anything is applied anywhere.
-            let conflicts: Vec<At<Vec<Conflict>>> = self
-                .plan_parts(cx, &parts, options)?
-                .into_iter()
-                .map(|At { guest, what }| At { guest, what: what.conflicts })
-                .filter(|at| !at.what.is_empty())
-                .collect();
+            let plans = self.plan_parts(cx, &parts, options)?.into_iter();
+            let conflicts = plans.map(|At { guest, what }| At { guest, what: what.conflicts });
+            let conflicts: Vec<_> = conflicts.filter(|at| !at.what.is_empty()).collect();
             if conflicts.is_empty() || options.force {
                 Ok(parts)
             } else {
@@ -135,10 +163,23 @@ impl Sandbox {
     }
 
     /// What is applied of each mount.
-    fn parts(&self, cx: &Cx<'_>, options: &Applying<'_>) -> Result<Vec<Part>, StoreError> {
+    fn parts(&self, cx: &Cx<'_>, paths: &[Vec<u8>]) -> Result<Vec<Part>, StoreError> {
+        let parts = self.changed_parts(cx, paths)?;
+        let fits = |path: &Vec<u8>| {
+            let is_at =
+                |part: &Part| part.changes.iter().any(|change| is_at(&part.mounted.guest, change, path));
+            parts.iter().any(is_at)
+        };
+        match paths.iter().find(|path| !fits(path)) {
+            None => Ok(parts),
+            Some(path) => Err(StoreError::Unchanged { path: path.clone() }),
+        }
+    }
+
+    fn changed_parts(&self, cx: &Cx<'_>, paths: &[Vec<u8>]) -> Result<Vec<Part>, StoreError> {
         let mut parts = Vec::new();
         for (index, mount) in self.record.mounts.iter().enumerate() {
-            let selection = match chosen(&self.record.mounts, mount, options.paths) {
+            let selection = match chosen(&self.record.mounts, mount, paths) {
                 Chosen::Nothing => continue,
                 Chosen::Everything => Selection::All,
                 Chosen::Some(paths) => Selection::Only(paths),

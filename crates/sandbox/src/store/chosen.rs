@@ -1,6 +1,7 @@
 //! Which of a sandbox's changes are meant, told by the guest's paths.
 
 use super::record::MountRecord;
+use crate::changes::Change;
 
 /// What is meant of a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,13 @@ pub(super) fn chosen(mounts: &[MountRecord], mount: &MountRecord, paths: &[Vec<u
         }
     }
     if below.is_empty() { Chosen::Nothing } else { Chosen::Some(below) }
+}
+
+/// Whether a change of a mount is at one of the guest's paths or below it, or was.
+pub(super) fn is_at(guest: &[u8], change: &Change, path: &[u8]) -> bool {
+    let guest = guest.strip_suffix(b"/").unwrap_or(guest);
+    let paths = [Some(&change.path), change.from.as_ref()];
+    paths.into_iter().flatten().any(|own| below_of(path, &[guest, own].concat()).is_some())
 }
 
 /// What comes behind a directory's path in a path at or below it: empty, or starting with `/`.

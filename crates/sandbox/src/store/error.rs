@@ -106,6 +106,12 @@ pub enum StoreError {
         /// Why not.
         error: ViewError,
     },
+    /// Nothing was changed at a path that was given, nor below it.
+    #[error("nothing was changed at {}; vnode sandbox diff tells what was", encode(path))]
+    Unchanged {
+        /// The guest's path.
+        path: Vec<u8>,
+    },
     /// It can't be told what was changed.
     #[error("{}: can't tell what was changed: {errno}", encode(guest))]
     Changes {

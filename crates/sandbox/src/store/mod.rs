@@ -14,6 +14,7 @@
 mod applying;
 mod chosen;
 mod error;
+mod overlap;
 mod record;
 mod removal;
 mod rewriting;
@@ -239,10 +240,26 @@ impl Store {
     /// # Errors
     /// As for [`open`](Self::open), but for damaged ones, and [`StoreError::Interrupted`].
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.delete_if(name, Sandbox::check_applied)
+    }
+
+    /// The same, whether an apply of it was interrupted or not: what that left in the directory is completed by the next
+    /// apply to it, whatever of.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), but for damaged ones.
+    pub fn delete_interrupted(&self, name: &str) -> Result<(), StoreError> {
+        self.delete_if(name, |_| Ok(()))
+    }
+
+    fn delete_if(
+        &self,
+        name: &str,
+        check: impl FnOnce(&Sandbox) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         match self.open(name) {
             Ok(sandbox) => {
-                // Nobody else is to complete that.
-                sandbox.check_applied()?;
+                check(&sandbox)?;
                 sandbox.bury()?;
             }
             // Whatever it was, it is to go.

@@ -106,12 +106,11 @@ impl Record {
     /// Reads it from a sandbox's directory; the path is for messages.
     pub(super) fn read(dir: &OwnedFd, path: &Path) -> Result<Self, StoreError> {
         let path = path.join(NAME);
-        let fails = StoreError::host("read", &path);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(openat(dir, NAME, flags, Mode::empty()).map_err(fails)?);
         let mut text = Vec::new();
-        let read = file.take(LARGEST).read_to_end(&mut text);
-        read.map_err(|error| fails(os_error(&error)))?;
+        let opened = openat(dir, NAME, flags, Mode::empty()).map_err(std::io::Error::from);
+        let read = opened.and_then(|file| File::from(file).take(LARGEST).read_to_end(&mut text));
+        read.map_err(|error| StoreError::Damaged { path: path.clone(), why: error.to_string() })?;
         let damaged =
             |error: serde_json::Error| StoreError::Damaged { path: path.clone(), why: error.to_string() };
         #[derive(Deserialize)]

@@ -18,10 +18,11 @@ impl Sandbox {
     /// one that stay are where it is on the host.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the host.
+    /// [`StoreError::Unchanged`], [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the host.
     pub fn discard_some(&mut self, paths: &[Vec<u8>]) -> Result<(), StoreError> {
         self.check_unused()?;
         self.check_applied()?;
+        self.check_paths(paths)?;
         let mut record = self.record.clone();
         record.generation += 1;
         for (index, mount) in record.mounts.iter_mut().enumerate() {
