@@ -1,12 +1,15 @@
 //! Whether what changes are brought to is what it was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use vnode_core::fs::Filesystem as _;
 use vnode_core::{Attr, FileType, Result, Timespec};
 use vnode_overlay::Touched;
 
-use super::error::{Conflict, ConflictKind};
-use super::tree::Tree;
+use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
+use super::plan::{Place, Planner};
+use super::tree::{Real, Tree};
+use crate::paths::above;
 
 /// What was under names of the directory when they were first touched.
 #[derive(Debug, Default)]
@@ -93,5 +96,35 @@ impl Expected {
         }
         found.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(found)
+    }
+}
+
+impl Planner<'_> {
+    /// No directory can be moved between filesystems; files are copied.
+    pub(crate) fn check_mounts(&self) -> Result<(), ApplyError> {
+        let dev =
+            |inode: &Real, path: &[u8]| Ok::<_, Failure>(self.tree.attr(inode).doing("look at", path)?.dev);
+        let root = dev(&self.tree.fs.root(), b"")?;
+        let moved: HashSet<u64> = self.steps.journal.outs.iter().map(|out| out.slot).collect();
+        for (path, leaving) in self.leaving.iter().filter(|(_, leaving)| leaving.is_dir) {
+            let there = self.tree.find(path).doing("look at", path)?;
+            if let Some(there) = there.filter(|_| moved.contains(&leaving.slot))
+                && dev(&there, path)? != root
+            {
+                return Err(ApplyError::OtherMount { path: path.clone() });
+            }
+        }
+        let made = self.steps.staged.iter().filter(|staged| staged.like.kind().is_dir());
+        let made = made.filter(|staged| matches!(staged.place, Place::Slot(_))).map(|staged| &staged.path);
+        let moved = self.items.iter().filter(|item| item.is_moved_dir() && !item.done).map(|item| &item.path);
+        for path in made.chain(moved) {
+            let dir = self.renames.before(above(path));
+            if let Some(there) = self.tree.find(&dir).doing("look at", &dir)?
+                && dev(&there, &dir)? != root
+            {
+                return Err(ApplyError::OtherMount { path: path.clone() });
+            }
+        }
+        Ok(())
     }
 }

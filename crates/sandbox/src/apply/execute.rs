@@ -133,8 +133,8 @@ impl<'a> Execution<'a> {
 
     fn take_out(&self, out: &Out) -> Result<()> {
         let slot = Slot::Out(out.slot);
-        if self.staging.slot(slot)?.is_some() {
-            return Ok(());
+        if let Some(taken) = self.staging.slot(slot)? {
+            return self.remove_copied(&taken, &out.path.0);
         }
         let Some((_, name)) = split(&out.path.0) else { return Ok(()) };
         // Gone just now.
@@ -153,6 +153,18 @@ impl<'a> Execution<'a> {
             }
             renamed => renamed,
         }
+    }
+
+    /// What was copied to its slot, from another filesystem, may be where it was still.
+    fn remove_copied(&self, taken: &Real, path: &[u8]) -> Result<()> {
+        let Some((dir, name)) = split(path).filter(|_| !taken.kind().is_dir()) else { return Ok(()) };
+        let Some(dir) = self.find_before(dir)?.filter(|dir| dir.kind().is_dir()) else { return Ok(()) };
+        let Some(there) = self.tree.lookup(&dir, name)?.filter(|there| there.kind() == taken.kind()) else {
+            return Ok(());
+        };
+        let (copy, there) = (self.tree.attr(taken)?, self.tree.attr(&there)?);
+        let same = (copy.size, copy.mtime) == (there.size, there.mtime);
+        if same && copy.dev != there.dev { self.tree.remove(&dir, name, Remove::File) } else { Ok(()) }
     }
 
     fn sync_after_outs(&self) -> Result<()> {
@@ -325,7 +337,7 @@ impl<'a> Execution<'a> {
         };
         match removed {
             // Something else is there by now, or is in it: it stays.
-            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR | Errno::NOTDIR) => Ok(()),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR | Errno::NOTDIR | Errno::BUSY) => Ok(()),
             removed => removed,
         }
     }

@@ -153,6 +153,7 @@ impl<'a> Planner<'a> {
         }
         self.steps.journal.ins.sort_by(|one, other| by_names(&one.path.0, &other.path.0));
         self.take_out();
+        self.check_mounts()?;
         self.note_touched()?;
         self.note_rest()?;
         self.tell();

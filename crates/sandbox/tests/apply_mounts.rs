@@ -1,0 +1,87 @@
+//! Other filesystems of the host that are mounted in the directory: as root, who may mount.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::as_root;
+use support::guest::Guest;
+use support::host::{list, put};
+use vnode_core::fs::{NewKind, Remove, Rename};
+use vnode_sandbox::{ApplyError, ApplyOptions, View};
+
+/// A mount that is gone when this is.
+struct Mounted<'a>(&'a Path);
+
+impl<'a> Mounted<'a> {
+    fn tmpfs(at: &'a Path) -> Option<Self> {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(at).output();
+        mount.is_ok_and(|done| done.status.success()).then_some(Mounted(at))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+fn apply(view: &View) -> Result<(), ApplyError> {
+    as_root(|cx| {
+        let changes = view.changes(cx).unwrap();
+        view.apply(cx, &changes, &ApplyOptions::default()).map(drop)
+    })
+}
+
+#[test]
+fn files_go_from_one_to_the_other_and_directories_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    fs::create_dir_all(at("m")).unwrap();
+    let inner = at("m");
+    let Some(_mounted) = Mounted::tmpfs(&inner) else {
+        println!("skipped: may not mount");
+        return;
+    };
+    fs::create_dir(at("m/d")).unwrap();
+    for file in ["a", "b", "m/f", "m/g", "m/h", "m/d/i"] {
+        put(at(file), file);
+    }
+    let view = View::of(place.path()).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    guest.write("m/f", "changed").unwrap();
+    guest.write("m/new", "new").unwrap();
+    guest.make("m/link", NewKind::Symlink(b"nowhere")).unwrap();
+    guest.remove("m/g", Remove::File).unwrap();
+    guest.rename("a", "m/a", Rename::Replace).unwrap();
+    guest.rename("m/h", "h", Rename::Replace).unwrap();
+    guest.link("b", "m/d/b").unwrap();
+    guest.chmod("m/d/i", 0o600).unwrap();
+    apply(&view).unwrap();
+    let text = |name: &str| fs::read_to_string(at(name)).unwrap();
+    assert_eq!((text("m/f"), text("m/new"), text("m/a")), ("changed".into(), "new".into(), "a".into()));
+    assert_eq!((text("h"), text("m/d/b")), ("m/h".into(), "b".into()));
+    let gone = ["a", "m/g", "m/h", ".vnode-apply"].map(|name| at(name).symlink_metadata().is_err());
+    assert_eq!(gone, [true; 4]);
+    assert_eq!(fs::read_link(at("m/link")).unwrap(), Path::new("nowhere"));
+    assert!(!list(place.path()).keys().any(|path| path.windows(6).any(|text| text == b".vnode")));
+
+    let before = list(place.path());
+    let changes: [&dyn Fn(&Guest<'_>); 4] = [
+        &|guest| guest.make("m/dir", NewKind::Directory).unwrap(),
+        &|guest| guest.rename("m/d", "d", Rename::Replace).unwrap(),
+        &|guest| guest.remove_all("m/d").unwrap(),
+        &|guest| guest.remove_all("m").unwrap(),
+    ];
+    for change in changes {
+        let view = View::of(place.path()).open().unwrap();
+        change(&Guest(&view.filesystem));
+        let refused = apply(&view);
+        assert!(matches!(refused, Err(ApplyError::OtherMount { .. })), "{refused:?}");
+        assert_eq!(list(place.path()), before);
+    }
+}
