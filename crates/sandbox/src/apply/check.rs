@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use vnode_core::fs::Filesystem as _;
-use vnode_core::{Attr, FileType, Result, Timespec};
+use vnode_core::{Attr, FileType, Timespec};
 use vnode_overlay::Touched;
 
 use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
@@ -86,7 +86,7 @@ impl Expected {
     }
 
     /// What is otherwise now.
-    pub(crate) fn differences(&self, tree: &Tree<'_>) -> Result<Vec<Conflict>> {
+    pub(crate) fn differences(&self, tree: &Tree<'_>) -> vnode_core::Result<Vec<Conflict>> {
         let mut found = Vec::new();
         for (path, seen) in &self.0 {
             let now = tree.find(path)?.map(|inode| tree.attr(&inode)).transpose()?;
