@@ -81,7 +81,7 @@ fn crash_at(scene: &Scene, (nth, medium): (u64, Medium), again: u64) -> bool {
         left = later;
         scene.check_moment(&left, &context);
     }
-    scene.complete(&left, nth % 2 == 0, &context);
+    scene.complete(&left, nth.is_multiple_of(2), &context);
     false
 }
 
@@ -118,7 +118,7 @@ fn the_power_goes_in_random_histories() {
         let scene = random(seed);
         for medium in [Medium::Loses, Medium::Keeps, Medium::WritesBack(seed)] {
             let mut nth = seed % 5 + 1;
-            while !crash_at(&scene, (nth, medium), if nth % 3 == 0 { nth * 7 % 60 } else { 0 }) {
+            while !crash_at(&scene, (nth, medium), if nth.is_multiple_of(3) { nth * 7 % 60 } else { 0 }) {
                 nth += 5;
             }
         }

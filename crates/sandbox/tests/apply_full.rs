@@ -1,6 +1,6 @@
 //! A real filesystem is full, of bytes or of inodes, while changes are applied to it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
 mod support;
 

@@ -2,7 +2,7 @@
 //!
 //! `VNODE_APPLY_RACE=60 cargo test -p vnode-sandbox --test apply_race` goes on for as many seconds each.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
 mod support;
 
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, openat, renameat_with};
 use support::as_root;
 use support::exact::{Exact, exact};
 use support::guest::Guest;
@@ -49,8 +49,9 @@ impl Place {
     /// A new directory to change.
     fn target(&self) -> PathBuf {
         let target = self.dir.path().join("target");
-        if target.exists() {
-            fs::remove_dir_all(&target).unwrap();
+        // Somebody may still be swapping what is in it.
+        while target.exists() {
+            let _ = fs::remove_dir_all(&target);
         }
         fs::create_dir(&target).unwrap();
         for dir in ["a", "a/sub", "d", "d/e", "gone"] {
@@ -95,8 +96,16 @@ fn apply(view: &View, options: &ApplyOptions<'_>) -> Outcome {
     as_root(|cx| view.apply(cx, &view.changes(cx).unwrap(), options))
 }
 
-fn exchange(one: &Path, other: &Path) -> bool {
-    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).is_ok()
+/// Swaps a name with `swap`, and follows no link itself.
+fn exchange(target: &Path, name: &str) -> bool {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let swap = || -> rustix::io::Result<()> {
+        let root = openat(CWD, target, flags, Mode::empty())?;
+        let (above, name) = name.rsplit_once('/').unwrap_or((".", name));
+        let above = openat(&root, above, flags, Mode::empty())?;
+        renameat_with(&above, name, &root, "swap", RenameFlags::EXCHANGE)
+    };
+    swap().is_ok()
 }
 
 fn assert_untouched(outside: &Path, before: &Exact, context: &str) {
@@ -129,7 +138,7 @@ fn links_are_swapped_at_each_step() {
                 let (at, swapped) = (Cell::new(0), Cell::new(false));
                 let swap = |_: Progress| {
                     if at.get() == first || at.get() == last {
-                        swapped.set(exchange(&target.join(name), &target.join("swap")) != swapped.get());
+                        swapped.set(exchange(&target, name) != swapped.get());
                     }
                     at.set(at.get() + 1);
                 };
@@ -141,7 +150,7 @@ fn links_are_swapped_at_each_step() {
                 let _ = as_root(|cx| recover(cx, &target, &options));
                 assert_untouched(&place.outside(), &outside, &context);
                 if swapped.get() {
-                    exchange(&target.join(name), &target.join("swap"));
+                    exchange(&target, name);
                 }
                 let later = as_root(|cx| recover(cx, &target, &options));
                 assert_untouched(&place.outside(), &outside, &context);
@@ -166,13 +175,13 @@ fn while_swapping(place: &Place, names: &[&str], mut round: impl FnMut()) {
         scope.spawn(|| {
             let mut random = Random::new(1);
             while !ended.load(Ordering::Relaxed) {
-                let name = target.join(random.of(names));
-                if exchange(&name, &target.join("swap")) {
+                let name = random.of(names);
+                if exchange(&target, name) {
                     swaps.fetch_add(1, Ordering::Relaxed);
                     for _ in 0..random.below(2000) {
                         std::hint::spin_loop();
                     }
-                    exchange(&name, &target.join("swap"));
+                    exchange(&target, name);
                 }
                 for _ in 0..random.below(4000) {
                     std::hint::spin_loop();
@@ -203,7 +212,7 @@ fn links_are_swapped_all_the_time() {
     let outside = exact(&place.outside());
     let done = Cell::new((0, 0, 0));
     while_swapping(&place, &["a", "a/sub", "d", "a/e", "gone", ".vnode-apply", ".vnode-apply/in"], || {
-        let Ok(target) = std::panic::catch_unwind(|| place.target()) else { return };
+        let target = place.target();
         // What the guest meets is as it is just then.
         let view = View::of(&target).open().unwrap();
         let _ = change_all(&Guest(&view.filesystem));
@@ -245,7 +254,7 @@ fn files_of_outside_come_to_names_that_are_changed() {
         let at = Cell::new(0);
         let swap = |_: Progress| {
             if at.replace(at.get() + 1) == first {
-                exchange(&target.join(name), &target.join("swap"));
+                exchange(&target, name);
             }
         };
         let done = apply(&view, &ApplyOptions { progress: Some(&swap), ..ApplyOptions::default() });
@@ -279,7 +288,7 @@ fn files_of_outside_come_to_names_before_it_is_gone_on() {
         };
         let options = ApplyOptions { progress: Some(&end), ..ApplyOptions::default() };
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| apply(&view, &options)));
-        exchange(&target.join(name), &target.join("swap"));
+        exchange(&target, name);
         let later = as_root(|cx| recover(cx, &target, &ApplyOptions::default()));
         assert!(later.is_ok(), "{name} at step {first}: {later:?}");
         assert_eq!(told(&precious), before, "{name} at step {first}");

@@ -1,6 +1,6 @@
 //! There is no room, or the medium fails, at each call of an apply: nothing is half, and trying again comes to the same.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
 mod support;
 
@@ -116,7 +116,7 @@ fn the_medium_fails_for_good() {
             now.retain(|path, _| !path.starts_with(STAGING));
             assert_eq!(now, scene.before, "{context}");
         }
-        scene.complete(&target, nth % 2 == 1, &context);
+        scene.complete(&target, !nth.is_multiple_of(2), &context);
         if !fired {
             return done.map(drop).unwrap();
         }
@@ -167,7 +167,7 @@ fn a_quota_is_used_up() {
                 drop(target);
                 // There is room again.
                 let left = Arc::into_inner(quota).map(|quota| quota.inner().clone()).unwrap();
-                scene.complete(&left, more % 2 == 0, &context);
+                scene.complete(&left, more.is_multiple_of(2), &context);
                 false
             });
             assert!(fits && refused > 1, "{refused} refused");
