@@ -53,6 +53,8 @@ const RULES: &[Rule] = &[
             "crates/wasmtime/src/engine.rs",
             // What a program's memory and threads are, in an example that measures.
             "crates/wasmtime/examples/thousand_guests.rs",
+            // What an agent's host does with a directory of the host.
+            "crates/wasmtime/examples/agent.rs",
             // Layers of the host, and the kernel's overlayfs over such, to be measured.
             "benches/src/layers.rs",
             // Waiting for the descriptors of the command's own standard streams.
