@@ -155,11 +155,22 @@ fn help_teaches() {
     insta::assert_snapshot!("run_short", help(&["run", "-h"]));
     insta::assert_snapshot!("run", help(&["run", "--help"]));
     insta::assert_snapshot!("completions", help(&["completions", "--help"]));
+    insta::assert_snapshot!("sandbox", help(&["help", "sandbox"]));
+    let commands =
+        ["list", "show", "diff", "apply", "discard", "fork", "export", "rename", "delete", "prune"];
+    let all = commands.map(|name| help(&["sandbox", name, "--help"]));
+    insta::assert_snapshot!("sandbox_commands", all.join("\n----\n\n"));
 }
 
 #[test]
 fn help_fits_the_terminal() {
-    for words in [&["--help"][..], &["run", "-h"], &["run", "--help"]] {
+    for words in [
+        &["--help"][..],
+        &["run", "-h"],
+        &["run", "--help"],
+        &["sandbox", "--help"],
+        &["sandbox", "apply", "--help"],
+    ] {
         let text = run(words).stdout;
         let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 100).collect();
         assert!(long.is_empty(), "{long:#?}");
