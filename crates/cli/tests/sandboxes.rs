@@ -569,3 +569,31 @@ fn what_is_left_of_a_sandbox_can_be_deleted() {
         assert_eq!(fs::read_dir(places.state.path().join("vnode/uppers")).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn names_drive_no_terminal() {
+    let places = Places::new();
+    places.change("create /data/\u{1b}[31mred \u{1b}]0;title\u{7} : symlink \u{1b}[2J /data/link");
+    for words in [
+        "diff s",
+        "diff s -p",
+        "diff s --stat",
+        "diff s --json",
+        "diff s --color always",
+        "apply -n s",
+        "apply s --json",
+    ] {
+        let told = places.tells(words);
+        let names = told
+            .replace("\u{1b}[m", "")
+            .replace("\u{1b}[32m", "")
+            .replace("\u{1b}[1m", "")
+            .replace("\u{1b}[36m", "");
+        // Content goes to a pipe as it is, as git has it.
+        let is_content = |line: &str| line.starts_with('+');
+        assert!(
+            !names.lines().any(|line| !is_content(line) && line.contains(['\u{1b}', '\u{7}'])),
+            "{words}: {told:?}"
+        );
+    }
+}
