@@ -1,0 +1,103 @@
+//! Changes are applied by a user who isn't root: to what is his, whatever he forbade himself.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use support::as_root;
+use support::guest::Guest;
+use support::host::put;
+use vnode_core::fs::{NewKind, Remove, Rename};
+use vnode_sandbox::{ApplyOptions, View};
+
+/// The directory that the child works in.
+const DIRECTORY: &str = "VNODE_APPLY_USER";
+/// Nobody.
+const USER: u32 = 65534;
+
+fn chmod(path: impl AsRef<Path>, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: impl AsRef<Path>) -> u32 {
+    fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+/// What the user does in a directory of his.
+fn work(place: &Path) {
+    let at = |name: &str| place.join(name);
+    for dir in ["d", "d/sub", "e", "e/gone", "e/gone/below"] {
+        fs::create_dir(at(dir)).unwrap();
+    }
+    for file in ["a", "d/f", "d/g", "d/sub/h", "e/gone/below/i", "e/k"] {
+        put(at(file), file);
+    }
+    for dir in ["e/gone/below", "e/gone", "e", "d/sub", "d"] {
+        chmod(at(dir), 0o555);
+    }
+    // In memory, where what the host forbids its user is no matter.
+    let view = View::of(place).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    guest.write("d/f", "changed").unwrap();
+    guest.write("d/new", "new").unwrap();
+    guest.chmod("d/new", 0o400).unwrap();
+    guest.rename("d/sub", "moved", Rename::Replace).unwrap();
+    guest.write("moved/more", "more").unwrap();
+    guest.remove("d/g", Remove::File).unwrap();
+    guest.remove_all("e/gone").unwrap();
+    guest.rename("e/k", "d/k", Rename::Replace).unwrap();
+    guest.make("dir", NewKind::Directory).unwrap();
+    guest.write("dir/l", "l").unwrap();
+    guest.chmod("dir", 0o500).unwrap();
+    guest.set_xattr("a", b"user.told", b"yes").unwrap();
+    let changes = as_root(|cx| view.changes(cx)).unwrap();
+    as_root(|cx| view.apply(cx, &changes, &ApplyOptions::default())).unwrap();
+    let text = |name: &str| fs::read_to_string(at(name)).unwrap();
+    for (name, content) in
+        [("d/f", "changed"), ("d/new", "new"), ("moved/h", "d/sub/h"), ("moved/more", "more"), ("d/k", "e/k")]
+    {
+        assert_eq!(text(name), content, "{name}");
+    }
+    for gone in ["d/sub", "d/g", "e/gone", "e/k", ".vnode-apply"] {
+        assert!(fs::symlink_metadata(at(gone)).is_err(), "{gone}");
+    }
+    let modes = ["d", "e", "moved", "dir", "d/f", "d/new", "a"].map(|name| mode(at(name)));
+    assert_eq!(modes, [0o555, 0o555, 0o555, 0o500, 0o644, 0o400, 0o644]);
+    assert_eq!(text("dir/l"), "l");
+}
+
+fn work_and_let_go(place: &Path) {
+    let place = place.join("place");
+    fs::create_dir(&place).unwrap();
+    work(&place);
+    // So that it can be removed.
+    for dir in ["d", "e", "moved", "dir"] {
+        chmod(place.join(dir), 0o755);
+    }
+}
+
+#[test]
+fn a_user_applies_to_what_is_his() {
+    if let Some(place) = std::env::var_os(DIRECTORY) {
+        return work_and_let_go(Path::new(&place));
+    }
+    let place = tempfile::tempdir().unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return work_and_let_go(place.path());
+    }
+    chown(place.path(), Some(USER), Some(USER)).unwrap();
+    // Where a user who isn't root finds it.
+    let program = place.path().join("test");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut child = Command::new(&program);
+    child.args(["--exact", "a_user_applies_to_what_is_his", "--nocapture"]);
+    child.current_dir(place.path()).uid(USER).gid(USER).env(DIRECTORY, place.path());
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
