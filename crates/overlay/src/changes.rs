@@ -10,7 +10,7 @@ use vnode_core::{Cx, Errno, FilesystemRef, Name, Result};
 
 use crate::layers::{Own, Piece, UPPER};
 use crate::lookup::Way;
-use crate::marks::Origin;
+use crate::marks::{Origin, Whose};
 use crate::meta::{self, Touched};
 use crate::node::Node;
 use crate::overlay::{Overlay, Shared};
@@ -157,6 +157,19 @@ impl Overlay {
         }
         let shows = shared.shows_of_base(node);
         shows.and_then(|piece| shared.original(piece)).map(|was| was.identity(&own)).transpose()
+    }
+
+    /// Where what shows through a directory stands in the layers below, if not under its name: whether anything is there or
+    /// not. A name alone is one beside the directory's own.
+    ///
+    /// # Errors
+    /// Those of the upper.
+    pub fn redirect(&self, cx: &Cx<'_>, dir: &Node) -> Result<Option<Arc<[u8]>>> {
+        let (layers, own) = (&self.shared().layers, Own::during(cx));
+        match dir.upper() {
+            Some(upper) => layers.marks.redirect(&own.cx(), Whose::Upper, &layers.upper.fs, upper),
+            None => Ok(None),
+        }
     }
 
     /// Whether there is a copy of what a lower has under several names, which all show it. The inode is one of an overlay

@@ -1,14 +1,18 @@
 //! Whether what changes are brought to is what it was.
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
 
 use vnode_core::fs::Filesystem as _;
 use vnode_core::{Attr, FileType, Timespec};
-use vnode_overlay::Touched;
+use vnode_overlay::{Node, Touched};
 
 use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
+use super::items::Item;
 use super::plan::{Place, Planner};
 use super::tree::{Real, Tree};
+use crate::changes::ChangeKind;
+use crate::compare::Found;
 use crate::paths::above;
 
 /// What was under names of the directory when they were first touched.
@@ -100,6 +104,44 @@ impl Expected {
 }
 
 impl Planner<'_> {
+    /// Something is new because the host removed it since it was touched, or removed what it is a copy of.
+    pub(crate) fn check_deleted(&mut self, item: &Item, new: &Found, here: &[u8]) -> Result<(), Failure> {
+        let was_there = self.records.as_ref().is_some_and(|records| records.at(here).is_some());
+        if was_there {
+            self.conflict(here, ConflictKind::Deleted);
+        }
+        let Some(node) = (&*new.inode as &dyn Any).downcast_ref::<Node>() else { return Ok(()) };
+        if new.kind().is_dir() && item.kind == ChangeKind::Added {
+            let redirect = self.now.overlay.redirect(self.tree.cx, node).doing("look at", &item.path)?;
+            if let Some(from) = redirect {
+                let from =
+                    if from.starts_with(b"/") { from.to_vec() } else { [above(here), b"/", &from].concat() };
+                self.conflict(&from, ConflictKind::Deleted);
+            }
+        }
+        Ok(())
+    }
+
+    /// A file is new, and what it was copied from is nowhere any more.
+    pub(crate) fn check_source(&mut self, item: usize) -> Result<(), Failure> {
+        let item = self.item(item);
+        let (Some(new), ChangeKind::Added) = (&item.new, item.kind) else { return Ok(()) };
+        let Some(node) = (&*new.inode as &dyn Any).downcast_ref::<Node>() else { return Ok(()) };
+        let origin = self.now.overlay.origin(self.tree.cx, node).doing("look at", &item.path)?;
+        let (Some(origin), Some(records)) = (origin, &self.records) else { return Ok(()) };
+        let mut gone = None;
+        for path in records.names_of(origin.dev, origin.ino) {
+            if self.tree.find(path).doing("look at", path)?.is_some() {
+                return Ok(());
+            }
+            gone = gone.or(Some(path.clone()));
+        }
+        if let Some(path) = gone {
+            self.conflict(&path, ConflictKind::Deleted);
+        }
+        Ok(())
+    }
+
     /// No directory can be moved between filesystems; files are copied.
     pub(crate) fn check_mounts(&self) -> Result<(), ApplyError> {
         let dev =

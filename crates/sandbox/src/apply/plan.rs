@@ -135,6 +135,11 @@ impl<'a> Planner<'a> {
             self.look_at_old(index)?;
         }
         let mut groups = self.groups()?;
+        for group in groups.iter().filter(|group| group.home.is_none()) {
+            for index in &group.items {
+                self.check_source(*index)?;
+            }
+        }
         self.take_others_along(&mut groups)?;
         let stay: HashSet<usize> = groups
             .iter()
@@ -433,6 +438,7 @@ impl<'a> Planner<'a> {
         }
         let Some(inode) = self.tree.find(&here).doing("look at", &here)? else {
             self.steps.expected.note(&here, None);
+            self.check_deleted(item, new, &here)?;
             return Ok(true);
         };
         let attr = self.tree.attr(&inode).doing("look at", &here)?;
