@@ -48,7 +48,7 @@ mod view;
 
 pub use apply::{
     Applied, ApplyError, ApplyOptions, Conflict, ConflictKind, Operation, Owner, Pending, Plan, Progress,
-    Selection, Settled, Warning, pending, recover, recover_on,
+    Selection, Settled, Warning, abort, pending, recover, recover_on,
 };
 pub use changes::{Change, ChangeKind};
 pub use compare::{Attributes, Found};

@@ -19,7 +19,7 @@ use support::host::{list, put};
 use tempfile::TempDir;
 use vnode_core::fs::{NewKind, Remove, Rename};
 use vnode_sandbox::{
-    Applied, ApplyError, ApplyOptions, ConflictKind, Owner, Pending, Progress, View, Warning, pending,
+    Applied, ApplyError, ApplyOptions, ConflictKind, Owner, Pending, Progress, View, Warning, abort, pending,
     recover,
 };
 
@@ -291,6 +291,81 @@ fn the_owner_is_told_until_that_succeeded() {
         (text(&place, "a").as_deref(), text(&place, "b").as_deref()),
         (Some("again"), Some("and again"))
     );
+}
+
+/// Applies, and stops as if the process ended there.
+fn stopped(view: &View, when: &dyn Fn() -> bool) {
+    let stop = |_: Progress| assert!(!when(), "stopped");
+    let stop = ApplyOptions { progress: Some(&stop), ..ApplyOptions::default() };
+    let stopped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| apply_with(view, &stop)));
+    assert!(stopped.is_err());
+}
+
+#[test]
+fn an_apply_is_aborted_until_all_was_taken_out() {
+    let place = place();
+    let view = View::of(place.path()).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    guest.rename("d", "x", Rename::Replace).unwrap();
+    guest.rename("x/sub", "e/sub", Rename::Replace).unwrap();
+    guest.remove("b", Remove::File).unwrap();
+    guest.write("a", "guest").unwrap();
+    let times =
+        || ["", "d", "e"].map(|name| fs::metadata(place.path().join(name)).unwrap().modified().unwrap());
+    let before = list(place.path());
+    let out = place.path().join(".vnode-apply/out");
+    let taken = || fs::read_dir(&out).map_or(0, Iterator::count);
+    let abort_now = || as_root(|cx| abort(cx, place.path(), &ApplyOptions::default()));
+    assert!(!abort_now().unwrap());
+    for wanted in [0, 1, 2] {
+        let old_times = times();
+        stopped(&view, &|| taken() == wanted);
+        assert_eq!(pending(place.path()).unwrap().map(|pending| pending.committed), Some(wanted > 0));
+        assert!(abort_now().unwrap());
+        assert_eq!(list(place.path()), before, "{wanted} taken");
+        assert!(wanted == 0 || times() == old_times, "{wanted} taken");
+    }
+    stopped(&view, &|| place.path().join(".vnode-apply/moved").exists());
+    assert!(matches!(abort_now(), Err(ApplyError::TooLate { .. })));
+    as_root(|cx| recover(cx, place.path(), &ApplyOptions::default())).unwrap().unwrap();
+    assert_eq!(
+        (text(&place, "a").as_deref(), text(&place, "e/sub/g").as_deref()),
+        (Some("guest"), Some("d/sub/g"))
+    );
+}
+
+#[test]
+fn what_came_with_the_directory_is_not_completed() {
+    let place = place();
+    let view = View::of(place.path()).open().unwrap();
+    Guest(&view.filesystem).remove("b", Remove::File).unwrap();
+    Guest(&view.filesystem).write("a", "guest").unwrap();
+    stopped(&view, &|| place.path().join(".vnode-apply/moved").exists());
+    let refused = || {
+        let done = as_root(|cx| recover(cx, place.path(), &ApplyOptions::default()));
+        assert!(matches!(done, Err(ApplyError::Untrusted { .. })), "{done:?}");
+        assert!(matches!(apply_with(&view, &ApplyOptions::default()), Err(ApplyError::Untrusted { .. })));
+    };
+    let staging = place.path().join(".vnode-apply");
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o770)).unwrap();
+    refused();
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(staging.join("journal"), Some(1), None).unwrap();
+        refused();
+        std::os::unix::fs::chown(staging.join("journal"), Some(0), None).unwrap();
+    }
+    // Copied.
+    fs::rename(&staging, place.path().join("aside")).unwrap();
+    fs::create_dir(&staging).unwrap();
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(place.path().join("aside")).unwrap() {
+        let entry = entry.unwrap();
+        fs::rename(entry.path(), staging.join(entry.file_name())).unwrap();
+    }
+    let before = list(place.path());
+    refused();
+    assert_eq!(list(place.path()), before);
 }
 
 #[test]

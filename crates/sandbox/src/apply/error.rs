@@ -26,6 +26,12 @@ pub enum ApplyError {
         /// Whose it is.
         owner: Owner,
     },
+    /// What is to leave its place in the directory was all taken out, and new things may be in place.
+    #[error("the apply to {} has come too far to be undone; apply again to complete it", directory.display())]
+    TooLate {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// Another apply to the directory goes on: nothing was changed.
     #[error("something else is being applied to {}; wait until that ends", directory.display())]
     Busy {

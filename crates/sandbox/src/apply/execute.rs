@@ -10,7 +10,7 @@ use vnode_core::fs::{Filesystem as _, Remove, Rename, SetXattr};
 use vnode_core::{Attr, Errno, FileType, Mode, Result, SetAttr};
 use vnode_overlay::{fill, make_like, with_leave};
 
-use super::error::{Doing as _, Failure};
+use super::error::{ApplyError, Doing as _, Failure};
 use super::journal::{Attributes, In, Journal, NewLink, Out, Slot};
 use super::staging::{MOVED, PLACED, Staging};
 use super::tree::{Real, Tree, at};
@@ -37,18 +37,80 @@ impl<'a> Execution<'a> {
     }
 
     /// Brings everything to its place that isn't there, and removes what was there instead.
-    pub(crate) fn place(&self, report: &mut Report<'_>) -> std::result::Result<(), Failure> {
-        if !self.has(MOVED)? && !self.has(PLACED)? {
-            for link in &self.journal.links {
-                self.link(link).doing("link", &link.of.0)?;
-            }
-            for out in &self.journal.outs {
-                self.take_out(out).doing("move", &out.path.0)?;
-                report.advance(0);
-            }
-            self.sync_after_outs().doing("sync", b"")?;
-            self.staging.mark(MOVED).doing("sync", b"")?;
+    ///
+    /// # Errors
+    /// `Unfinished`; while things are taken out, which is undone then, `Filesystem`.
+    pub(crate) fn place(&self, report: &mut Report<'_>) -> std::result::Result<(), ApplyError> {
+        if !self.is_moved().map_err(Failure::after)? {
+            self.take_all_out(report).map_err(|failure| match self.undo() {
+                Ok(()) => failure.before(),
+                Err(_) => failure.after(),
+            })?;
         }
+        self.put_all_in(report).map_err(Failure::after)
+    }
+
+    /// Whether everything was taken out that is to be.
+    pub(crate) fn is_moved(&self) -> std::result::Result<bool, Failure> {
+        Ok(self.has(MOVED)? || self.has(PLACED)?)
+    }
+
+    fn take_all_out(&self, report: &mut Report<'_>) -> std::result::Result<(), Failure> {
+        for link in &self.journal.links {
+            self.link(link).doing("link", &link.of.0)?;
+        }
+        for out in &self.journal.outs {
+            self.take_out(out).doing("move", &out.path.0)?;
+            report.advance(0);
+        }
+        self.sync_after_outs().doing("sync", b"")?;
+        self.staging.mark(MOVED).doing("sync", b"")
+    }
+
+    /// Puts back what was taken out, as long as nothing came to its place, and removes staging.
+    pub(crate) fn undo(&self) -> std::result::Result<(), Failure> {
+        self.staging.unmark(MOVED).doing("sync", b"")?;
+        for out in self.journal.outs.iter().rev() {
+            self.put_back(out).doing("move back", &out.path.0)?;
+        }
+        for dir in &self.journal.touched {
+            let Some((path, times)) = dir.times_before() else { continue };
+            if let Some(inode) = self.tree.directory(path).doing("look at", path)? {
+                self.tree.set(&inode, &times).doing("change the times of", path)?;
+                self.tree.sync(&inode).doing("sync", path)?;
+            }
+        }
+        self.staging.withdraw()?;
+        let root = self.journal.touched.iter().filter_map(|dir| dir.times_before());
+        if let Some((_, times)) = root.into_iter().find(|(path, _)| path.is_empty()) {
+            let _ = self.tree.set(&self.tree.fs.root(), &times);
+        }
+        Ok(())
+    }
+
+    fn put_back(&self, out: &Out) -> Result<()> {
+        let slot = Slot::Out(out.slot);
+        let Some(taken) = self.staging.slot(slot)? else { return Ok(()) };
+        let Some((dir, name)) = split(&out.path.0) else { return Ok(()) };
+        let dir = self.find_before(dir)?.filter(|dir| dir.kind().is_dir()).ok_or(Errno::NOENT)?;
+        let slots = self.slots_directory(slot)?;
+        match self.tree.rename((&slots, &slot.name()), (&dir, name), Rename::NoReplace) {
+            Err(Errno::XDEV) if !taken.kind().is_dir() => {
+                if self.tree.lookup(&dir, name)?.is_some() {
+                    // It was copied out, and is still there.
+                    self.remove_copied(&taken, &out.path.0)?;
+                }
+                if self.tree.lookup(&dir, name)?.is_some() {
+                    return Err(Errno::EXIST);
+                }
+                self.copy(&taken, (&dir, name))?;
+                self.tree.remove(&slots, &slot.name(), Remove::File)
+            }
+            renamed => renamed,
+        }
+    }
+
+    fn put_all_in(&self, report: &mut Report<'_>) -> std::result::Result<(), Failure> {
         if !self.has(PLACED)? {
             for come in &self.journal.ins {
                 self.put_in(come).doing("move", &come.path.0)?;

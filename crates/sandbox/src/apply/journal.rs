@@ -99,21 +99,32 @@ pub(crate) struct Touched {
     pub(crate) path: Bytes,
     pub(crate) mode: u32,
     mtime: (i64, u32),
+    /// Where it is before, and its time then.
+    was: Option<(Bytes, (i64, u32))>,
 }
 
 impl Touched {
-    /// With the time of `shown`.
-    pub(crate) fn new(path: &[u8], mode: Mode, shown: &Attr) -> Self {
-        let mtime = (shown.mtime.sec, shown.mtime.nsec);
-        Touched { path: Bytes(path.to_vec()), mode: mode.raw(), mtime }
+    /// With the time of `shown`; `was` is where it is before, and what it is then.
+    pub(crate) fn new(path: &[u8], mode: Mode, shown: &Attr, was: Option<(&[u8], &Attr)>) -> Self {
+        let mtime = |attr: &Attr| (attr.mtime.sec, attr.mtime.nsec);
+        let was = was.map(|(path, attr)| (Bytes(path.to_vec()), mtime(attr)));
+        Touched { path: Bytes(path.to_vec()), mode: mode.raw(), mtime: mtime(shown), was }
     }
 
     /// What is to be set last.
     pub(crate) fn times(&self) -> SetAttr {
-        let (sec, nsec) = self.mtime;
-        let mtime = Some(SetTime::To(Timespec { sec, nsec: nsec.min(999_999_999) }));
-        SetAttr { mtime, ..SetAttr::default() }
+        set_mtime(self.mtime)
     }
+
+    /// What is to be set, and where, if nothing is to have been done.
+    pub(crate) fn times_before(&self) -> Option<(&[u8], SetAttr)> {
+        self.was.as_ref().map(|(path, mtime)| (&*path.0, set_mtime(*mtime)))
+    }
+}
+
+fn set_mtime((sec, nsec): (i64, u32)) -> SetAttr {
+    let mtime = Some(SetTime::To(Timespec { sec, nsec: nsec.min(999_999_999) }));
+    SetAttr { mtime, ..SetAttr::default() }
 }
 
 /// What goes on with the changes that weren't chosen.

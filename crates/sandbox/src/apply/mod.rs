@@ -431,7 +431,7 @@ fn complete(
     resumed: bool,
 ) -> Result<Applied, ApplyError> {
     let execution = Execution::new(staging, journal);
-    execution.place(report).map_err(Failure::after)?;
+    execution.place(report)?;
     let mut applied = applied(journal, warnings, resumed);
     if let Some(settled) = settled {
         settled(&applied)?;
@@ -502,14 +502,18 @@ pub fn recover(
     directory: &Path,
     options: &ApplyOptions<'_>,
 ) -> Result<Option<Applied>, ApplyError> {
-    let mut served = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
-    {
-        let fs = served.open(cx)?;
-        let Some(staging) = Staging::find(Tree { cx, fs: &fs }, Some(directory))? else { return Ok(None) };
-        served.emulation = staging.journal()?.is_some_and(|journal| journal.emulated);
-    }
+    let Some(served) = found_in(cx, directory)? else { return Ok(None) };
     let fs = served.open(cx)?;
     recover_in(&Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) }, options)
+}
+
+/// How a directory is to be served in which an apply was interrupted; nothing if none was.
+fn found_in(cx: &Cx<'_>, directory: &Path) -> Result<Option<Directory>, ApplyError> {
+    let mut served = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
+    let fs = served.open(cx)?;
+    let Some(staging) = Staging::find(Tree { cx, fs: &fs }, Some(directory))? else { return Ok(None) };
+    served.emulation = staging.journal()?.is_some_and(|journal| journal.emulated);
+    Ok(Some(served))
 }
 
 /// The same of what [`View::apply_to`] changed.
@@ -522,6 +526,27 @@ pub fn recover_on(
     options: &ApplyOptions<'_>,
 ) -> Result<Option<Applied>, ApplyError> {
     recover_in(&Target { tree: Tree { cx, fs: target }, directory: None }, options)
+}
+
+/// Undoes an apply to a directory that was interrupted, as long as that can be: until everything was taken out that is to
+/// leave its place. Tells whether there was one. Of the options only `owner` counts.
+///
+/// # Errors
+/// See [`ApplyError`]. `Interrupted`: it is another owner's. `TooLate`: it can only be completed.
+pub fn abort(cx: &Cx<'_>, directory: &Path, options: &ApplyOptions<'_>) -> Result<bool, ApplyError> {
+    let Some(served) = found_in(cx, directory)? else { return Ok(false) };
+    let fs = served.open(cx)?;
+    let target = Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) };
+    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(false) };
+    let Some(journal) = staging.journal()? else {
+        return staging.discard().map(|()| true).map_err(Failure::before);
+    };
+    check_owner(&journal, &target, options)?;
+    let execution = Execution::new(&staging, &journal);
+    if execution.is_moved()? {
+        return Err(ApplyError::TooLate { directory: directory.to_owned() });
+    }
+    execution.undo().map(|()| true).map_err(Failure::after)
 }
 
 fn recover_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<Applied>, ApplyError> {

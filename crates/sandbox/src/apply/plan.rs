@@ -524,18 +524,16 @@ impl<'a> Planner<'a> {
         for dir in dirs {
             let shown = self.shown(&dir)?;
             let Some(shown) = shown.filter(|shown| shown.kind().is_dir()) else { continue };
-            let mode = if self.made.contains_key(&dir) {
-                Some(shown.attr.mode)
-            } else {
-                let there = self.tree.directory(&self.renames.before(&dir)).doing("look at", &dir)?;
-                there
-                    .map(|there| self.tree.attr(&there))
-                    .transpose()
-                    .doing("look at", &dir)?
-                    .map(|attr| attr.mode)
-            };
-            if let Some(mode) = mode {
-                self.steps.journal.touched.push(Touched::new(&dir, mode, &shown.attr));
+            if self.made.contains_key(&dir) {
+                let touched = Touched::new(&dir, shown.attr.mode, &shown.attr, None);
+                self.steps.journal.touched.push(touched);
+                continue;
+            }
+            let before = self.renames.before(&dir);
+            if let Some(there) = self.tree.directory(&before).doing("look at", &dir)? {
+                let attr = self.tree.attr(&there).doing("look at", &dir)?;
+                let touched = Touched::new(&dir, attr.mode, &shown.attr, Some((&before, &attr)));
+                self.steps.journal.touched.push(touched);
             }
         }
         Ok(())

@@ -188,6 +188,12 @@ impl<'a> Staging<'a> {
         }
     }
 
+    /// Takes a mark back, before what it says is undone.
+    pub(crate) fn unmark(&self, mark: &[u8]) -> Result<()> {
+        self.tree.remove(&self.dir, mark, Remove::File)?;
+        self.tree.sync(&self.dir)
+    }
+
     /// The directory that slots are in.
     pub(crate) fn directory(&self, name: &[u8]) -> Result<Real> {
         self.tree.lookup(&self.dir, name)?.ok_or(Errno::NOENT)
@@ -205,6 +211,13 @@ impl<'a> Staging<'a> {
     pub(crate) fn discard(&self) -> std::result::Result<(), Failure> {
         self.tree.remove_all(&self.dir, IN).doing("remove", PATH)?;
         self.finish().map(drop)
+    }
+
+    /// Removes it though it was written down what is to be done: none of that is to be any more.
+    pub(crate) fn withdraw(&self) -> std::result::Result<(), Failure> {
+        let withdrawn = self.tree.remove(&self.dir, JOURNAL, Remove::File);
+        withdrawn.and_then(|()| self.tree.sync(&self.dir)).doing("remove", PATH)?;
+        self.discard()
     }
 
     fn remove_directory(&self, name: &[u8]) -> Result<()> {
