@@ -597,3 +597,53 @@ fn names_drive_no_terminal() {
         );
     }
 }
+
+#[test]
+fn files_of_several_names_stay_one_after_a_part_was_applied() {
+    let places = Places::new();
+    for name in ["e", "f"] {
+        fs::hard_link(places.host.path().join("h"), places.host.path().join(name)).unwrap();
+    }
+    places.change("unlink /data/h : write /data/old 2");
+    assert_eq!(places.sandbox("apply s /data/h").code, Some(0));
+    places.change("write /data/e changed");
+    let ran = places.run(&["--sandbox", "s"], "cat /data/e : cat /data/f : cat /data/i");
+    assert_eq!(ran.stdout, "cat /data/e: \"changed\"\ncat /data/f: \"changed\"\ncat /data/i: \"changed\"\n");
+    assert!(places.tells("diff s").contains("M /data/e\n"));
+    assert_eq!(places.sandbox("apply s").code, Some(0));
+    for name in ["e", "f", "i"] {
+        assert_eq!(places.host.read(name), "changed", "{name}");
+    }
+    // A new name for one of which another was applied away.
+    places.change("unlink /data/e : unlink /data/old");
+    assert_eq!(places.sandbox("apply s /data/e").code, Some(0));
+    places.change("link /data/f /data/e");
+    assert_eq!(places.sandbox("apply s").code, Some(0));
+    let ino = |name: &str| fs::metadata(places.host.path().join(name)).unwrap().ino();
+    assert!(ino("e") == ino("f") && ino("f") == ino("i"));
+}
+
+#[test]
+fn what_was_applied_may_be_removed_again() {
+    let places = Places::new();
+    places.change("mkdir /data/n : create /data/n/x 1 : write /data/there 2");
+    assert_eq!(places.sandbox("apply s /data/n").code, Some(0));
+    places.change("unlink /data/n/x : rmdir /data/n");
+    let ran = places.sandbox("apply s");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!places.host.has("n") && places.host.read("there") == "2");
+}
+
+#[test]
+fn what_the_host_removed_is_a_conflict() {
+    let places = Places::new();
+    places.change("write /data/there changed : rename /data/d /data/e : rename /data/old /data/moved");
+    fs::remove_file(places.host.path().join("there")).unwrap();
+    fs::remove_file(places.host.path().join("old")).unwrap();
+    fs::remove_dir_all(places.host.path().join("d")).unwrap();
+    let before = places.host.picture();
+    let ran = places.sandbox("apply s");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("/data/there (deleted since)"), "{ran:?}");
+    assert_eq!(places.host.picture(), before);
+}

@@ -144,7 +144,7 @@ impl Sandbox {
         for Part { index, mounted, changes, selection } in parts {
             let owner = Some(self.owner(index));
             let next = self.next(index)?;
-            let settled = |applied: &Applied| self.settle(applied, &mounted.view, &next);
+            let settled = |applied: &Applied| self.settle(index, applied, &mounted.view, &next);
             let choices = ApplyOptions {
                 selection,
                 force: options.force,
@@ -157,6 +157,7 @@ impl Sandbox {
             done.push(At { guest: mounted.guest.clone(), what: applied });
             drop((mounted, changes));
             self.reread()?;
+            self.finish()?;
         }
         self.store.sweep()?;
         Ok(done)
@@ -209,12 +210,13 @@ impl Sandbox {
         if let Some(mount) = record.mounts.get_mut(index) {
             mount.frozen.clear();
             mount.upper = fresh_id()?;
+            mount.settled = false;
         }
         Ok(record)
     }
 
     /// Has the changes that were applied no more. May be done again.
-    fn settle(&self, applied: &Applied, view: &View, next: &Record) -> Result<(), ApplyError> {
+    fn settle(&self, index: usize, applied: &Applied, view: &View, next: &Record) -> Result<(), ApplyError> {
         let fails = |error: StoreError| ApplyError::Owner { why: error.to_string() };
         if applied.everything {
             return next.write(&self.dir, &self.path()).map_err(fails);
@@ -222,6 +224,9 @@ impl Sandbox {
         as_root(|cx| view.settle(cx, applied))?;
         let mut record = self.record.clone();
         record.generation += 1;
+        if let Some(mount) = record.mounts.get_mut(index) {
+            mount.settled = true;
+        }
         record.write(&self.dir, &self.path()).map_err(fails)
     }
 
@@ -235,7 +240,7 @@ impl Sandbox {
             let is_settled = generation < self.record.generation;
             let mounted = self.open_view(self.mount(index)?)?;
             let settled = |applied: &Applied| {
-                if is_settled { Ok(()) } else { self.settle(applied, &mounted.view, &next) }
+                if is_settled { Ok(()) } else { self.settle(index, applied, &mounted.view, &next) }
             };
             let choices = ApplyOptions {
                 owner: Some(self.owner(index)),
@@ -247,7 +252,9 @@ impl Sandbox {
             let applied = applied.map_err(|error| self.about(index, error))?;
             let guest = self.mount(index)?.mount.guest.clone();
             done.extend(applied.map(|applied| At { guest, what: applied }));
+            drop(mounted);
             self.reread()?;
+            self.finish()?;
         }
         Ok(done)
     }

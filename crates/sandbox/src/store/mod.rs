@@ -146,6 +146,12 @@ impl Store {
     /// [`StoreError::Name`], [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::Damaged`],
     /// [`StoreError::Version`], and those of the host.
     pub fn open(&self, name: &str) -> Result<Sandbox, StoreError> {
+        let mut sandbox = self.open_as_it_is(name)?;
+        sandbox.finish()?;
+        Ok(sandbox)
+    }
+
+    fn open_as_it_is(&self, name: &str) -> Result<Sandbox, StoreError> {
         check_name(name)?;
         let path = self.sandboxes().join(name);
         let missing =
@@ -229,7 +235,7 @@ impl Store {
     /// # Errors
     /// As for [`open`](Self::open), [`StoreError::Exists`], and [`StoreError::Interrupted`].
     pub fn rename(&self, name: &str, to: &str) -> Result<(), StoreError> {
-        let mut sandbox = self.open(name)?;
+        let mut sandbox = self.open_as_it_is(name)?;
         // What was begun knows it by its name.
         sandbox.check_applied()?;
         sandbox.publish(to)
@@ -257,7 +263,7 @@ impl Store {
         name: &str,
         check: impl FnOnce(&Sandbox) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        match self.open(name) {
+        match self.open_as_it_is(name) {
             Ok(sandbox) => {
                 check(&sandbox)?;
                 sandbox.bury()?;

@@ -45,6 +45,9 @@ pub(super) struct MountRecord {
     /// Changes that were made before a fork, the latest first. Others may have them too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) frozen: Vec<String>,
+    /// Whether some of its changes were applied, and what is left is still to come into an upper of its own.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(super) settled: bool,
 }
 
 /// What a sandbox shows, and where.
@@ -158,7 +161,7 @@ impl Record {
 
 impl MountRecord {
     pub(super) fn new(mount: Mount) -> Result<Self, StoreError> {
-        Ok(MountRecord { mount, upper: fresh_id()?, frozen: Vec::new() })
+        Ok(MountRecord { mount, upper: fresh_id()?, frozen: Vec::new(), settled: false })
     }
 }
 

@@ -49,6 +49,21 @@ impl Sandbox {
         self.replace(record)
     }
 
+    /// Brings what is left of changes of which some were applied into uppers of their own. What they were in knows of files with
+    /// several names what isn't so any more.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        let mut record = self.record.clone();
+        if !record.mounts.iter().any(|mount| mount.settled) {
+            return Ok(());
+        }
+        for (index, mount) in record.mounts.iter_mut().enumerate().filter(|(_, mount)| mount.settled) {
+            mount.upper = self.rewrite(index, Selection::All)?;
+            mount.frozen.clear();
+            mount.settled = false;
+        }
+        self.replace(record)
+    }
+
     /// Makes an upper that has these changes of a mount's; answers its name. Nobody has it yet.
     fn rewrite(&self, index: usize, selection: Selection) -> Result<String, StoreError> {
         let mount = self.mount(index)?;

@@ -158,7 +158,7 @@ impl Sandbox {
     }
 
     pub(super) fn open_view(&self, mount: &MountRecord) -> Result<Mounted, StoreError> {
-        let MountRecord { mount, upper, frozen } = mount;
+        let MountRecord { mount, upper, frozen, .. } = mount;
         let mut builder: Option<Builder> = None;
         for lower in &mount.lowers {
             builder = Some(match (lower, builder) {
