@@ -76,6 +76,18 @@ pub enum ApplyError {
         /// What is in the way.
         path: Vec<u8>,
     },
+    /// What an interrupted apply seems to have left isn't this user's alone, or was made elsewhere: it may have come with the
+    /// directory.
+    #[error(
+        "{}/.vnode-apply wasn't made here by this user ({why}), so it isn't completed; look at it, and remove it",
+        directory.display()
+    )]
+    Untrusted {
+        /// The directory.
+        directory: PathBuf,
+        /// What says so.
+        why: &'static str,
+    },
     /// Something would be moved to where another filesystem is mounted, or from there: nothing was changed.
     #[error("{} is on another filesystem than the directory; nothing can be moved there", shown(path))]
     OtherMount {

@@ -173,6 +173,8 @@ impl Witness {
 pub(crate) struct Journal {
     pub(crate) version: u32,
     pub(crate) owner: Option<Owner>,
+    /// The numbers of the inodes of the directory and of staging, in a directory of the host.
+    pub(crate) made_in: Option<(u64, u64)>,
     /// Whether symbolic links are kept in hidden files.
     pub(crate) emulated: bool,
     pub(crate) links: Vec<NewLink>,

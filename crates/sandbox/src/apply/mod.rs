@@ -165,6 +165,11 @@ pub enum Warning {
         /// The device.
         path: Vec<u8>,
     },
+    /// An apply of before, of another owner's that is gone, was completed first.
+    Completed {
+        /// How many things it did.
+        changes: usize,
+    },
     /// Something came into the way while it was done. It was kept here.
     Left {
         /// Where.
@@ -180,6 +185,12 @@ impl fmt::Display for Warning {
             }
             Warning::SetId { path } => write!(f, "{} runs as its owner or group", shown(path)),
             Warning::Device { path } => write!(f, "{} is a device", shown(path)),
+            Warning::Completed { changes } => {
+                write!(
+                    f,
+                    "an apply that was interrupted was completed first, {changes} changes that are not these"
+                )
+            }
             Warning::Left { path } => {
                 write!(f, "what came into the way meanwhile was kept in {}", shown(path))
             }
@@ -323,15 +334,23 @@ impl View {
         changes: &[Change],
         options: &ApplyOptions<'_>,
     ) -> Result<Applied, ApplyError> {
+        let mut before = None;
         if let Some(staging) = Staging::find(target.tree, target.path())? {
             let journal = staging.journal()?;
-            if let Some(applied) = settle_before(&staging, journal, target, options)? {
+            before = settle_before(&staging, journal, target, options)?;
+            if let Some(applied) =
+                before.take_if(|applied| applied.owner == options.owner && applied.owner.is_some())
+            {
                 return Ok(applied);
             }
         }
-        let steps = self.steps(target, changes, options)?;
+        let mut steps = self.steps(target, changes, options)?;
         if !steps.conflicts.is_empty() && !options.force {
             return Err(ApplyError::Conflicts(steps.conflicts));
+        }
+        if let Some(before) = before.filter(|before| !before.operations.is_empty()) {
+            steps.warnings.push(Warning::Completed { changes: before.operations.len() });
+            steps.warnings.extend(before.warnings);
         }
         carry_out(target, steps, options)
     }
@@ -362,7 +381,7 @@ impl View {
     }
 }
 
-/// Deals with what an apply before left. Answers what was done, if that is all that there is to do.
+/// Deals with what an apply before left. Answers what was done, if something was.
 fn settle_before(
     staging: &Staging<'_>,
     journal: Option<Journal>,
@@ -378,8 +397,7 @@ fn settle_before(
     let mut report = Report::new(options.progress, &journal, 0);
     let settled = options.settled.filter(|_| same);
     let applied = complete(staging, &journal, (&mut report, settled), Vec::new(), true)?;
-    // What comes now may be of a later generation.
-    Ok((same && journal.owner == options.owner).then_some(applied))
+    Ok(Some(applied))
 }
 
 /// Refuses to complete what another owner is to complete, who is still there.
@@ -406,6 +424,9 @@ fn carry_out(target: &Target<'_>, steps: Steps, options: &ApplyOptions<'_>) -> R
     journal.witness = staging.witness().ok();
     let bytes = staged.iter().map(|one| one.like.attr.size.saturating_add(1)).fold(0, u64::saturating_add);
     let mut report = Report::new(options.progress, &journal, bytes);
+    if target.directory.is_some() {
+        journal.made_in = Some(staging.numbers().doing("look at", b"")?);
+    }
     let mut prepared = || {
         stage::stage(&staging, &staged, &mut report)?;
         let conflicts = expected.differences(&target.tree).doing("look at", b"")?;

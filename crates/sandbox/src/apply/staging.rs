@@ -1,7 +1,7 @@
 //! The directory in which an apply prepares what it does, and from which it is completed when it was interrupted.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode as HostMode, OFlags, flock, fstat, open, statat};
 use vnode_core::fs::{Access, Filesystem as _, NewInode, NewKind, Remove, Rename};
@@ -61,6 +61,8 @@ impl Lock {
 pub(crate) struct Staging<'a> {
     pub(crate) tree: Tree<'a>,
     dir: Real,
+    /// The directory of the host, if it is in one.
+    path: Option<PathBuf>,
     _lock: Option<Lock>,
 }
 
@@ -79,6 +81,10 @@ impl<'a> Staging<'a> {
             return Err(reserved());
         }
         let lock = lock((tree, &dir), directory)?;
+        if let Some(why) = directory.and_then(untrusted) {
+            let directory = directory.unwrap_or(Path::new("/")).to_owned();
+            return Err(ApplyError::Untrusted { directory, why });
+        }
         for (name, kind) in tree.list(&dir).doing("list", PATH)? {
             let is_dir = [IN, OUT].contains(&&*name);
             let expected = if is_dir { FileType::Directory } else { FileType::Regular };
@@ -86,7 +92,7 @@ impl<'a> Staging<'a> {
                 return Err(reserved());
             }
         }
-        Ok(Some(Staging { tree, dir, _lock: lock }))
+        Ok(Some(Staging { tree, dir, path: directory.map(Path::to_owned), _lock: lock }))
     }
 
     /// Makes one. Nothing is there.
@@ -98,7 +104,8 @@ impl<'a> Staging<'a> {
             made => made.doing("make", PATH)?,
         };
         let lock = lock((tree, &dir), directory)?;
-        let staging = Staging { tree, dir, _lock: lock };
+        let path = directory.map(Path::to_owned);
+        let staging = Staging { tree, dir, path, _lock: lock };
         let parts = [IN, OUT].into_iter().try_for_each(|part| {
             make_directory(tree, &staging.dir, part)?;
             tree.sync(&staging.dir)
@@ -120,7 +127,24 @@ impl<'a> Staging<'a> {
         if journal.version != VERSION {
             return Err(ApplyError::Journal { why: format!("it is of version {}", journal.version) });
         }
+        if let (Some(path), Some(made_in)) = (&self.path, journal.made_in)
+            && made_in != self.numbers().doing("look at", PATH)?
+        {
+            return Err(ApplyError::Untrusted {
+                directory: path.clone(),
+                why: "it was copied from elsewhere",
+            });
+        }
+        if self.path.is_some() && journal.made_in.is_none() {
+            return Err(ApplyError::Journal { why: "it doesn't say where it was made".to_owned() });
+        }
         Ok(Some(journal))
+    }
+
+    /// The inodes' numbers of the directory and of staging, which no archive or copy has.
+    pub(crate) fn numbers(&self) -> Result<(u64, u64)> {
+        let root = self.tree.attr(&self.tree.fs.root())?.ino;
+        Ok((root, self.tree.attr(&self.dir)?.ino))
     }
 
     fn read(&self, file: &Real) -> Result<Vec<u8>> {
@@ -295,6 +319,27 @@ fn make_directory(tree: Tree<'_>, dir: &Real, name: &[u8]) -> Result<Real> {
 fn own<'n>(tree: Tree<'_>, new: NewInode<'n>) -> NewInode<'n> {
     let who = tree.cx.credentials();
     NewInode { uid: who.uid, gid: who.gid, ..new }
+}
+
+/// Why what is in the staging directory of a directory of the host may be somebody else's.
+fn untrusted(directory: &Path) -> Option<&'static str> {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let user = rustix::process::geteuid().as_raw();
+    let staging = directory.join(std::ffi::OsStr::from_bytes(NAME));
+    for name in [&b""[..], JOURNAL, IN, OUT] {
+        let Ok(found) = std::fs::symlink_metadata(staging.join(std::ffi::OsStr::from_bytes(name))) else {
+            continue;
+        };
+        if found.uid() != user {
+            return Some("it is another user's");
+        }
+        // Filesystems that keep no modes show some of their own.
+        if name.is_empty() && found.mode() & 0o022 != 0 {
+            return Some("others may write to it");
+        }
+    }
+    None
 }
 
 /// Whether a path is where an apply prepares what it does.
