@@ -12,9 +12,9 @@ use std::process::Command;
 
 use support::as_root;
 use support::guest::Guest;
-use support::host::put;
+use support::host::{list, put};
 use vnode_core::fs::{NewKind, Remove, Rename};
-use vnode_sandbox::{ApplyOptions, View};
+use vnode_sandbox::{ApplyError, ApplyOptions, View};
 
 /// The directory that the child works in.
 const DIRECTORY: &str = "VNODE_APPLY_USER";
@@ -72,10 +72,33 @@ fn work(place: &Path) {
     assert_eq!(text("dir/l"), "l");
 }
 
+/// What is another user's there is left alone, and so is all else.
+fn refuse(place: &Path) {
+    let view = View::of(place).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    let before = list(place);
+    guest.remove("mine", Remove::File).unwrap();
+    guest.write("roots/x", "guest").unwrap();
+    guest.remove("shared/y", Remove::File).unwrap();
+    guest.chmod("z", 0o600).unwrap();
+    let changes = as_root(|cx| view.changes(cx)).unwrap();
+    let options = ApplyOptions { force: true, ..ApplyOptions::default() };
+    let refused = as_root(|cx| view.apply(cx, &changes, &options)).unwrap_err();
+    let ApplyError::Denied(paths) = &refused else { panic!("{refused}") };
+    let paths: Vec<_> = paths.iter().map(|path| path.escape_ascii().to_string()).collect();
+    assert_eq!(paths, ["/roots/x", "/shared/y", "/z"]);
+    assert_eq!(list(place), before);
+    assert!(matches!(as_root(|cx| view.plan(cx, &changes, &options)), Err(ApplyError::Denied(_))));
+}
+
 fn work_and_let_go(place: &Path) {
     let place = place.join("place");
     fs::create_dir(&place).unwrap();
     work(&place);
+    let others = place.parent().unwrap().join("others");
+    if others.exists() {
+        refuse(&others);
+    }
     // So that it can be removed.
     for dir in ["d", "e", "moved", "dir"] {
         chmod(place.join(dir), 0o755);
@@ -92,6 +115,16 @@ fn a_user_applies_to_what_is_his() {
         return work_and_let_go(place.path());
     }
     chown(place.path(), Some(USER), Some(USER)).unwrap();
+    let others = place.path().join("others");
+    for dir in ["", "roots", "shared"] {
+        fs::create_dir(others.join(dir)).unwrap();
+    }
+    for file in ["mine", "roots/x", "shared/y", "z"] {
+        put(others.join(file), "root's");
+        chmod(others.join(file), 0o666);
+    }
+    chown(&others, Some(USER), Some(USER)).unwrap();
+    chmod(others.join("shared"), 0o1777);
     // Where a user who isn't root finds it.
     let program = place.path().join("test");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();

@@ -16,6 +16,9 @@ pub enum ApplyError {
     /// The directory is not as it was when it was first touched: nothing was changed.
     #[error("{} in the directory changed meanwhile: {}", count(.0.len()), list(.0))]
     Conflicts(Vec<Conflict>),
+    /// This user may not change some of what is to be changed: nothing was.
+    #[error("{} can't be changed by this user: {}; nothing was changed", count(.0.len()), list_paths(.0))]
+    Denied(Vec<Vec<u8>>),
     /// Another apply to the directory was interrupted, and its owner is to complete it: nothing was changed.
     #[error(
         "an apply of {} to {} was interrupted; complete that first", owner.id, directory.display()
@@ -190,6 +193,12 @@ impl ApplyError {
             other => other,
         }
     }
+}
+
+fn list_paths(paths: &[Vec<u8>]) -> String {
+    let named: Vec<_> = paths.iter().take(NAMED).map(|path| shown(path)).collect();
+    let more = if paths.len() > NAMED { ", ..." } else { "" };
+    format!("{}{more}", named.join(", "))
 }
 
 /// A call that failed.

@@ -17,6 +17,7 @@ mod execute;
 mod items;
 mod journal;
 mod links;
+mod permitted;
 mod plan;
 mod renames;
 mod rest;
@@ -40,6 +41,7 @@ use check::Records;
 use error::{Doing as _, Failure};
 use execute::Execution;
 use journal::{Bytes, Journal, Rest};
+use permitted::User;
 use plan::{Planner, Steps};
 use selection::Chosen;
 use staging::Staging;
@@ -369,6 +371,7 @@ impl View {
         planner.not_renamed = not_renamed;
         planner.force = options.force;
         if target.directory.is_some() {
+            planner.user = User::of_process();
             planner.records = Some(Records::new(self.touched(cx).doing("read what was touched of", b"")?));
         }
         let mut steps = planner.plan()?;

@@ -10,6 +10,7 @@ use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
 use super::items::Item;
 use super::journal::{Attributes, Bytes, Gone, In, Journal, NewLink, Out, Slot, Touched, VERSION};
 use super::links::Source;
+use super::permitted::User;
 use super::renames::Renames;
 use super::staging::is_reserved;
 use super::tree::{Real, Tree};
@@ -74,6 +75,10 @@ pub(crate) struct Planner<'a> {
     staged: HashMap<Vec<u8>, usize>,
     /// Items by where they are before.
     pub(crate) by_old_path: HashMap<Vec<u8>, usize>,
+    /// Who applies, if that isn't root.
+    pub(crate) user: Option<User>,
+    /// What gets other attributes and is another user's.
+    pub(crate) foreign: Vec<Vec<u8>>,
     /// Files that stay, whatever their names are then.
     pub(crate) kept: HashSet<(u64, u64)>,
     pub(crate) steps: Steps,
@@ -115,6 +120,8 @@ impl<'a> Planner<'a> {
             staged: HashMap::new(),
             by_old_path: HashMap::new(),
             kept: HashSet::new(),
+            user: None,
+            foreign: Vec::new(),
             steps,
         }
     }
@@ -159,6 +166,7 @@ impl<'a> Planner<'a> {
         self.steps.journal.ins.sort_by(|one, other| by_names(&one.path.0, &other.path.0));
         self.take_out();
         self.check_mounts()?;
+        self.check_permissions()?;
         self.note_touched()?;
         self.note_rest()?;
         self.tell();
@@ -396,6 +404,8 @@ impl<'a> Planner<'a> {
         if same_attributes(self.tree.cx, &there, new).doing("compare", &item.path)? {
             return Ok(());
         }
+        let attr = *attr;
+        self.check_owner(&item.path, &attr);
         self.warn_of(&item.path, new);
         let has_xattrs = matches!(new.kind(), FileType::Regular | FileType::Directory);
         let xattrs =
