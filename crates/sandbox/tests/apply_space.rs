@@ -90,6 +90,14 @@ fn there_is_no_room_for_long() {
     }
 }
 
+/// What was taken out is put back.
+#[test]
+fn something_may_not_be_moved() {
+    for scene in [everything(), random(5), random(6)] {
+        fail_everywhere(&scene, (Errno::PERM, OpSet::from(Op::Rename), false));
+    }
+}
+
 #[test]
 fn the_medium_fails() {
     for scene in [everything(), random(6), random(7)] {

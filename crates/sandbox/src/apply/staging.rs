@@ -103,8 +103,7 @@ impl<'a> Staging<'a> {
             Err(Errno::EXIST) => return Err(busy(directory)),
             made => made.doing("make", PATH)?,
         };
-        let lock = lock((tree, &dir), directory)?;
-        let path = directory.map(Path::to_owned);
+        let (lock, path) = (lock((tree, &dir), directory)?, directory.map(Path::to_owned));
         let staging = Staging { tree, dir, path, _lock: lock };
         let parts = [IN, OUT].into_iter().try_for_each(|part| {
             make_directory(tree, &staging.dir, part)?;
