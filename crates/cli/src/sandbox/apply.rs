@@ -63,6 +63,13 @@ struct Outcome {
 pub(super) fn apply(store: &Store, options: &Apply) -> Result<ExitCode, Failure> {
     let mut sandbox = store.open(&options.of.name).map_err(failure)?;
     let (paths, force) = (options.chosen.paths(), options.force);
+    if options.abort {
+        let aborted = sandbox.abort().map_err(failure)?;
+        if !options.quiet {
+            say(if aborted == 0 { "no apply was interrupted" } else { "the interrupted apply was undone" });
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut outcome = Outcome::default();
     if options.dry_run {
         let plans = sandbox.plan(&Applying { paths: &paths, force, progress: None }).map_err(failure)?;

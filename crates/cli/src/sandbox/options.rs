@@ -128,6 +128,9 @@ pub(crate) struct Apply {
     /// Apply also where the host changed meanwhile: what it has there is lost
     #[arg(short, long)]
     pub(crate) force: bool,
+    /// Undo an apply that was interrupted, where that can be: the directory is as it was before it
+    #[arg(long, conflicts_with_all = ["dry_run", "force", "json", "paths"])]
+    pub(crate) abort: bool,
     /// Tell what was done, or would be, as one JSON object, for programs
     #[arg(long)]
     pub(crate) json: bool,
@@ -216,7 +219,7 @@ Bring the changes to the host's directories, all of them or those at PATH and be
 have then.
 
 First everything new is written beside its place, in .vnode-apply of the directory; then it is renamed into place. If that is \
-interrupted, the same command completes it. Where the host's files are not as the sandbox first saw them nothing is applied, and the \
+interrupted, the same command completes it, or --abort undoes it if it hasn't come far. Where the host's files are not as the sandbox first saw them nothing is applied, and the \
 conflicts are listed: choose other paths, or overwrite the host's with --force. Links are applied as links; nothing is ever \
 written outside the directory.";
 

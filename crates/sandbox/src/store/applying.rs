@@ -259,6 +259,23 @@ impl Sandbox {
         Ok(done)
     }
 
+    /// Undoes an apply of it that was interrupted: the directories are as they were before it. Tells in how many mounts there was
+    /// one.
+    ///
+    /// # Errors
+    /// [`StoreError::Apply`] with [`ApplyError::TooLate`]: everything was taken out of its place, and it can only be completed.
+    /// Those of the host.
+    pub fn abort(&mut self) -> Result<usize, StoreError> {
+        let mut aborted = 0;
+        for index in 0..self.record.mounts.len() {
+            let Some((directory, _)) = self.pending(index)? else { continue };
+            let choices = ApplyOptions { owner: Some(self.owner(index)), ..ApplyOptions::default() };
+            let undone = as_root(|cx| apply::abort(cx, &directory, &choices));
+            aborted += usize::from(undone.map_err(|error| self.about(index, error))?);
+        }
+        Ok(aborted)
+    }
+
     /// That no apply of it was interrupted: then its views would show mixtures.
     ///
     /// # Errors
