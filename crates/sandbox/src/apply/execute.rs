@@ -73,17 +73,16 @@ impl<'a> Execution<'a> {
         for out in self.journal.outs.iter().rev() {
             self.put_back(out).doing("move back", &out.path.0)?;
         }
-        for dir in &self.journal.touched {
-            let Some((path, times)) = dir.times_before() else { continue };
+        for out in &self.journal.outs {
+            let path = above(&out.path.0);
             if let Some(inode) = self.tree.directory(path).doing("look at", path)? {
-                self.tree.set(&inode, &times).doing("change the times of", path)?;
+                self.tree.set(&inode, &out.times()).doing("change the times of", path)?;
                 self.tree.sync(&inode).doing("sync", path)?;
             }
         }
         self.staging.withdraw()?;
-        let root = self.journal.touched.iter().filter_map(|dir| dir.times_before());
-        if let Some((_, times)) = root.into_iter().find(|(path, _)| path.is_empty()) {
-            let _ = self.tree.set(&self.tree.fs.root(), &times);
+        if let Some(out) = self.journal.outs.iter().find(|out| above(&out.path.0).is_empty()) {
+            let _ = self.tree.set(&self.tree.fs.root(), &out.times());
         }
         Ok(())
     }

@@ -56,6 +56,21 @@ pub(crate) struct Out {
     /// Where it is, before.
     pub(crate) path: Bytes,
     pub(crate) slot: u64,
+    /// When its directory was changed last.
+    mtime: (i64, u32),
+}
+
+impl Out {
+    /// From a directory as it is.
+    pub(crate) fn new(path: &[u8], slot: u64, dir: Option<Attr>) -> Self {
+        let mtime = dir.map_or((0, 0), |dir| (dir.mtime.sec, dir.mtime.nsec));
+        Out { path: Bytes(path.to_vec()), slot, mtime }
+    }
+
+    /// What is to be set of the directory if it is not to have been taken out.
+    pub(crate) fn times(&self) -> SetAttr {
+        set_mtime(self.mtime)
+    }
 }
 
 /// What comes to its place.
@@ -99,26 +114,17 @@ pub(crate) struct Touched {
     pub(crate) path: Bytes,
     pub(crate) mode: u32,
     mtime: (i64, u32),
-    /// Where it is before, and its time then.
-    was: Option<(Bytes, (i64, u32))>,
 }
 
 impl Touched {
-    /// With the time of `shown`; `was` is where it is before, and what it is then.
-    pub(crate) fn new(path: &[u8], mode: Mode, shown: &Attr, was: Option<(&[u8], &Attr)>) -> Self {
-        let mtime = |attr: &Attr| (attr.mtime.sec, attr.mtime.nsec);
-        let was = was.map(|(path, attr)| (Bytes(path.to_vec()), mtime(attr)));
-        Touched { path: Bytes(path.to_vec()), mode: mode.raw(), mtime: mtime(shown), was }
+    /// With the time of `shown`.
+    pub(crate) fn new(path: &[u8], mode: Mode, shown: &Attr) -> Self {
+        Touched { path: Bytes(path.to_vec()), mode: mode.raw(), mtime: (shown.mtime.sec, shown.mtime.nsec) }
     }
 
     /// What is to be set last.
     pub(crate) fn times(&self) -> SetAttr {
         set_mtime(self.mtime)
-    }
-
-    /// What is to be set, and where, if nothing is to have been done.
-    pub(crate) fn times_before(&self) -> Option<(&[u8], SetAttr)> {
-        self.was.as_ref().map(|(path, mtime)| (&*path.0, set_mtime(*mtime)))
     }
 }
 

@@ -164,7 +164,7 @@ impl<'a> Planner<'a> {
             }
         }
         self.steps.journal.ins.sort_by(|one, other| by_names(&one.path.0, &other.path.0));
-        self.take_out();
+        self.take_out()?;
         self.check_mounts()?;
         self.check_permissions()?;
         self.note_touched()?;
@@ -485,7 +485,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What is taken out by itself, and what goes with something.
-    fn take_out(&mut self) {
+    fn take_out(&mut self) -> Result<(), Failure> {
         let mut paths: Vec<_> = self.leaving.keys().cloned().collect();
         paths.sort_by(|one, other| by_names(other, one));
         for path in paths {
@@ -505,9 +505,12 @@ impl<'a> Planner<'a> {
                 self.steps.journal.gone.push(gone);
             }
             if top.0.len() == path.len() {
-                self.steps.journal.outs.push(Out { path: Bytes(path), slot: leaving.slot });
+                let dir = self.tree.find(above(&path)).doing("look at", &path)?;
+                let dir = dir.map(|dir| self.tree.attr(&dir)).transpose().doing("look at", &path)?;
+                self.steps.journal.outs.push(Out::new(&path, leaving.slot, dir));
             }
         }
+        Ok(())
     }
 
     /// Directories in which names change, and what they are to show.
@@ -535,14 +538,14 @@ impl<'a> Planner<'a> {
             let shown = self.shown(&dir)?;
             let Some(shown) = shown.filter(|shown| shown.kind().is_dir()) else { continue };
             if self.made.contains_key(&dir) {
-                let touched = Touched::new(&dir, shown.attr.mode, &shown.attr, None);
+                let touched = Touched::new(&dir, shown.attr.mode, &shown.attr);
                 self.steps.journal.touched.push(touched);
                 continue;
             }
             let before = self.renames.before(&dir);
             if let Some(there) = self.tree.directory(&before).doing("look at", &dir)? {
                 let attr = self.tree.attr(&there).doing("look at", &dir)?;
-                let touched = Touched::new(&dir, attr.mode, &shown.attr, Some((&before, &attr)));
+                let touched = Touched::new(&dir, attr.mode, &shown.attr);
                 self.steps.journal.touched.push(touched);
             }
         }
