@@ -1,7 +1,8 @@
 //! Where directories of the host really are: a mount shows a directory in a second place, and no path tells.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 /// What Linux tells of each mount (`proc_pid_mountinfo(5)`); other systems tell nothing.
@@ -89,6 +90,14 @@ impl Mounts {
         let mut shown = mounted.map(|mount| (mount.device.as_str(), mount.root.as_path()));
         let below = |(there, root): (&str, &Path)| there == device && inner.starts_with(root);
         below((of_outer, &at_outer)) || shown.any(below)
+    }
+
+    /// Where something is mounted below a directory: paths from there, starting with `/`.
+    pub(crate) fn inside(&self, directory: &Path) -> HashSet<Vec<u8>> {
+        let Ok(directory) = std::fs::canonicalize(directory) else { return HashSet::new() };
+        let inside = self.0.iter().filter_map(|mount| mount.at.strip_prefix(&directory).ok());
+        let inside = inside.filter(|path| !path.as_os_str().is_empty());
+        inside.map(|path| [b"/", path.as_os_str().as_bytes()].concat()).collect()
     }
 
     /// Where Linux's overlayfs is mounted with this directory, `upper/` or `work/` of an upper.

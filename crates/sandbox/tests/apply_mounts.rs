@@ -85,3 +85,49 @@ fn files_go_from_one_to_the_other_and_directories_are_refused() {
         assert_eq!(list(place.path()), before);
     }
 }
+
+#[test]
+fn what_is_mounted_from_the_same_filesystem_stays_where_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    for dir in ["d", "bound"] {
+        fs::create_dir(at(dir)).unwrap();
+    }
+    for file in ["d/f", "file", "other"] {
+        put(at(file), file);
+    }
+    let (bound, file) = (at("bound"), at("file"));
+    let bind = |from: &str, to: &Path| {
+        let mount = Command::new("mount").arg("--bind").arg(at(from)).arg(to).output();
+        mount.is_ok_and(|done| done.status.success())
+    };
+    if !bind("d", &bound) {
+        println!("skipped: may not mount");
+        return;
+    }
+    let _bound = Mounted(&bound);
+    assert!(bind("other", &file));
+    let _file = Mounted(&file);
+    let before = list(place.path());
+    let changes: [&dyn Fn(&Guest<'_>); 5] = [
+        &|guest| guest.rename("bound", "moved", Rename::Replace).unwrap(),
+        &|guest| guest.remove_all("bound").unwrap(),
+        &|guest| guest.make("bound/dir", NewKind::Directory).unwrap(),
+        &|guest| guest.write("file", "guest").unwrap(),
+        &|guest| guest.remove("file", Remove::File).unwrap(),
+    ];
+    for change in changes {
+        let view = View::of(place.path()).open().unwrap();
+        change(&Guest(&view.filesystem));
+        let refused = apply(&view);
+        assert!(matches!(refused, Err(ApplyError::OtherMount { .. })), "{refused:?}");
+        assert_eq!(list(place.path()), before);
+    }
+    let view = View::of(place.path()).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    guest.write("bound/new", "new").unwrap();
+    guest.rename("other", "bound/other", Rename::Replace).unwrap();
+    apply(&view).unwrap();
+    assert_eq!(fs::read_to_string(at("d/new")).unwrap(), "new");
+    assert_eq!(fs::read_to_string(at("d/other")).unwrap(), "other");
+}

@@ -13,7 +13,7 @@ use super::plan::{Place, Planner};
 use super::tree::{Real, Tree};
 use crate::changes::ChangeKind;
 use crate::compare::Found;
-use crate::paths::above;
+use crate::paths::{above, all_above};
 
 /// What was under names of the directory when they were first touched.
 #[derive(Debug, Default)]
@@ -147,24 +147,32 @@ impl Planner<'_> {
         let dev =
             |inode: &Real, path: &[u8]| Ok::<_, Failure>(self.tree.attr(inode).doing("look at", path)?.dev);
         let root = dev(&self.tree.fs.root(), b"")?;
-        let moved: HashSet<u64> = self.steps.journal.outs.iter().map(|out| out.slot).collect();
-        for (path, leaving) in self.leaving.iter().filter(|(_, leaving)| leaving.is_dir) {
+        let refused = |path: &[u8]| Err(ApplyError::OtherMount { path: path.to_vec() });
+        let is_elsewhere = |path: &[u8]| -> Result<bool, Failure> {
+            let by_mount =
+                core::iter::once(path).chain(all_above(path)).any(|path| self.mounted.contains(path));
             let there = self.tree.find(path).doing("look at", path)?;
-            if let Some(there) = there.filter(|_| moved.contains(&leaving.slot))
-                && dev(&there, path)? != root
-            {
-                return Err(ApplyError::OtherMount { path: path.clone() });
+            Ok(by_mount || there.map(|there| dev(&there, path)).transpose()?.is_some_and(|dev| dev != root))
+        };
+        let moved: HashSet<u64> = self.steps.journal.outs.iter().map(|out| out.slot).collect();
+        for (path, leaving) in &self.leaving {
+            // Where something is mounted nothing can be taken away.
+            let is_moved = leaving.is_dir && moved.contains(&leaving.slot);
+            if self.mounted.contains(path) || (is_moved && is_elsewhere(path)?) {
+                return refused(path);
+            }
+        }
+        for come in self.steps.journal.ins.iter().filter(|come| come.replaces) {
+            if self.mounted.contains(&self.renames.before(&come.path.0)) {
+                return refused(&come.path.0);
             }
         }
         let made = self.steps.staged.iter().filter(|staged| staged.like.kind().is_dir());
         let made = made.filter(|staged| matches!(staged.place, Place::Slot(_))).map(|staged| &staged.path);
         let moved = self.items.iter().filter(|item| item.is_moved_dir() && !item.done).map(|item| &item.path);
         for path in made.chain(moved) {
-            let dir = self.renames.before(above(path));
-            if let Some(there) = self.tree.find(&dir).doing("look at", &dir)?
-                && dev(&there, &dir)? != root
-            {
-                return Err(ApplyError::OtherMount { path: path.clone() });
+            if is_elsewhere(&self.renames.before(above(path)))? {
+                return refused(path);
             }
         }
         Ok(())

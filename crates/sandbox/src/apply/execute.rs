@@ -206,8 +206,10 @@ impl<'a> Execution<'a> {
         match self.tree.rename((&dir, name), (&slots, &slot.name()), Rename::NoReplace) {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
             Err(Errno::XDEV) => {
-                // On another filesystem, and no directory: that was seen before.
                 let Some(inode) = self.tree.lookup(&dir, name)? else { return Ok(()) };
+                if inode.kind().is_dir() {
+                    return Err(Errno::XDEV);
+                }
                 self.copy(&inode, (&slots, &slot.name()))?;
                 self.tree.sync(&slots)?;
                 self.tree.remove(&dir, name, Remove::File)

@@ -49,6 +49,7 @@ use tree::Tree;
 
 use crate::changes::{Change, ChangeKind};
 use crate::clock::Now;
+use crate::mounts::Mounts;
 use crate::paths::shown;
 use crate::view::{Directory, View};
 
@@ -372,6 +373,7 @@ impl View {
         planner.force = options.force;
         if target.directory.is_some() {
             planner.user = User::of_process();
+            planner.mounted = target.path().map(|path| Mounts::now().inside(path)).unwrap_or_default();
             planner.records = Some(Records::new(self.touched(cx).doing("read what was touched of", b"")?));
         }
         let mut steps = planner.plan()?;

@@ -75,6 +75,8 @@ pub(crate) struct Planner<'a> {
     staged: HashMap<Vec<u8>, usize>,
     /// Items by where they are before.
     pub(crate) by_old_path: HashMap<Vec<u8>, usize>,
+    /// Where something is mounted in the directory.
+    pub(crate) mounted: HashSet<Vec<u8>>,
     /// Who applies, if that isn't root.
     pub(crate) user: Option<User>,
     /// What gets other attributes and is another user's.
@@ -120,6 +122,7 @@ impl<'a> Planner<'a> {
             staged: HashMap::new(),
             by_old_path: HashMap::new(),
             kept: HashSet::new(),
+            mounted: HashSet::new(),
             user: None,
             foreign: Vec::new(),
             steps,
