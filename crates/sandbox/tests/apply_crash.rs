@@ -16,8 +16,8 @@ use support::random::Random;
 use support::scenes::{STAGING, Scene, everything, random};
 use support::tree::tree;
 use support::writeback::WriteBack;
-use vnode_adapt::{Crash, OpSet};
-use vnode_core::FilesystemRef;
+use vnode_adapt::{Crash, Fault, Faults, OpSet};
+use vnode_core::{Errno, FilesystemRef};
 use vnode_memory::Memory;
 use vnode_sandbox::{Applied, ApplyError, ApplyOptions, Owner, recover_on};
 
@@ -126,6 +126,45 @@ fn the_power_goes_in_random_histories() {
     }
     println!("{tried} histories in {:?}", begun.elapsed());
     assert!(tried > 5, "{tried} histories");
+}
+
+/// A call fails, what was moved is moved back, and meanwhile the power goes.
+#[test]
+fn the_power_goes_while_it_is_undone() {
+    let scene = everything();
+    let mut undone = 0;
+    for nth in (1..MANY).step_by(7) {
+        let mut is_over = false;
+        // At first it doesn't go at all.
+        for more in [0, 1, 3, 6, 10, 15, 21, 28, 40, 60, 90] {
+            let context = format!("a failure at call {nth}, the power goes {more} later");
+            scene.told();
+            let crash = Arc::new(as_root(|cx| Crash::new(cx, scene.target())).unwrap());
+            if more > 0 {
+                crash.control().crash_at(OpSet::ALL, nth - 1 + more);
+            }
+            let faults = Faults::new(FilesystemRef::new::<Crash<FilesystemRef>>(Arc::clone(&crash)));
+            let control = faults.control();
+            control.arm(Fault::fail(Errno::PERM).nth(nth));
+            let target = FilesystemRef::new::<Faults<FilesystemRef>>(Arc::new(faults));
+            let done = scene.apply(&target);
+            is_over = control.fired() == 0;
+            let left = FilesystemRef::new::<Memory>(Memory::new());
+            as_root(|cx| crash.recovered().write_into(cx, &left)).unwrap();
+            scene.check_moment(&left, &context);
+            if !crash.control().crashed() && matches!(done, Err(ApplyError::Filesystem { .. })) {
+                undone += 1;
+                // What was told as undone is so after a loss of power, too.
+                scene.assert_nothing_changed(&left, &context);
+            }
+            scene.complete(&left, nth.is_multiple_of(2), &context);
+        }
+        if is_over {
+            assert!(undone > 30, "{undone} undone");
+            return;
+        }
+    }
+    panic!("more than {MANY} calls");
 }
 
 /// As long as the owner fails, all is in its place and it is written down that the owner is to be told.

@@ -216,6 +216,20 @@ impl Failure {
         ApplyError::Filesystem { path, operation, errno }
     }
 
+    /// Whether the same call may be made later: for want of room, say.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(
+            self.errno,
+            Errno::NOSPC
+                | Errno::DQUOT
+                | Errno::IO
+                | Errno::INTR
+                | Errno::NOMEM
+                | Errno::NFILE
+                | Errno::MFILE
+        )
+    }
+
     /// After that.
     pub(crate) fn after(self) -> ApplyError {
         let Failure { path, operation, errno } = self;

@@ -42,9 +42,9 @@ impl<'a> Execution<'a> {
     /// `Unfinished`; while things are taken out, which is undone then, `Filesystem`.
     pub(crate) fn place(&self, report: &mut Report<'_>) -> std::result::Result<(), ApplyError> {
         if !self.is_moved().map_err(Failure::after)? {
-            self.take_all_out(report).map_err(|failure| match self.undo() {
-                Ok(()) => failure.before(),
-                Err(_) => failure.after(),
+            self.take_all_out(report).map_err(|failure| {
+                // What was moved and moved back shows another time of its last change, which is a conflict next time.
+                if failure.may_pass() || self.undo().is_err() { failure.after() } else { failure.before() }
             })?;
         }
         self.put_all_in(report).map_err(Failure::after)

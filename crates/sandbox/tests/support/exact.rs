@@ -11,15 +11,19 @@ use std::path::{Path, PathBuf};
 /// By path: all that tells whether somebody changed it.
 pub(crate) type Exact = BTreeMap<PathBuf, String>;
 
-/// All that is in a directory, but not itself.
+/// All that is in a directory, but not itself, nor when what is there was moved away and back.
 pub(crate) fn below(root: &Path) -> Exact {
-    let mut all = exact(root);
+    let mut all = looked_at(root, false);
     all.remove(root);
     all
 }
 
 /// A directory and all that is in it.
 pub(crate) fn exact(root: &Path) -> Exact {
+    looked_at(root, true)
+}
+
+fn looked_at(root: &Path, changed: bool) -> Exact {
     let mut found = Exact::new();
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {
@@ -35,7 +39,8 @@ pub(crate) fn exact(root: &Path) -> Exact {
             String::new()
         };
         let (ino, mode, nlink) = (meta.ino(), meta.mode(), meta.nlink());
-        let times = (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+        let changed = changed.then(|| (meta.ctime(), meta.ctime_nsec()));
+        let times = (meta.mtime(), meta.mtime_nsec(), changed);
         let told = format!("{ino} {mode:o} {nlink} {}:{} {times:?} {content}", meta.uid(), meta.gid());
         found.insert(path, told);
     }
