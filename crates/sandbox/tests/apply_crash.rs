@@ -145,7 +145,7 @@ fn the_power_goes_while_it_is_undone() {
             }
             let faults = Faults::new(FilesystemRef::new::<Crash<FilesystemRef>>(Arc::clone(&crash)));
             let control = faults.control();
-            control.arm(Fault::fail(Errno::PERM).nth(nth));
+            control.arm(Fault::fail(Errno::ROFS).nth(nth));
             let target = FilesystemRef::new::<Faults<FilesystemRef>>(Arc::new(faults));
             let done = scene.apply(&target);
             is_over = control.fired() == 0;
