@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -11,8 +12,9 @@ use std::process::Command;
 use support::as_root;
 use support::guest::Guest;
 use support::host::{list, put};
+use vnode_core::Errno;
 use vnode_core::fs::{NewKind, Remove, Rename};
-use vnode_sandbox::{ApplyError, ApplyOptions, View};
+use vnode_sandbox::{ApplyError, ApplyOptions, Progress, View};
 
 /// A mount that is gone when this is.
 struct Mounted<'a>(&'a Path);
@@ -130,4 +132,41 @@ fn what_is_mounted_from_the_same_filesystem_stays_where_it_is() {
     apply(&view).unwrap();
     assert_eq!(fs::read_to_string(at("d/new")).unwrap(), "new");
     assert_eq!(fs::read_to_string(at("d/other")).unwrap(), "other");
+}
+
+#[test]
+fn what_was_put_back_is_no_conflict() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    fs::create_dir(at("m")).unwrap();
+    for file in ["m/f", "y", "z"] {
+        put(at(file), file);
+    }
+    fs::hard_link(at("z"), at("also")).unwrap();
+    let (m, before) = (at("m"), list(place.path()));
+    let view = View::of(place.path()).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    guest.remove("z", Remove::File).unwrap();
+    guest.rename("y", "moved", Rename::Replace).unwrap();
+    guest.rename("m", "n", Rename::Replace).unwrap();
+    guest.write("new", "new").unwrap();
+    let mounted = RefCell::new(None);
+    let mount = |_: Progress| {
+        let taken = fs::read_dir(at(".vnode-apply/out")).map_or(0, Iterator::count);
+        if taken == 1 && mounted.borrow().is_none() {
+            *mounted.borrow_mut() = Mounted::tmpfs(&m);
+        }
+    };
+    let changes = as_root(|cx| view.changes(cx)).unwrap();
+    let options = ApplyOptions { progress: Some(&mount), ..ApplyOptions::default() };
+    let done = as_root(|cx| view.apply(cx, &changes, &options));
+    if mounted.take().is_none() {
+        println!("skipped: may not mount");
+        return;
+    }
+    assert!(matches!(done, Err(ApplyError::Filesystem { errno: Errno::BUSY, .. })), "{done:?}");
+    assert_eq!(list(place.path()), before);
+    as_root(|cx| view.apply(cx, &changes, &ApplyOptions::default())).unwrap();
+    assert_eq!(fs::read_to_string(at("moved")).unwrap(), "y");
+    assert_eq!(fs::read_to_string(at("n/f")).unwrap(), "m/f");
 }

@@ -19,6 +19,7 @@ mod journal;
 mod links;
 mod permitted;
 mod plan;
+mod recovery;
 mod renames;
 mod rest;
 mod selection;
@@ -31,10 +32,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vnode_adapt::{Keep, SymlinkEmulation};
-use vnode_core::{Credentials, Cx, FilesystemRef};
+use vnode_core::{Cx, FilesystemRef};
 use vnode_host::Host;
+use vnode_overlay::Touched;
 
 pub use error::{ApplyError, Conflict, ConflictKind};
+pub use recovery::{abort, pending, recover, recover_on};
 pub use selection::Selection;
 
 use check::Records;
@@ -48,7 +51,6 @@ use staging::Staging;
 use tree::Tree;
 
 use crate::changes::{Change, ChangeKind};
-use crate::clock::Now;
 use crate::mounts::Mounts;
 use crate::paths::shown;
 use crate::view::{Directory, View};
@@ -355,7 +357,34 @@ impl View {
             steps.warnings.push(Warning::Completed { changes: before.operations.len() });
             steps.warnings.extend(before.warnings);
         }
-        carry_out(target, steps, options)
+        let journal = &steps.journal;
+        let moved = journal.outs.iter().map(|out| &out.path).chain(journal.links.iter().map(|link| &link.of));
+        let moved: Vec<_> = moved.map(|path| path.0.clone()).collect();
+        let done = carry_out(target, steps, options);
+        if let (Err(ApplyError::Filesystem { .. }), Some(_), false) = (&done, target.directory, options.force)
+        {
+            // Then they count as changed to whoever tries again: no more than that.
+            let _ = self.renew(target.tree, &moved);
+        }
+        done
+    }
+
+    /// Notes what was moved, and moved back, as it is now: the time of its last change is another one.
+    fn renew(&self, tree: Tree<'_>, moved: &[Vec<u8>]) -> vnode_core::Result<()> {
+        let mut renewed = Vec::new();
+        let touched = self.touched(tree.cx)?;
+        let records = Records::new(touched);
+        for path in moved {
+            let Some(inode) = tree.find(path)? else { continue };
+            let attr = tree.attr(&inode)?;
+            for name in records.names_of(attr.dev, attr.ino) {
+                let Some(record) = records.at(name).filter(|record| !record.kind.is_dir()) else { continue };
+                if (record.size, record.mtime) == (attr.size, attr.mtime) && record.ctime != attr.ctime {
+                    renewed.push(Touched { ctime: attr.ctime, ..record.clone() });
+                }
+            }
+        }
+        self.note_touched(tree.cx, &renewed)
     }
 
     fn steps(
@@ -499,89 +528,4 @@ impl Directory {
         SymlinkEmulation::over(cx, host, Keep::HiddenFiles)
             .map_err(|errno| ApplyError::Links { path: self.path.clone(), errno })
     }
-}
-
-/// Whether an apply to a directory was interrupted. One look-up, if there was none.
-///
-/// # Errors
-/// See [`ApplyError`]. `Busy`: it goes on.
-pub fn pending(directory: &Path) -> Result<Option<Pending>, ApplyError> {
-    let (who, now) = (Credentials::root(), Now);
-    let cx = Cx::new(&who, &now);
-    let plain = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
-    let fs = plain.open(&cx)?;
-    let Some(staging) = Staging::find(Tree { cx: &cx, fs: &fs }, Some(directory))? else { return Ok(None) };
-    let journal = staging.journal()?;
-    Ok(Some(match journal {
-        Some(journal) => Pending { owner: journal.owner, committed: true },
-        None => Pending { owner: None, committed: false },
-    }))
-}
-
-/// Completes an apply to a directory that was interrupted, or removes what it had prepared if that was all. Answers what was
-/// applied; nothing if nothing was. Of the options only `owner`, `progress` and `settled` count.
-///
-/// # Errors
-/// See [`ApplyError`]. `Interrupted`: it is another owner's.
-pub fn recover(
-    cx: &Cx<'_>,
-    directory: &Path,
-    options: &ApplyOptions<'_>,
-) -> Result<Option<Applied>, ApplyError> {
-    let Some(served) = found_in(cx, directory)? else { return Ok(None) };
-    let fs = served.open(cx)?;
-    recover_in(&Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) }, options)
-}
-
-/// How a directory is to be served in which an apply was interrupted; nothing if none was.
-fn found_in(cx: &Cx<'_>, directory: &Path) -> Result<Option<Directory>, ApplyError> {
-    let mut served = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
-    let fs = served.open(cx)?;
-    let Some(staging) = Staging::find(Tree { cx, fs: &fs }, Some(directory))? else { return Ok(None) };
-    served.emulation = staging.journal()?.is_some_and(|journal| journal.emulated);
-    Ok(Some(served))
-}
-
-/// The same of what [`View::apply_to`] changed.
-///
-/// # Errors
-/// See [`ApplyError`].
-pub fn recover_on(
-    cx: &Cx<'_>,
-    target: &FilesystemRef,
-    options: &ApplyOptions<'_>,
-) -> Result<Option<Applied>, ApplyError> {
-    recover_in(&Target { tree: Tree { cx, fs: target }, directory: None }, options)
-}
-
-/// Undoes an apply to a directory that was interrupted, as long as that can be: until everything was taken out that is to
-/// leave its place. Tells whether there was one. Of the options only `owner` counts.
-///
-/// # Errors
-/// See [`ApplyError`]. `Interrupted`: it is another owner's. `TooLate`: it can only be completed.
-pub fn abort(cx: &Cx<'_>, directory: &Path, options: &ApplyOptions<'_>) -> Result<bool, ApplyError> {
-    let Some(served) = found_in(cx, directory)? else { return Ok(false) };
-    let fs = served.open(cx)?;
-    let target = Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) };
-    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(false) };
-    let Some(journal) = staging.journal()? else {
-        return staging.discard().map(|()| true).map_err(Failure::before);
-    };
-    check_owner(&journal, &target, options)?;
-    let execution = Execution::new(&staging, &journal);
-    if execution.is_moved()? {
-        return Err(ApplyError::TooLate { directory: directory.to_owned() });
-    }
-    execution.undo().map(|()| true).map_err(Failure::after)
-}
-
-fn recover_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<Applied>, ApplyError> {
-    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(None) };
-    let Some(journal) = staging.journal()? else {
-        return staging.discard().map(|()| None).map_err(Failure::before);
-    };
-    check_owner(&journal, target, options)?;
-    let mut report = Report::new(options.progress, &journal, 0);
-    let settled = options.settled.filter(|_| journal.is_of(options.owner.as_ref()));
-    complete(&staging, &journal, (&mut report, settled), Vec::new(), true).map(Some)
 }

@@ -25,9 +25,11 @@ const NEW_JOURNAL: &[u8] = b"journal.new";
 pub(crate) const MOVED: &[u8] = b"moved";
 /// There when everything is in its place, and on the medium.
 pub(crate) const PLACED: &[u8] = b"placed";
+const NEW_MOVED: &[u8] = b"moved.new";
+const NEW_PLACED: &[u8] = b"placed.new";
 const IN: &[u8] = b"in";
 const OUT: &[u8] = b"out";
-const NAMES: [&[u8]; 6] = [JOURNAL, NEW_JOURNAL, MOVED, PLACED, IN, OUT];
+const NAMES: [&[u8]; 8] = [JOURNAL, NEW_JOURNAL, MOVED, NEW_MOVED, PLACED, NEW_PLACED, IN, OUT];
 /// Bytes of a journal that are read or written at once.
 const PIECE: usize = 1 << 18;
 /// The largest journal that is read.
@@ -173,6 +175,9 @@ impl<'a> Staging<'a> {
     }
 
     fn write(&self, text: &[u8]) -> Result<()> {
+        for mark in [NEW_MOVED, NEW_PLACED] {
+            self.make_mark(mark)?;
+        }
         let Tree { cx, fs } = self.tree;
         let new = NewInode { kind: NewKind::Regular, mode: Mode::RUSR | Mode::WUSR, uid: 0, gid: 0 };
         let (_, file) =
@@ -201,12 +206,21 @@ impl<'a> Staging<'a> {
         Ok(self.tree.lookup(&self.dir, mark)?.is_some())
     }
 
-    /// Sets a mark, and brings it to the medium.
+    /// Sets a mark, and brings it to the medium. What was made for it takes no more room then.
     pub(crate) fn mark(&self, mark: &[u8]) -> Result<()> {
+        let made = [mark, b".new"].concat();
+        match self.tree.rename((&self.dir, &made), (&self.dir, mark), Rename::Replace) {
+            Err(Errno::NOENT) => self.make_mark(mark),
+            renamed => renamed,
+        }?;
+        self.tree.sync(&self.dir)
+    }
+
+    fn make_mark(&self, mark: &[u8]) -> Result<()> {
         let Tree { cx, fs } = self.tree;
         let new = NewInode { kind: NewKind::Regular, mode: Mode::RUSR | Mode::WUSR, uid: 0, gid: 0 };
         match fs.create(cx, at(&self.dir, mark)?, own(self.tree, new)) {
-            Ok(_) | Err(Errno::EXIST) => self.tree.sync(&self.dir),
+            Ok(_) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno),
         }
     }
@@ -266,7 +280,7 @@ impl<'a> Staging<'a> {
 
     fn remove_rest(&self, is_empty: bool) -> Result<Option<Vec<u8>>> {
         let tree = self.tree;
-        for name in [NEW_JOURNAL, PLACED, MOVED] {
+        for name in [NEW_JOURNAL, PLACED, NEW_PLACED, MOVED, NEW_MOVED] {
             tree.remove(&self.dir, name, Remove::File)?;
         }
         let root = tree.fs.root();

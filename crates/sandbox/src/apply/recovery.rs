@@ -1,0 +1,98 @@
+//! Applies that were interrupted.
+
+use std::path::Path;
+
+use vnode_core::{Credentials, Cx, FilesystemRef};
+
+use super::error::{ApplyError, Failure};
+use super::execute::Execution;
+use super::staging::Staging;
+use super::tree::Tree;
+use super::{Applied, ApplyOptions, Pending, Report, Target, check_owner, complete};
+use crate::clock::Now;
+use crate::view::Directory;
+
+/// Whether an apply to a directory was interrupted. One look-up, if there was none.
+///
+/// # Errors
+/// See [`ApplyError`]. `Busy`: it goes on.
+pub fn pending(directory: &Path) -> Result<Option<Pending>, ApplyError> {
+    let (who, now) = (Credentials::root(), Now);
+    let cx = Cx::new(&who, &now);
+    let plain = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
+    let fs = plain.open(&cx)?;
+    let Some(staging) = Staging::find(Tree { cx: &cx, fs: &fs }, Some(directory))? else { return Ok(None) };
+    let journal = staging.journal()?;
+    Ok(Some(match journal {
+        Some(journal) => Pending { owner: journal.owner, committed: true },
+        None => Pending { owner: None, committed: false },
+    }))
+}
+
+/// Completes an apply to a directory that was interrupted, or removes what it had prepared if that was all. Answers what was
+/// applied; nothing if nothing was. Of the options only `owner`, `progress` and `settled` count.
+///
+/// # Errors
+/// See [`ApplyError`]. `Interrupted`: it is another owner's.
+pub fn recover(
+    cx: &Cx<'_>,
+    directory: &Path,
+    options: &ApplyOptions<'_>,
+) -> Result<Option<Applied>, ApplyError> {
+    let Some(served) = found_in(cx, directory)? else { return Ok(None) };
+    let fs = served.open(cx)?;
+    recover_in(&Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) }, options)
+}
+
+/// How a directory is to be served in which an apply was interrupted; nothing if none was.
+fn found_in(cx: &Cx<'_>, directory: &Path) -> Result<Option<Directory>, ApplyError> {
+    let mut served = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
+    let fs = served.open(cx)?;
+    let Some(staging) = Staging::find(Tree { cx, fs: &fs }, Some(directory))? else { return Ok(None) };
+    served.emulation = staging.journal()?.is_some_and(|journal| journal.emulated);
+    Ok(Some(served))
+}
+
+/// The same of what [`View::apply_to`] changed.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub fn recover_on(
+    cx: &Cx<'_>,
+    target: &FilesystemRef,
+    options: &ApplyOptions<'_>,
+) -> Result<Option<Applied>, ApplyError> {
+    recover_in(&Target { tree: Tree { cx, fs: target }, directory: None }, options)
+}
+
+/// Undoes an apply to a directory that was interrupted, as long as that can be: until everything was taken out that is to
+/// leave its place. Tells whether there was one. Of the options only `owner` counts.
+///
+/// # Errors
+/// See [`ApplyError`]. `Interrupted`: it is another owner's. `TooLate`: it can only be completed.
+pub fn abort(cx: &Cx<'_>, directory: &Path, options: &ApplyOptions<'_>) -> Result<bool, ApplyError> {
+    let Some(served) = found_in(cx, directory)? else { return Ok(false) };
+    let fs = served.open(cx)?;
+    let target = Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) };
+    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(false) };
+    let Some(journal) = staging.journal()? else {
+        return staging.discard().map(|()| true).map_err(Failure::before);
+    };
+    check_owner(&journal, &target, options)?;
+    let execution = Execution::new(&staging, &journal);
+    if execution.is_moved()? {
+        return Err(ApplyError::TooLate { directory: directory.to_owned() });
+    }
+    execution.undo().map(|()| true).map_err(Failure::after)
+}
+
+fn recover_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<Applied>, ApplyError> {
+    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(None) };
+    let Some(journal) = staging.journal()? else {
+        return staging.discard().map(|()| None).map_err(Failure::before);
+    };
+    check_owner(&journal, target, options)?;
+    let mut report = Report::new(options.progress, &journal, 0);
+    let settled = options.settled.filter(|_| journal.is_of(options.owner.as_ref()));
+    complete(&staging, &journal, (&mut report, settled), Vec::new(), true).map(Some)
+}
