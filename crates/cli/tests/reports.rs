@@ -156,8 +156,9 @@ fn help_teaches() {
     insta::assert_snapshot!("run", help(&["run", "--help"]));
     insta::assert_snapshot!("completions", help(&["completions", "--help"]));
     insta::assert_snapshot!("sandbox", help(&["help", "sandbox"]));
-    let commands =
-        ["list", "show", "diff", "apply", "discard", "fork", "export", "rename", "delete", "prune"];
+    let commands = [
+        "list", "show", "diff", "apply", "discard", "fork", "export", "unmount", "rename", "delete", "prune",
+    ];
     let all = commands.map(|name| help(&["sandbox", name, "--help"]));
     insta::assert_snapshot!("sandbox_commands", all.join("\n----\n\n"));
 }

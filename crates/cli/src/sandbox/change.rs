@@ -1,17 +1,29 @@
-//! `vnode sandbox discard`, `delete` and `prune`.
+//! `vnode sandbox discard`, `unmount`, `delete` and `prune`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vnode_sandbox::{Kept, Store, StoreError};
 
-use super::{failure, list};
+use super::{failure, list, session};
 use crate::failure::{Failure, say};
+use crate::mounts::GuestPath;
 
 /// `vnode sandbox discard`.
 pub(super) fn discard(store: &Store, name: &str, paths: &[Vec<u8>]) -> Result<(), Failure> {
     let mut sandbox = store.open(name).map_err(failure)?;
     let discarded = if paths.is_empty() { sandbox.discard() } else { sandbox.discard_some(paths) };
     discarded.map_err(failure)
+}
+
+/// `vnode sandbox unmount`.
+pub(super) fn unmount(store: &Store, name: &str, guest: &GuestPath) -> Result<(), Failure> {
+    let mut sandbox = store.open(name).map_err(failure)?;
+    if session::unmount(&mut sandbox, guest)? {
+        return Ok(());
+    }
+    Err(Failure::setup(format!(
+        "sandbox {name} has no mount at {guest}; vnode sandbox show {name} lists them"
+    )))
 }
 
 /// `vnode sandbox delete`: as many as can be.

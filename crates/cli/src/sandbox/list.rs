@@ -119,6 +119,8 @@ pub(super) fn show(store: &Store, name: &str, json: bool) -> Result<(), Failure>
         let all: Vec<String> = mount.lowers.iter().map(lower).collect();
         lines.push(format!("mount    {guest} shows {}", all.join(", then ")));
     }
+    let others = super::session::other_mounts(&kept.note, &kept.mounts);
+    lines.extend(others.iter().map(|other| format!("mount    {other}")));
     lines.push(String::new());
     print(&lines.join("\n"))
 }

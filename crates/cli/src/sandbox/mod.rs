@@ -46,6 +46,7 @@ pub(crate) fn run(action: Action) -> Result<ExitCode, Failure> {
         Action::Fork { of, to } => {
             store.open(&of.name).and_then(|mut of| of.fork(&to)).map_err(failure).map(|_| ExitCode::SUCCESS)
         }
+        Action::Unmount { of, guest } => change::unmount(&store, &of.name, &guest).map(done),
         Action::Rename { of, to } => store.rename(&of.name, &to).map_err(failure).map(done),
         Action::Delete { names, force } => change::delete(&store, &names, force).map(done),
         Action::Prune { unused_for, dry_run } => change::prune(&store, unused_for, dry_run).map(done),

@@ -62,6 +62,14 @@ pub(crate) enum Action {
     /// Write the changes as a tar archive
     #[command(long_about = EXPORT_ABOUT)]
     Export(Export),
+    /// Take a mount away, with what was changed there
+    Unmount {
+        #[command(flatten)]
+        of: Of,
+        /// Where the guest sees it
+        #[arg(value_name = "GUEST", value_parser = guest_path())]
+        guest: GuestPath,
+    },
     /// Give a sandbox another name
     #[command(visible_alias = "mv")]
     Rename {

@@ -1,5 +1,6 @@
 //! A run in a sandbox, and what is told at the end of any run that changed something.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,16 @@ struct Spelled {
 pub(crate) struct Session {
     kept: Option<Kept>,
     mounts: Vec<Mount>,
+    /// What was added to a sandbox for this run, until it is known that it can be.
+    added: Option<Added>,
+}
+
+/// What a sandbox has more than before.
+#[derive(Debug)]
+struct Added {
+    guests: Vec<Vec<u8>>,
+    /// What was kept with it before.
+    note: serde_json::Value,
 }
 
 #[derive(Debug)]
@@ -67,7 +78,7 @@ impl Session {
     /// It is in use or damaged, there is nothing that it could show, or it shows something else.
     pub(crate) fn begin(options: &Run, mounts: &[Mount]) -> Result<Session, Failure> {
         let Some((name, named)) = asked(options) else {
-            return Ok(Session { kept: None, mounts: mounts.to_vec() });
+            return Ok(Session { kept: None, mounts: mounts.to_vec(), added: None });
         };
         let store = Store::of_user().map_err(failure)?;
         let here = std::env::current_dir()
@@ -100,7 +111,7 @@ impl Session {
 
     /// Puts together what the sandbox shows and what is added to it.
     fn open(mut kept: Kept, given: Vec<Mount>, options: &Run, here: &Path) -> Result<Session, Failure> {
-        let mut remembered = Remembered::of(&kept.sandbox);
+        let mut remembered = Remembered::of(kept.sandbox.note());
         let mut mounts = remembered.parse(&kept)?;
         for mount in kept.sandbox.mounts() {
             let kept = Mount::of_sandbox(mount).map_err(Failure::setup)?;
@@ -113,23 +124,30 @@ impl Session {
         if kept.named != Named::Already {
             mounts.clear();
         }
-        for mount in given {
-            match mounts.iter().find(|there| there.guest.absolute() == mount.guest.absolute()) {
-                Some(there) if there.is_like(&mount) => {}
-                Some(there) => {
-                    return Err(Failure::setup(format!(
-                        "{}: sandbox {} has {} there; give another place, or leave it out",
-                        mount.option, kept.name, there.option
-                    )));
-                }
-                None => {
-                    if let Some(overlay) = shown(&mount, options).filter(|_| kept.named == Named::Already) {
-                        kept.sandbox.add(overlay).map_err(failure)?;
-                    }
-                    remembered.mounts.extend(mount.given.as_ref().map(|given| Spelled::new(given, here)));
-                    mounts.push(mount);
-                }
+        let note = kept.sandbox.note().clone();
+        let mut session =
+            Session { kept: None, mounts: Vec::new(), added: Some(Added { guests: Vec::new(), note }) };
+        // Before anything is added.
+        for mount in &given {
+            let there = mounts.iter().find(|there| there.guest.absolute() == mount.guest.absolute());
+            if let Some(there) = there.filter(|there| !there.is_like(mount)) {
+                return Err(Failure::setup(format!(
+                    "{}: sandbox {} has {} there; give another place, or leave it out",
+                    mount.option, kept.name, there.option
+                )));
             }
+        }
+        for mount in given {
+            if mounts.iter().any(|there| there.guest.absolute() == mount.guest.absolute()) {
+                continue;
+            }
+            if let Some(overlay) = shown(&mount, options).filter(|_| kept.named == Named::Already) {
+                let guest = overlay.guest.clone();
+                kept.sandbox.add(overlay).map_err(failure)?;
+                session.added.iter_mut().for_each(|added| added.guests.push(guest.clone()));
+            }
+            remembered.mounts.extend(mount.given.as_ref().map(|given| Spelled::new(given, here)));
+            mounts.push(mount);
         }
         let note = serde_json::to_value(&remembered).unwrap_or_default();
         if note != *kept.sandbox.note() {
@@ -141,7 +159,8 @@ impl Session {
                 (mount.upper, mount.frozen) = (Some(upper), frozen);
             }
         }
-        Ok(Session { kept: Some(kept), mounts })
+        (session.kept, session.mounts) = (Some(kept), mounts);
+        Ok(session)
     }
 
     /// What the guest is to see.
@@ -151,6 +170,7 @@ impl Session {
 
     /// Says that the guest starts now: nothing was wrong.
     pub(crate) fn start(&mut self) -> Result<(), Failure> {
+        self.added = None;
         let Some(kept) = &mut self.kept else { return Ok(()) };
         kept.sandbox.note_use().map_err(failure)?;
         if kept.named == Named::AtStart {
@@ -255,10 +275,48 @@ fn shown(mount: &Mount, options: &Run) -> Option<vnode_sandbox::Mount> {
     })
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        // The guest wasn't started: something of it can't be.
+        let (Some(added), Some(kept)) = (self.added.take(), &mut self.kept) else { return };
+        for guest in added.guests {
+            let _ = kept.sandbox.remove(&guest);
+        }
+        let _ = kept.sandbox.set_note(added.note);
+    }
+}
+
+/// The mounts that a sandbox has besides what it shows, as they were given.
+pub(super) fn other_mounts(note: &serde_json::Value, shown: &[vnode_sandbox::Mount]) -> Vec<String> {
+    let parsed = Remembered::of(note).mounts;
+    let parsed = parsed.iter().filter_map(|spelled| Some((spelled.parse()?, decode(&spelled.directory)?)));
+    let others = parsed.filter(|(mount, _)| shown.iter().all(|of| of.guest != mount.guest.absolute()));
+    let line = |(mount, directory): (Mount, Vec<u8>)| {
+        let from = vnode_cli::text::shown(std::ffi::OsStr::from_bytes(&directory));
+        format!("{}, from {from}", mount.option)
+    };
+    others.map(line).collect()
+}
+
+/// Takes a mount away; tells whether it was there.
+pub(super) fn unmount(sandbox: &mut Sandbox, guest: &GuestPath) -> Result<bool, Failure> {
+    let mut remembered = Remembered::of(sandbox.note());
+    let before = remembered.mounts.len();
+    let is_there =
+        |spelled: &Spelled| spelled.parse().is_some_and(|mount| mount.guest.absolute() == guest.absolute());
+    remembered.mounts.retain(|spelled| !is_there(spelled));
+    let removed = sandbox.remove(guest.absolute()).map_err(failure)?;
+    if remembered.mounts.len() < before {
+        sandbox.set_note(serde_json::to_value(&remembered).unwrap_or_default()).map_err(failure)?;
+        return Ok(true);
+    }
+    Ok(removed)
+}
+
 impl Remembered {
     /// What is kept with a sandbox; nothing if another program made it.
-    fn of(sandbox: &Sandbox) -> Self {
-        serde_json::from_value(sandbox.note().clone()).unwrap_or_default()
+    fn of(note: &serde_json::Value) -> Self {
+        serde_json::from_value(note.clone()).unwrap_or_default()
     }
 
     fn parse(&self, kept: &Kept) -> Result<Vec<Mount>, Failure> {
@@ -270,7 +328,6 @@ impl Remembered {
 
 impl Spelled {
     fn new(given: &Given, here: &Path) -> Self {
-        use std::os::unix::ffi::OsStrExt as _;
         Spelled {
             option: given.option.clone(),
             value: encode(given.value.as_bytes()),

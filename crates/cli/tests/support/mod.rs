@@ -3,6 +3,7 @@
 
 pub(crate) mod hosts;
 pub(crate) mod native;
+pub(crate) mod sandboxes;
 
 use std::io::Write as _;
 use std::path::Path;

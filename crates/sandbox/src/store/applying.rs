@@ -230,11 +230,14 @@ impl Sandbox {
         record.write(&self.dir, &self.path()).map_err(fails)
     }
 
-    /// Completes an apply of it that was interrupted.
+    /// Completes an apply of it that was interrupted, and removes what one left that was done, or never began.
     fn complete(&mut self, options: &Applying<'_>) -> Result<Vec<At<Applied>>, StoreError> {
         let mut done = Vec::new();
         for index in 0..self.record.mounts.len() {
-            let Some((directory, generation)) = self.pending(index)? else { continue };
+            let Some((directory, generation)) = self.pending(index)? else {
+                self.tidy_up(index);
+                continue;
+            };
             let next = self.next(index)?;
             // It may have come further than that.
             let is_settled = generation < self.record.generation;
@@ -257,6 +260,17 @@ impl Sandbox {
             self.finish()?;
         }
         Ok(done)
+    }
+
+    /// Removes what an apply left in a mount's directory without a journal. What can't be removed is in nobody's way.
+    pub(super) fn tidy_up(&self, index: usize) {
+        let mount = self.mount(index).map(|mount| mount.mount.lowers.as_slice());
+        let Ok([Lower::Directory(directory)]) = mount else { return };
+        if let Ok(Some(pending)) = apply::pending(directory)
+            && !pending.committed
+        {
+            let _ = as_root(|cx| apply::recover(cx, directory, &ApplyOptions::default()));
+        }
     }
 
     /// Undoes an apply of it that was interrupted: the directories are as they were before it. Tells in how many mounts there was

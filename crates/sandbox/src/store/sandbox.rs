@@ -93,6 +93,27 @@ impl Sandbox {
         self.change(|record| record.mounts.push(added))
     }
 
+    /// Shows something no more, and drops its changes. Tells whether it was shown. None of the views may be open.
+    ///
+    /// # Errors
+    /// [`StoreError::Empty`]: it is all that is shown. [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the
+    /// host.
+    pub fn remove(&mut self, guest: &[u8]) -> Result<bool, StoreError> {
+        self.check_unused()?;
+        self.check_applied()?;
+        let Some(at) = self.record.mounts.iter().position(|mount| mount.mount.guest == guest) else {
+            return Ok(false);
+        };
+        if self.record.mounts.len() == 1 {
+            return Err(StoreError::Empty { what: "this is its only mount; delete it" });
+        }
+        self.change(|record| {
+            record.generation += 1;
+            record.mounts.remove(at);
+        })?;
+        self.store.sweep().map(|_| true)
+    }
+
     /// Says that a guest has it now.
     ///
     /// # Errors
