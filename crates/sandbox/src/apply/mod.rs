@@ -6,7 +6,8 @@
 //! is to be done is written to `journal` there. Until then nothing was changed, and what is found of an apply that came no
 //! further is removed. From then on all of it will be done, by whoever finds the journal if need be: by renames and
 //! changes of attributes that may be done again. What leaves its place is moved to `out/`; when all of it is there, `moved`
-//! says so; then all comes to its place, which `placed` says; and what is left in `out/` is removed.
+//! says so; then all comes to its place, which `placed` says; and what is left in `out/` is removed. Until `moved` is there
+//! all can be put back, and is if something can't be taken out.
 //!
 //! A file is the old one or the new one at every moment; what is renamed is nowhere else but in `out/` on its way. Every
 //! call takes one name in a directory that was reached by names that are directories, so no link leads anywhere.
@@ -307,7 +308,8 @@ impl View {
     /// is done.
     ///
     /// # Errors
-    /// See [`ApplyError`]. Nothing was changed then, but for `Unfinished`, which the next apply completes.
+    /// See [`ApplyError`]. Nothing was changed then, but for `Unfinished`, which the next apply completes, and for what
+    /// [`ApplyOptions::settled`] fails with, which it calls again.
     pub fn apply(
         &self,
         cx: &Cx<'_>,
