@@ -159,14 +159,14 @@ impl Overlay {
         shows.and_then(|piece| shared.original(piece)).map(|was| was.identity(&own)).transpose()
     }
 
-    /// Where what shows through a directory stands in the layers below, if not under its name: whether anything is there or
-    /// not. A name alone is one beside the directory's own.
+    /// Where what showed through a directory that was renamed stood, if nothing is there any more: somebody removed it below.
+    /// A name alone is one beside the directory's own.
     ///
     /// # Errors
     /// Those of the upper.
-    pub fn redirect(&self, cx: &Cx<'_>, dir: &Node) -> Result<Option<Arc<[u8]>>> {
+    pub fn lost_redirect(&self, cx: &Cx<'_>, dir: &Node) -> Result<Option<Arc<[u8]>>> {
         let (layers, own) = (&self.shared().layers, Own::during(cx));
-        match dir.upper() {
+        match dir.upper().filter(|_| dir.below().is_none()) {
             Some(upper) => layers.marks.redirect(&own.cx(), Whose::Upper, &layers.upper.fs, upper),
             None => Ok(None),
         }

@@ -148,6 +148,26 @@ fn each_kind_of_conflict_is_told_and_overwritten_by_force() {
 }
 
 #[test]
+fn what_came_and_went_before_is_no_conflict() {
+    let (place, uppers) = (place(), tempfile::tempdir().unwrap());
+    let upper = |number: usize| uppers.path().join(number.to_string());
+    let steps: [&dyn Fn(&Guest<'_>); 3] = [
+        &|guest| guest.remove("a", Remove::File).unwrap(),
+        &|guest| guest.make("a", NewKind::Directory).unwrap(),
+        &|guest| guest.rename("a", "moved", Rename::Replace).unwrap(),
+    ];
+    let open = |layers: usize| {
+        let frozen = (0..layers).rev().fold(View::of(place.path()), |view, layer| view.frozen(upper(layer)));
+        frozen.changes_in(upper(layers)).open().unwrap()
+    };
+    for (number, step) in steps.iter().enumerate() {
+        step(&Guest(&open(number).filesystem));
+    }
+    apply_with(&open(2), &ApplyOptions::default()).unwrap();
+    assert!(place.path().join("moved").is_dir() && !place.path().join("a").exists());
+}
+
+#[test]
 fn what_is_the_same_on_both_sides_is_no_conflict() {
     let (told, place) = clash(
         |guest| {

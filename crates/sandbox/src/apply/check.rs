@@ -112,7 +112,7 @@ impl Planner<'_> {
         }
         let Some(node) = (&*new.inode as &dyn Any).downcast_ref::<Node>() else { return Ok(()) };
         if new.kind().is_dir() && item.kind == ChangeKind::Added {
-            let redirect = self.now.overlay.redirect(self.tree.cx, node).doing("look at", &item.path)?;
+            let redirect = self.now.overlay.lost_redirect(self.tree.cx, node).doing("look at", &item.path)?;
             if let Some(from) = redirect {
                 let from =
                     if from.starts_with(b"/") { from.to_vec() } else { [above(here), b"/", &from].concat() };
