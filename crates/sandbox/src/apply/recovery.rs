@@ -53,7 +53,7 @@ fn found_in(cx: &Cx<'_>, directory: &Path) -> Result<Option<Directory>, ApplyErr
     Ok(Some(served))
 }
 
-/// The same of what [`View::apply_to`] changed.
+/// The same of what [`View::apply_to`](crate::View::apply_to) changed.
 ///
 /// # Errors
 /// See [`ApplyError`].
