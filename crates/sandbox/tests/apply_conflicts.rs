@@ -168,6 +168,20 @@ fn what_came_and_went_before_is_no_conflict() {
 }
 
 #[test]
+fn another_version_s_journal_is_told_as_that() {
+    let place = place();
+    let staging = place.path().join(".vnode-apply");
+    fs::create_dir(&staging).unwrap();
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).unwrap();
+    for (journal, why) in [("{\"version\":1,\"other\":[]}", "another version of vnode"), ("{}", "version")] {
+        put(staging.join("journal"), journal);
+        let refused = as_root(|cx| recover(cx, place.path(), &ApplyOptions::default())).unwrap_err();
+        assert!(matches!(&refused, ApplyError::Journal { why: told } if told.contains(why)), "{refused}");
+        assert!(as_root(|cx| abort(cx, place.path(), &ApplyOptions::default())).is_err());
+    }
+}
+
+#[test]
 fn what_is_the_same_on_both_sides_is_no_conflict() {
     let (told, place) = clash(
         |guest| {

@@ -6,14 +6,16 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::as_root;
 use support::guest::Guest;
-use support::host::{Step, list, paths, plant};
+use support::host::{Step, list, paths, plant, put};
 use support::random::Random;
 use support::tree::{Entry, tree};
+use vnode_core::fs::Rename;
 use vnode_sandbox::{Applied, ApplyOptions, Change, Selection, View};
 
 /// Histories, if time is left.
@@ -114,6 +116,37 @@ fn run(seed: u64, place: &Path) {
     };
     let (more, less) = (only(&ours, &kernels), only(&kernels, &ours));
     assert!(more.is_empty() && less.is_empty(), "{}\n{more:#?}\n{less:#?}", context.join("\n"));
+}
+
+/// What is new where something was renamed away is another file, however alike.
+#[test]
+fn what_is_alike_is_not_one() {
+    let place = tempfile::tempdir().unwrap();
+    let (host, upper) = (place.path().join("host"), place.path().join("upper"));
+    std::fs::create_dir(&host).unwrap();
+    put(host.join("f"), "old");
+    put(host.join("e"), "1");
+    let open = || View::of(&host).changes_in(&upper).open().unwrap();
+    let apply = |selection: Selection| {
+        let view = open();
+        let changes = as_root(|cx| view.changes(cx)).unwrap();
+        let settled = |applied: &Applied| as_root(|cx| view.settle(cx, applied));
+        let options = ApplyOptions { selection, settled: Some(&settled), ..ApplyOptions::default() };
+        as_root(|cx| view.apply(cx, &changes, &options)).unwrap();
+    };
+    {
+        let view = open();
+        let guest = Guest(&view.filesystem);
+        guest.rename("f", "e", Rename::Replace).unwrap();
+        guest.write("f", "old").unwrap();
+        guest.chmod("f", 0o600).unwrap();
+    }
+    apply(Selection::Only(vec![b"/f".to_vec()]));
+    Guest(&open().filesystem).rename("f", "b", Rename::Replace).unwrap();
+    apply(Selection::All);
+    let told = ["b", "e"].map(|name| std::fs::metadata(host.join(name)).unwrap());
+    assert_ne!(told[0].ino(), told[1].ino());
+    assert_eq!(told.map(|meta| meta.mode() & 0o777), [0o600, 0o644]);
 }
 
 #[test]

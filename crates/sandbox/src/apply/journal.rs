@@ -9,7 +9,7 @@ use super::Owner;
 use crate::encoded;
 
 /// The version that is written, and the only one that is understood.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Bytes that may be no text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -172,6 +172,12 @@ impl Witness {
     pub(crate) fn of(attr: &Attr) -> Self {
         Witness(attr.ino, attr.btime.map(|made| (made.sec, made.nsec)))
     }
+}
+
+/// What every version says first.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) version: u32,
 }
 
 /// All of it, in the order in which it is done.

@@ -106,10 +106,12 @@ impl Planner<'_> {
 
     /// Whether a name of an inode stands for it in the view too, if it stays: another one may be just like it.
     fn is_still(&self, path: &[u8], new: &Found) -> Result<bool, Failure> {
-        // One that gets other attributes may get them where it is.
+        // One that gets other attributes may get them where it is, and one that is renamed may take it along.
         if let Some(item) = self.by_old_path.get(path).map(|index| self.item(*index)) {
             let is_it = item.new.as_ref().is_some_and(|other| other.inode.id() == new.inode.id());
-            return Ok(is_it || (item.kind != ChangeKind::Attributes && !item.done));
+            let goes =
+                matches!(item.kind, ChangeKind::Removed | ChangeKind::Modified | ChangeKind::TypeChanged);
+            return Ok(is_it || (goes && !item.done));
         }
         let shown = self.shown(&self.renames.after(path))?;
         Ok(shown.is_some_and(|shown| shown.inode.id() == new.inode.id()))

@@ -9,7 +9,7 @@ use vnode_core::io::{Sink, Source};
 use vnode_core::{Errno, FileType, Mode, Result};
 
 use super::error::{ApplyError, Doing as _, Failure};
-use super::journal::{Journal, Slot, VERSION, Witness};
+use super::journal::{Journal, Slot, VERSION, Version, Witness};
 use super::tree::{Real, Tree, at};
 use crate::paths;
 use crate::upper::host;
@@ -123,11 +123,15 @@ impl<'a> Staging<'a> {
             return Ok(None);
         };
         let bytes = self.read(&file).doing("read", PATH)?;
-        let journal: Journal =
-            serde_json::from_slice(&bytes).map_err(|error| ApplyError::Journal { why: error.to_string() })?;
-        if journal.version != VERSION {
-            return Err(ApplyError::Journal { why: format!("it is of version {}", journal.version) });
+        let unreadable = |error: serde_json::Error| ApplyError::Journal { why: error.to_string() };
+        // What is in it depends on that.
+        let Version { version } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+        if version != VERSION {
+            let why =
+                format!("another version of vnode wrote it, in format {version}; that one can complete it");
+            return Err(ApplyError::Journal { why });
         }
+        let journal: Journal = serde_json::from_slice(&bytes).map_err(unreadable)?;
         if let (Some(path), Some(made_in)) = (&self.path, journal.made_in)
             && made_in != self.numbers().doing("look at", PATH)?
         {
