@@ -186,7 +186,7 @@ fn sandboxes_are_renamed_and_deleted() {
     places.change("write /data/there other");
     places.sandbox("rename s t").fails(125, "there is a sandbox t already");
     places.sandbox("delete missing t").fails(125, "there is no sandbox missing; there are s, t");
-    places.sandbox("show t").fails(125, "there is no sandbox t; there are s");
+    places.sandbox("show t").fails(125, "there is no sandbox t; there is s");
     assert_eq!(places.tells("rm s"), "");
     let left = |of: &str| fs::read_dir(places.state.path().join("vnode").join(of)).unwrap().count();
     assert_eq!((left("sandboxes"), left("uppers")), (0, 0));
@@ -337,7 +337,18 @@ fn nothing_is_applied_over_what_others_changed() {
     // What is no conflict can be chosen.
     assert_eq!(places.sandbox("apply s /data/h").code, Some(0));
     assert_eq!((places.host.read("h"), places.host.read("there")), ("h+".into(), "the user's own".into()));
-    assert_eq!(places.sandbox("apply --force s").code, Some(0));
+    // And the rest is one still.
+    let ran = places.sandbox("apply s");
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("/data/there (") && ran.stderr.contains("/data/new ("),
+        "{ran:?}"
+    );
+    let ran = places.sandbox("apply --force s");
+    assert_eq!(ran.code, Some(0));
+    assert!(
+        ran.stderr.contains("--force overwrote what the host changed meanwhile:\n  /data/new ("),
+        "{ran:?}"
+    );
     assert_eq!((places.host.read("there"), places.host.read("new")), ("changed".into(), "n".into()));
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vnode_core::fs::{Filesystem, Inode};
 use vnode_core::{Cx, Errno, FilesystemRef, Name, Result};
 
-use crate::layers::{Own, Piece, UPPER};
+use crate::layers::{Layers, Own, Piece, UPPER};
 use crate::lookup::Way;
 use crate::marks::{Origin, Whose};
 use crate::meta::{self, Touched};
@@ -129,20 +129,30 @@ impl Overlay {
         Ok(meta::that_count(all))
     }
 
-    /// Takes over what another overlay of the same lowers told with [`touched`](Self::touched), as if it were touched now:
-    /// for who brings the changes of that one here.
+    /// Adds to what [`touched`](Self::touched) tells, as if it were touched now.
     ///
     /// # Errors
     /// Those of the upper.
     pub fn note_touched(&self, cx: &Cx<'_>, records: &[Touched]) -> Result<()> {
         let (layers, own) = (&self.shared().layers, Own::during(cx));
-        let own = own.cx();
+        let (upper, own) = (&layers.upper, own.cx());
         for touched in records {
-            let layer = touched.layer.checked_add(layers.frozen).ok_or(Errno::INVAL)?;
-            let upper = &layers.upper;
-            upper.meta.touch(&own, &upper.fs, &Touched { layer, ..touched.clone() })?;
+            upper.meta.touch(&own, &upper.fs, &layers.seen_from_upper(touched)?)?;
         }
-        layers.upper.meta.to_medium(&own, &layers.upper.fs)
+        upper.meta.to_medium(&own, &upper.fs)
+    }
+
+    /// Has [`touched`](Self::touched) tell what another overlay of the same lowers told, and nothing else: for who brought the
+    /// changes of that one here. The overlay is not to be used any more after it but made anew.
+    ///
+    /// # Errors
+    /// Those of the upper; what was told is told still then.
+    pub fn replace_touched(&self, cx: &Cx<'_>, records: &[Touched]) -> Result<()> {
+        let (layers, own) = (&self.shared().layers, Own::during(cx));
+        let records = records.iter().map(|touched| layers.seen_from_upper(touched));
+        let records = records.collect::<Result<Vec<_>>>()?;
+        let upper = &layers.upper;
+        meta::replace(&own.cx(), &upper.fs, &upper.work, layers.marks, &records)
     }
 
     /// What an inode is in the lowers, or was copied from: of a directory the topmost of what shows through.
@@ -184,6 +194,14 @@ impl Overlay {
         let piece = Piece::plain(layer, Arc::clone(&below.inode));
         let attr = layers.fs(layer).getattr(&own.cx(), &piece.inode)?;
         Ok(layers.newest(&own.cx(), &piece, &attr)?.layer != layer)
+    }
+}
+
+impl Layers {
+    /// A record with the layer counted from the upper.
+    fn seen_from_upper(&self, touched: &Touched) -> Result<Touched> {
+        let layer = touched.layer.checked_add(self.frozen).ok_or(Errno::INVAL)?;
+        Ok(Touched { layer, ..touched.clone() })
     }
 }
 

@@ -52,8 +52,8 @@ pub enum ViewError {
     },
     /// The directory for changes is one of those to look at, or in one of them, or around one.
     #[error(
-        "{} and {} are in one another, and a guest would see its own changes grow; keep changes elsewhere \
-         (sandboxes: XDG_STATE_HOME)", upper.display(), lower.display()
+        "{} and {} are in one another; keep changes elsewhere (sandboxes: XDG_STATE_HOME)", upper.display(),
+        lower.display()
     )]
     Nested {
         /// The directory for changes.

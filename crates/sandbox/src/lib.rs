@@ -51,6 +51,7 @@ pub use apply::{
     Selection, Settled, Warning, abort, pending, recover, recover_on,
 };
 pub use changes::{Change, ChangeKind};
+pub use clock::as_root;
 pub use compare::{Attributes, Found};
 pub use error::ViewError;
 pub use export::{Exclude, ExportError, ExportFormat, ExportOptions, ExportTimes, Exported, PatternError};

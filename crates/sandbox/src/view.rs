@@ -106,9 +106,14 @@ impl View {
         self.overlay.touched(cx)
     }
 
-    /// Takes over what another view of the same directories told so.
+    /// Adds to what was touched.
     pub(crate) fn note_touched(&self, cx: &Cx<'_>, records: &[Touched]) -> vnode_core::Result<()> {
         self.overlay.note_touched(cx, records)
+    }
+
+    /// Has what another view of the same directories told so told, and nothing else. The view is to be opened anew.
+    pub(crate) fn replace_touched(&self, cx: &Cx<'_>, records: &[Touched]) -> vnode_core::Result<()> {
+        self.overlay.replace_touched(cx, records)
     }
 
     /// The same for another filesystem, an archive say, that nobody changes.

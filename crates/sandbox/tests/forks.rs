@@ -155,7 +155,7 @@ fn a_thousand_forks_share_one_layer() {
         }
     }
     // A bound against copying, not a measure.
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(300), "{:?}", start.elapsed());
     assert_eq!((places.frozen("task"), places.frozen("fork999")), (1, 1));
     write(&places.store().open("fork500").unwrap(), "file7", "by one of them");
     assert_eq!(read(&task, "file7").as_deref(), Some("changed"));

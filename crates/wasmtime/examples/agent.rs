@@ -11,9 +11,9 @@ use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 
-use vnode_core::{Clock, Credentials, Cx, FilesystemRef, MountFlags, Namespace, Timespec};
+use vnode_core::{FilesystemRef, MountFlags, Namespace};
 use vnode_memory::Memory;
-use vnode_sandbox::{Applying, ChangeKind, Found, Lower, Mount, Sandbox, Store};
+use vnode_sandbox::{Applying, ChangeKind, Found, Lower, Mount, Sandbox, Store, as_root};
 use vnode_wasmtime::{Engine, EngineOptions, Guest, Outcome, Program};
 
 /// A tool that does with files what its arguments say.
@@ -25,15 +25,6 @@ const ATTEMPTS: [(&str, &str); 3] = [
     ("fixes-the-program", "write /project/src/main return-0 : create /project/src/notes tried-twice"),
     ("plants-a-link", "symlink /etc/passwd /project/src/data : write /project/src/main return-0"),
 ];
-
-/// The time of day, for calls that the host makes itself.
-struct TimeOfDay;
-
-impl Clock for TimeOfDay {
-    fn now(&self) -> Timespec {
-        std::time::UNIX_EPOCH.elapsed().map_or(Timespec::EPOCH, Timespec::from)
-    }
-}
 
 pub fn run(out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let place = tempfile::tempdir()?;
@@ -59,7 +50,7 @@ pub fn run(out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
 
     for (name, steps) in ATTEMPTS {
         // It starts with what the task has, at no cost of copying.
-        let mut attempt = task.fork(name)?;
+        let mut attempt = task.fork_unnamed()?;
         run_in(&attempt, &tool, steps)?;
         writeln!(out, "{name}:")?;
         let is_good = look(&attempt, out)?;
@@ -69,8 +60,7 @@ pub fn run(out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
             attempt.apply(&Applying { paths: &paths, ..Applying::default() })?;
         }
         writeln!(out, "  {}", if is_good { "applied" } else { "dropped" })?;
-        drop(attempt);
-        store.delete(name)?;
+        // What wasn't applied is gone with it.
     }
     writeln!(out, "the program is {}", fs::read_to_string(project.join("src/main"))?)?;
     writeln!(out, "the tests are {}", fs::read_to_string(project.join("tests/check"))?)?;
@@ -94,16 +84,14 @@ fn run_in(sandbox: &Sandbox, tool: &Program, steps: &str) -> Result<(), Box<dyn 
 
 /// Tells what an attempt changed; answers whether that is what it may.
 fn look(attempt: &Sandbox, out: &mut dyn Write) -> Result<bool, Box<dyn Error>> {
-    let who = Credentials::root();
-    let cx = Cx::new(&who, &TimeOfDay);
     let mut is_good = true;
     for mounted in attempt.views()? {
-        for change in mounted.view.changes(&cx)? {
+        for change in mounted.changes()? {
             write!(out, "  {} {}", change.kind.letter(), change.path.escape_ascii())?;
             if change.kind == ChangeKind::Modified
                 && let (Some(old), Some(new)) = (&change.old, &change.new)
             {
-                write!(out, ": {} -> {}", text(&cx, old)?, text(&cx, new)?)?;
+                write!(out, ": {} -> {}", text(old)?, text(new)?)?;
             }
             writeln!(out)?;
             let is_link = change.new.is_some_and(|new| new.kind() == vnode_core::FileType::Symlink);
@@ -114,9 +102,9 @@ fn look(attempt: &Sandbox, out: &mut dyn Write) -> Result<bool, Box<dyn Error>> 
 }
 
 /// The beginning of a file: it may be as long as the agent liked.
-fn text(cx: &Cx<'_>, file: &Found) -> vnode_core::Result<String> {
+fn text(file: &Found) -> vnode_core::Result<String> {
     let mut bytes = [0; 40];
-    let read = file.read_at(cx, 0, &mut bytes)?;
+    let read = as_root(|cx| file.read_at(cx, 0, &mut bytes))?;
     Ok(String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()).into_owned())
 }
 

@@ -34,6 +34,7 @@ pub(crate) use entry::MountChanges;
 #[cfg(test)]
 pub(crate) use options::Colour;
 pub(crate) use options::{DiffArgs, DiffOptions, Form};
+pub(crate) use quote::word;
 
 use paint::Paint;
 

@@ -9,7 +9,7 @@ pub(super) fn quoted(path: &[u8]) -> String {
 }
 
 /// The same as it stands in a line with other words: in quotes also if it has a space, or nothing.
-pub(super) fn word(path: &[u8]) -> String {
+pub(crate) fn word(path: &[u8]) -> String {
     quote(path, true)
 }
 

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use vnode_cli::text::{shown, without_controls};
-use vnode_sandbox::{Applying, At, Conflict, Operation, Progress, Store, StoreError, Warning};
+use vnode_cli::text::shown;
+use vnode_sandbox::{Applying, At, ChangeKind, Conflict, Operation, Progress, Store, StoreError, Warning};
 
 use super::options::Apply;
 use super::{failure, list};
 use crate::diff::json::{self, text};
+use crate::diff::word;
 use crate::failure::{Failure, say};
 
 /// What `apply` ends with when nothing was applied because of conflicts.
@@ -78,6 +79,10 @@ pub(super) fn apply(store: &Store, options: &Apply) -> Result<ExitCode, Failure>
             outcome.add_conflicts(guest, &what.conflicts);
         }
     } else {
+        // What is overwritten is to be told. Where an apply was interrupted that is completed first, and nothing else.
+        if force && let Ok(plans) = sandbox.plan(&Applying { paths: &paths, force, progress: None }) {
+            plans.iter().for_each(|At { guest, what }| outcome.add_conflicts(guest, &what.conflicts));
+        }
         let bar = Bar::new(options.quiet);
         let applying = Applying { paths: &paths, force, progress: Some(&|progress| bar.show(progress)) };
         let applied = sandbox.apply(&applying);
@@ -139,18 +144,24 @@ impl Outcome {
 
     fn tell(&self, options: &Apply, is_refused: bool) -> Result<(), Failure> {
         if options.dry_run {
-            let lines =
-                self.operations.iter().map(|operation| without_controls(&format!("{operation}")) + "\n");
-            list::print(&lines.collect::<String>())?;
+            list::print(&self.operations.iter().map(|operation| line(operation) + "\n").collect::<String>())?;
         }
         self.warnings.iter().for_each(say);
+        let conflicts: String = self
+            .conflicts
+            .iter()
+            .map(|conflict| format!("\n  {} ({})", word(&conflict.path), conflict.kind))
+            .collect();
         if is_refused {
-            let mut text = "nothing was applied: the host changed meanwhile what is to be changed".to_owned();
-            for conflict in &self.conflicts {
-                text += &format!("\n  {conflict}");
-            }
-            say(text + "\nchoose other paths, or overwrite what the host has with --force");
-        } else if !options.quiet && !options.dry_run {
+            say(format_args!(
+                "nothing was applied: the host changed meanwhile what is to be changed{conflicts}\n\
+                 choose other paths, or overwrite what the host has with --force"
+            ));
+        } else if !conflicts.is_empty() {
+            let does = if options.dry_run { "would overwrite" } else { "overwrote" };
+            say(format_args!("--force {does} what the host changed meanwhile:{conflicts}"));
+        }
+        if !is_refused && !options.quiet && !options.dry_run {
             say(match self.operations.len() {
                 0 => "there is nothing to apply".to_owned(),
                 1 => "1 change applied".to_owned(),
@@ -158,6 +169,19 @@ impl Outcome {
             });
         }
         Ok(())
+    }
+}
+
+/// What is done to one path, in a line.
+fn line(Operation { kind, path, from }: &Operation) -> String {
+    let path = word(path);
+    match (kind, from) {
+        (ChangeKind::Added, _) => format!("add {path}"),
+        (ChangeKind::Removed, _) => format!("remove {path}"),
+        (ChangeKind::Renamed, Some(from)) => format!("rename {} to {path}", word(from)),
+        (ChangeKind::Renamed, None) => format!("rename to {path}"),
+        (ChangeKind::TypeChanged | ChangeKind::Modified, _) => format!("replace {path}"),
+        (ChangeKind::Attributes, _) => format!("change the attributes of {path}"),
     }
 }
 

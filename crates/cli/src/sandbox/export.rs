@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use vnode_cli::text::shown;
 use vnode_sandbox::{
     Exclude, ExportError, ExportFormat, ExportOptions, ExportTimes, Exported, Lower, Mounted, Sandbox, Store,
+    as_root,
 };
 
+use super::failure;
 use super::options::{Export, Format};
-use super::{as_root, failure};
 use crate::failure::{Failure, say};
 
 /// `vnode sandbox export`.

@@ -16,8 +16,8 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 
-use vnode_core::{Clock, Credentials, Cx, Timespec};
-use vnode_sandbox::{Change, Mounted, Sandbox, Store, StoreError};
+use vnode_core::Cx;
+use vnode_sandbox::{Mounted, Sandbox, Store, StoreError, as_root};
 
 use crate::diff::{self, DiffError, DiffOptions, MountChanges, Screen};
 use crate::failure::Failure;
@@ -92,8 +92,8 @@ fn diff(store: &Store, name: &str, options: &DiffOptions) -> Result<bool, Failur
     for path in &options.paths {
         check_mounted(&sandbox, path)?;
     }
+    let changes = views.iter().map(Mounted::changes).collect::<Result<Vec<_>, _>>().map_err(failure)?;
     as_root(|cx| {
-        let changes = changes(cx, &sandbox, &views)?;
         let mounts: Vec<_> = views
             .iter()
             .zip(&changes)
@@ -121,26 +121,4 @@ fn check_mounted(sandbox: &Sandbox, path: &[u8]) -> Result<(), Failure> {
         sandbox.name(),
         mounts.join(", ")
     )))
-}
-
-/// What was changed in each view.
-fn changes(cx: &Cx<'_>, sandbox: &Sandbox, views: &[Mounted]) -> Result<Vec<Vec<Change>>, Failure> {
-    let changes = |mounted: &Mounted| mounted.view.changes(cx);
-    views.iter().map(changes).collect::<Result<_, _>>().map_err(|errno| {
-        Failure::setup(format!("sandbox {}: can't tell what was changed: {errno}", sandbox.name()))
-    })
-}
-
-/// Calls filesystems for nobody's guest.
-fn as_root<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
-    /// The time of day.
-    struct Now;
-    impl Clock for Now {
-        fn now(&self) -> Timespec {
-            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            since.map_or(Timespec::EPOCH, Timespec::from)
-        }
-    }
-    let who = Credentials::root();
-    call(&Cx::new(&who, &Now))
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use vnode_adapt::Keep;
 use vnode_core::Cx;
 use vnode_sandbox::encoded::{decode, encode};
-use vnode_sandbox::{Change, Sandbox, Store, View};
+use vnode_sandbox::{Change, Sandbox, Store, View, as_root};
 
-use super::{as_root, failure};
+use super::failure;
 use crate::diff::{self, MountChanges};
 use crate::emulation;
 use crate::failure::{Failure, say};
@@ -53,6 +53,8 @@ struct Kept {
     name: String,
     /// When nobody knows it yet: when it gets its name.
     named: Named,
+    /// Whether it is made by this run.
+    is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +95,7 @@ impl Session {
         let kept = if named != Named::AtEnd && store.has(&name) {
             let sandbox = store.open(&name).map_err(failure)?;
             sandbox.check_applied().map_err(failure)?;
-            Kept { sandbox, name, named: Named::Already }
+            Kept { sandbox, name, named: Named::Already, is_new: false }
         } else if store.has(&name) {
             return Err(failure(vnode_sandbox::StoreError::Exists { name }));
         } else {
@@ -104,7 +106,7 @@ impl Session {
                     "there is no sandbox {name} yet; say what it is to show: --overlay . for this directory"
                 )));
             }
-            Kept { sandbox: store.prepare(overlays).map_err(failure)?, name, named }
+            Kept { sandbox: store.prepare(overlays).map_err(failure)?, name, named, is_new: true }
         };
         Session::open(kept, given, options, &here)
     }
@@ -233,6 +235,11 @@ impl Session {
                 Some((_, all)) => all.extend(changes),
                 None => places.push((place, changes.iter().collect())),
             }
+        }
+        if let (Some(Kept { name, .. }), true) =
+            (self.kept.as_ref().filter(|kept| kept.is_new), places.is_empty())
+        {
+            say(format_args!("sandbox {name} is kept; nothing was changed in it"));
         }
         for (place, changes) in places {
             let summary = diff::summary(changes);

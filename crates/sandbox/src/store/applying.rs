@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use vnode_core::{Credentials, Cx};
+use vnode_core::Cx;
 
 use super::chosen::{Chosen, chosen, is_at};
 use super::error::StoreError;
@@ -10,7 +10,7 @@ use super::overlap::Changed;
 use super::record::{Lower, MountRecord, Record, fresh_id};
 use super::sandbox::{Mounted, Sandbox};
 use crate::apply::{self, Applied, ApplyError, ApplyOptions, Conflict, Owner, Plan, Progress, Selection};
-use crate::clock::Now;
+use crate::clock::as_root;
 use crate::view::View;
 
 /// The choices for [`Sandbox::apply`].
@@ -48,12 +48,6 @@ impl core::fmt::Debug for Applying<'_> {
             .field("force", &self.force)
             .finish_non_exhaustive()
     }
-}
-
-/// Makes calls for nobody's guest.
-pub(super) fn as_root<T>(call: impl FnOnce(&Cx<'_>) -> T) -> T {
-    let who = Credentials::root();
-    call(&Cx::new(&who, &Now))
 }
 
 impl Sandbox {

@@ -39,7 +39,7 @@ pub enum StoreError {
         others_there: Vec<String>,
     },
     /// Another process has it, or a view of it is still open in this one.
-    #[error("sandbox {name} is in use{}; wait until that ends, or fork it then", by(*process))]
+    #[error("sandbox {name} is in use{}; wait until that ends", by(*process))]
     InUse {
         /// Its name.
         name: String,
@@ -149,6 +149,7 @@ fn others(names: &[String]) -> String {
     const MOST: usize = 5;
     match names {
         [] => "; there are none yet".to_owned(),
+        [one] => format!("; there is {one}"),
         names if names.len() <= MOST => format!("; there are {}", names.join(", ")),
         names => {
             let first = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -3,12 +3,12 @@
 
 use vnode_core::Cx;
 
-use super::applying::as_root;
 use super::chosen::{Chosen, chosen};
 use super::error::StoreError;
 use super::record::fresh_id;
 use super::sandbox::Sandbox;
 use crate::apply::{ApplyOptions, Selection};
+use crate::clock::as_root;
 
 impl Sandbox {
     /// Drops the changes at some of the guest's paths, absolute, and below them: what the directories have is seen there. None of its
@@ -76,12 +76,11 @@ impl Sandbox {
         as_root(|cx: &Cx<'_>| {
             let changes = from.changes(cx).map_err(fails)?;
             let touched = from.touched(cx).map_err(fails)?;
-            // Of an inode what was told first counts, of a path what was told last.
-            to.note_touched(cx, &touched).map_err(fails)?;
             let choices = ApplyOptions { selection, ..ApplyOptions::default() };
             let applied = from.apply_to(cx, &to.filesystem, &changes, &choices);
             applied.map_err(|error| self.about(index, error))?;
-            to.note_touched(cx, &touched).map_err(fails)
+            // What came to the host since was never seen by a guest.
+            to.replace_touched(cx, &touched).map_err(fails)
         })?;
         Ok(upper)
     }

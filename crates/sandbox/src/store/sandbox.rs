@@ -10,6 +10,8 @@ use vnode_core::FilesystemRef;
 use super::error::StoreError;
 use super::record::{self, Lower, Mount, MountRecord, Record, fresh_id, now};
 use super::{LOCK, Store, check_name, directory, names_in};
+use crate::changes::Change;
+use crate::clock::as_root;
 use crate::lock::{Asked, Lock};
 use crate::view::{Builder, View};
 use vnode_overlay::Marks;
@@ -37,6 +39,17 @@ pub struct Mounted {
     pub guest: Vec<u8>,
     /// The view.
     pub view: View,
+}
+
+impl Mounted {
+    /// What was changed in it: see [`View::changes`].
+    ///
+    /// # Errors
+    /// [`StoreError::Changes`].
+    pub fn changes(&self) -> Result<Vec<Change>, StoreError> {
+        let changes = as_root(|cx| self.view.changes(cx));
+        changes.map_err(|errno| StoreError::Changes { guest: self.guest.clone(), errno })
+    }
 }
 
 impl Sandbox {
@@ -236,6 +249,16 @@ impl Sandbox {
         if self.store.has(name) {
             return Err(StoreError::Exists { name: name.to_owned() });
         }
+        let mut other = self.fork_unnamed()?;
+        other.publish(name)?;
+        Ok(other)
+    }
+
+    /// The same, of which nothing is left when it is dropped, until it gets a name by [`publish`](Self::publish).
+    ///
+    /// # Errors
+    /// As for [`fork`](Self::fork).
+    pub fn fork_unnamed(&mut self) -> Result<Sandbox, StoreError> {
         self.check_unused()?;
         self.check_applied()?;
         if self.record.mounts.iter().any(|mount| mount.frozen.len() >= MOST_FROZEN) {
@@ -256,9 +279,7 @@ impl Sandbox {
         for (mount, from) in other.mounts.iter_mut().zip(frozen) {
             mount.frozen = from.frozen;
         }
-        let mut other = self.store.prepare_record(other)?;
-        other.publish(name)?;
-        Ok(other)
+        self.store.prepare_record(other)
     }
 
     /// That no view of it is open: then its changes can't be frozen or dropped.
