@@ -19,6 +19,13 @@ pub enum ApplyError {
     /// This user may not change some of what is to be changed: nothing was.
     #[error("{} can't be changed by this user: {}; nothing was changed", count(.0.len()), list_paths(.0))]
     Denied(Vec<Vec<u8>>),
+    /// Some of what is to be changed, or where that is, is immutable or append-only (`chattr(1)`): nothing was.
+    #[error(
+        "{} can't be changed, being immutable or append-only: {}; see chattr(1); nothing was changed",
+        count(.0.len()),
+        list_paths(.0)
+    )]
+    Sealed(Vec<Vec<u8>>),
     /// Another apply to the directory was interrupted, and its owner is to complete it: nothing was changed.
     #[error(
         "an apply of {} to {} was interrupted; complete that first", owner.id, directory.display()

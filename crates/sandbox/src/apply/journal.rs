@@ -3,7 +3,7 @@
 //! A JSON object; paths and values are text as `encoded` has them.
 
 use serde::{Deserialize, Serialize};
-use vnode_core::{Attr, Mode, SetAttr, SetTime, Timespec};
+use vnode_core::{Attr, FileType, Mode, SetAttr, SetTime, Timespec};
 
 use super::Owner;
 use crate::encoded;
@@ -164,6 +164,24 @@ pub(crate) struct Was {
     pub(crate) ctime: (i64, u32),
 }
 
+impl Was {
+    pub(crate) fn of(attr: &Attr) -> Self {
+        let &Attr { kind, dev, ino, size, mtime, ctime, .. } = attr;
+        Was::new((kind, dev, ino, size), mtime, ctime)
+    }
+
+    /// What was written down when a name was first touched.
+    pub(crate) fn touched(touched: &vnode_overlay::Touched) -> Self {
+        let &vnode_overlay::Touched { kind, dev, ino, size, mtime, ctime, .. } = touched;
+        Was::new((kind, dev, ino, size), mtime, ctime)
+    }
+
+    fn new((kind, dev, ino, size): (FileType, u64, u64, u64), mtime: Timespec, ctime: Timespec) -> Self {
+        let time = |time: Timespec| (time.sec, time.nsec);
+        Was { kind: kind.mode_bits(), dev, ino, size, mtime: time(mtime), ctime: time(ctime) }
+    }
+}
+
 /// By what a directory is told from copies of it: its number, and when it was made if that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Witness(u64, Option<(i64, u32)>);
@@ -192,6 +210,9 @@ pub(crate) struct Journal {
     pub(crate) links: Vec<NewLink>,
     /// What is in a directory before that.
     pub(crate) outs: Vec<Out>,
+    /// What is taken out, or gets another name, as it was before that, for whoever undoes it.
+    #[serde(default)]
+    pub(crate) moved: Vec<Known>,
     /// A directory before what is in it.
     pub(crate) ins: Vec<In>,
     pub(crate) attributes: Vec<Attributes>,

@@ -23,6 +23,7 @@ mod plan;
 mod recovery;
 mod renames;
 mod rest;
+mod sealed;
 mod selection;
 mod stage;
 mod staging;
@@ -35,7 +36,6 @@ use serde::{Deserialize, Serialize};
 use vnode_adapt::{Keep, SymlinkEmulation};
 use vnode_core::{Cx, FilesystemRef};
 use vnode_host::Host;
-use vnode_overlay::Touched;
 
 pub use error::{ApplyError, Conflict, ConflictKind};
 pub use recovery::{abort, pending, recover, recover_on};
@@ -359,34 +359,13 @@ impl View {
             steps.warnings.push(Warning::Completed { changes: before.operations.len() });
             steps.warnings.extend(before.warnings);
         }
-        let journal = &steps.journal;
-        let moved = journal.outs.iter().map(|out| &out.path).chain(journal.links.iter().map(|link| &link.of));
-        let moved: Vec<_> = moved.map(|path| path.0.clone()).collect();
+        let moved = steps.journal.moved.clone();
         let done = carry_out(target, steps, options);
-        if let (Err(ApplyError::Filesystem { .. }), Some(_), false) = (&done, target.directory, options.force)
-        {
+        if let (Err(ApplyError::Filesystem { .. }), Some(_)) = (&done, target.directory) {
             // Then they count as changed to whoever tries again: no more than that.
             let _ = self.renew(target.tree, &moved);
         }
         done
-    }
-
-    /// Notes what was moved, and moved back, as it is now: the time of its last change is another one.
-    fn renew(&self, tree: Tree<'_>, moved: &[Vec<u8>]) -> vnode_core::Result<()> {
-        let mut renewed = Vec::new();
-        let touched = self.touched(tree.cx)?;
-        let records = Records::new(touched);
-        for path in moved {
-            let Some(inode) = tree.find(path)? else { continue };
-            let attr = tree.attr(&inode)?;
-            for name in records.names_of(attr.dev, attr.ino) {
-                let Some(record) = records.at(name).filter(|record| !record.kind.is_dir()) else { continue };
-                if (record.size, record.mtime) == (attr.size, attr.mtime) && record.ctime != attr.ctime {
-                    renewed.push(Touched { ctime: attr.ctime, ..record.clone() });
-                }
-            }
-        }
-        self.note_touched(tree.cx, &renewed)
     }
 
     fn steps(
@@ -402,6 +381,7 @@ impl View {
         let mut planner = Planner::new(target.tree, &now, &before, items);
         planner.not_renamed = not_renamed;
         planner.force = options.force;
+        planner.host = target.path();
         if target.directory.is_some() {
             planner.user = User::of_process();
             planner.mounted = target.path().map(|path| Mounts::now().inside(path)).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! From what was changed to what is to be done.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 use vnode_core::fs::InodeId;
 use vnode_core::{Attr, FileType, Mode};
@@ -8,7 +9,9 @@ use vnode_core::{Attr, FileType, Mode};
 use super::check::{Expected, Records};
 use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
 use super::items::Item;
-use super::journal::{Attributes, Bytes, Gone, In, Journal, NewLink, Out, Slot, Touched, VERSION};
+use super::journal::{
+    Attributes, Bytes, Gone, In, Journal, Known, NewLink, Out, Slot, Touched, VERSION, Was,
+};
 use super::links::Source;
 use super::permitted::User;
 use super::renames::Renames;
@@ -79,6 +82,8 @@ pub(crate) struct Planner<'a> {
     pub(crate) mounted: HashSet<Vec<u8>>,
     /// Who applies, if that isn't root.
     pub(crate) user: Option<User>,
+    /// Where the directory is on the host.
+    pub(crate) host: Option<&'a Path>,
     /// What gets other attributes and is another user's.
     pub(crate) foreign: Vec<Vec<u8>>,
     /// Files that stay, whatever their names are then.
@@ -124,6 +129,7 @@ impl<'a> Planner<'a> {
             kept: HashSet::new(),
             mounted: HashSet::new(),
             user: None,
+            host: None,
             foreign: Vec::new(),
             steps,
         }
@@ -170,6 +176,7 @@ impl<'a> Planner<'a> {
         self.take_out()?;
         self.check_mounts()?;
         self.check_permissions()?;
+        self.check_seals()?;
         self.note_touched()?;
         self.note_rest()?;
         self.tell();
@@ -314,6 +321,7 @@ impl<'a> Planner<'a> {
                 let Some((_, attr)) = self.there_now(home)? else { return Ok(()) };
                 let slot = self.steps.journal.slot();
                 self.steps.journal.links.push(NewLink { of: Bytes(home.clone()), ino: attr.ino, slot });
+                self.note_moved(home, &attr);
                 Slot::In(slot)
             }
             Some(Source::Second(first)) => match self.staged_for(*first) {
@@ -511,9 +519,19 @@ impl<'a> Planner<'a> {
                 let dir = self.tree.find(above(&path)).doing("look at", &path)?;
                 let dir = dir.map(|dir| self.tree.attr(&dir)).transpose().doing("look at", &path)?;
                 self.steps.journal.outs.push(Out::new(&path, leaving.slot, dir));
+                if let Some((_, attr)) = self.there_now(&path)? {
+                    self.note_moved(&path, &attr);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Of a directory nothing counts that a move changes.
+    fn note_moved(&mut self, path: &[u8], attr: &Attr) {
+        if !attr.kind.is_dir() {
+            self.steps.journal.moved.push(Known { path: Bytes(path.to_vec()), was: Some(Was::of(attr)) });
+        }
     }
 
     /// Directories in which names change, and what they are to show.

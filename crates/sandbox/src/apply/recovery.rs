@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use vnode_core::{Credentials, Cx, FilesystemRef};
+use vnode_overlay::Touched;
 
+use super::check::Records;
 use super::error::{ApplyError, Failure};
 use super::execute::Execution;
+use super::journal::{Known, Was};
 use super::staging::Staging;
 use super::tree::Tree;
 use super::{Applied, ApplyOptions, Pending, Report, Target, check_owner, complete};
 use crate::clock::Now;
-use crate::view::Directory;
+use crate::view::{Directory, View};
 
 /// Whether an apply to a directory was interrupted. One look-up, if there was none.
 ///
@@ -66,7 +69,9 @@ pub fn recover_on(
 }
 
 /// Undoes an apply to a directory that was interrupted, as long as that can be: until everything was taken out that is to
-/// leave its place. Tells whether there was one. Of the options only `owner` counts.
+/// leave its place. Tells whether there was one. Of the options only `owner` counts. What was moved back has another time of
+/// its last change (`st_ctime`) then, and is a conflict for views that touched it before, but not for the one of
+/// [`View::abort`].
 ///
 /// # Errors
 /// See [`ApplyError`]. `Interrupted`: it is another owner's. `TooLate`: it can only be completed.
@@ -74,16 +79,58 @@ pub fn abort(cx: &Cx<'_>, directory: &Path, options: &ApplyOptions<'_>) -> Resul
     let Some(served) = found_in(cx, directory)? else { return Ok(false) };
     let fs = served.open(cx)?;
     let target = Target { tree: Tree { cx, fs: &fs }, directory: Some(&served) };
-    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(false) };
+    Ok(abort_in(&target, options)?.is_some())
+}
+
+/// Answers what was moved back; nothing if no apply was interrupted.
+fn abort_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<Vec<Known>>, ApplyError> {
+    let Some(staging) = Staging::find(target.tree, target.path())? else { return Ok(None) };
     let Some(journal) = staging.journal()? else {
-        return staging.discard().map(|()| true).map_err(Failure::before);
+        return staging.discard().map(|()| Some(Vec::new())).map_err(Failure::before);
     };
-    check_owner(&journal, &target, options)?;
+    check_owner(&journal, target, options)?;
     let execution = Execution::new(&staging, &journal);
     if execution.is_moved()? {
-        return Err(ApplyError::TooLate { directory: directory.to_owned() });
+        let directory = target.path().unwrap_or(Path::new("/")).to_owned();
+        return Err(ApplyError::TooLate { directory });
     }
-    execution.undo().map(|()| true).map_err(Failure::after)
+    execution.undo().map_err(Failure::after)?;
+    Ok(Some(journal.moved))
+}
+
+impl View {
+    /// Undoes an apply to the directory that it is of, as [`abort`] does, and counts what was moved back as unchanged, if it
+    /// was that before.
+    ///
+    /// # Errors
+    /// As [`abort`].
+    pub fn abort(&self, cx: &Cx<'_>, options: &ApplyOptions<'_>) -> Result<bool, ApplyError> {
+        let (directory, fs) = self.open_directory(cx)?;
+        let target = Target { tree: Tree { cx, fs: &fs }, directory: Some(directory) };
+        let Some(moved) = abort_in(&target, options)? else { return Ok(false) };
+        // Else they count as changed to whoever tries again: no more than that.
+        let _ = self.renew(target.tree, &moved);
+        Ok(true)
+    }
+
+    /// Notes what was moved, and moved back, as it is now, if it was as it had been noted: the time of its last change is
+    /// another one.
+    pub(super) fn renew(&self, tree: Tree<'_>, moved: &[Known]) -> vnode_core::Result<()> {
+        let records = Records::new(self.touched(tree.cx)?);
+        let mut renewed = Vec::new();
+        for Known { path, was } in moved {
+            let (Some(was), Some(inode)) = (was, tree.find(&path.0)?) else { continue };
+            let attr = tree.attr(&inode)?;
+            let now = Was::of(&attr);
+            if now.ctime == was.ctime || *was != (Was { ctime: was.ctime, ..now }) {
+                continue;
+            }
+            let records = records.names_of(was.dev, was.ino).iter().filter_map(|name| records.at(name));
+            let same = records.filter(|record| Was::touched(record) == *was);
+            renewed.extend(same.map(|record| Touched { ctime: attr.ctime, ..record.clone() }));
+        }
+        self.note_touched(tree.cx, &renewed)
+    }
 }
 
 fn recover_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<Applied>, ApplyError> {

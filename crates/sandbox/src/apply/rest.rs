@@ -56,15 +56,7 @@ impl Planner<'_> {
         let attr = self.tree.attr(&there).doing("look at", path)?;
         let records = self.records.as_ref();
         let is_same = records.and_then(|records| records.is_as_it_was(path, &attr)) == Some(true);
-        let time = |time: Timespec| (time.sec, time.nsec);
-        let was = (!is_same).then(|| Was {
-            kind: touched.kind.mode_bits(),
-            dev: touched.dev,
-            ino: touched.ino,
-            size: touched.size,
-            mtime: time(touched.mtime),
-            ctime: time(touched.ctime),
-        });
+        let was = (!is_same).then(|| Was::touched(touched));
         Ok(Some(Known { path: Bytes(self.renames.after(path)), was }))
     }
 }

@@ -276,9 +276,12 @@ impl Sandbox {
     pub fn abort(&mut self) -> Result<usize, StoreError> {
         let mut aborted = 0;
         for index in 0..self.record.mounts.len() {
-            let Some((directory, _)) = self.pending(index)? else { continue };
+            if self.pending(index)?.is_none() {
+                continue;
+            }
             let choices = ApplyOptions { owner: Some(self.owner(index)), ..ApplyOptions::default() };
-            let undone = as_root(|cx| apply::abort(cx, &directory, &choices));
+            let view = self.open_view(self.mount(index)?)?.view;
+            let undone = as_root(|cx| view.abort(cx, &choices));
             aborted += usize::from(undone.map_err(|error| self.about(index, error))?);
         }
         Ok(aborted)
