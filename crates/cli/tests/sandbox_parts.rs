@@ -24,7 +24,7 @@ fn paths_that_fit_nothing_are_told() {
     places.sandbox("diff s /typo").fails(125, "/typo is in none of the mounts of sandbox s: /data");
     assert_eq!(places.tells("diff s /data/typo"), "");
     assert_eq!(places.host.picture(), before);
-    assert!(places.tells("diff s").contains("M /data/h\n"));
+    assert!(places.tells("diff s").contains("M /data/h (one of "));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn files_of_several_names_stay_one_after_a_part_was_applied() {
     places.change("write /data/e changed");
     let ran = places.run(&["--sandbox", "s"], "cat /data/e : cat /data/f : cat /data/i");
     assert_eq!(ran.stdout, "cat /data/e: \"changed\"\ncat /data/f: \"changed\"\ncat /data/i: \"changed\"\n");
-    assert!(places.tells("diff s").contains("M /data/e\n"));
+    assert!(places.tells("diff s").contains("M /data/e (one of "));
     assert_eq!(places.sandbox("apply s").code, Some(0));
     for name in ["e", "f", "i"] {
         assert_eq!(places.host.read(name), "changed", "{name}");

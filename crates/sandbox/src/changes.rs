@@ -41,10 +41,12 @@ pub enum ChangeKind {
     Modified,
     /// It has other permissions, owners or extended attributes, and nothing else (`m`).
     Attributes,
+    /// It is just like what was there, but another file, which has other hard links (`L`).
+    Relinked,
 }
 
 impl ChangeKind {
-    /// Its letter, as `git status --short` has them.
+    /// Its letter, as `git status --short` has them, as far as it has.
     pub fn letter(self) -> char {
         match self {
             ChangeKind::Added => 'A',
@@ -53,6 +55,7 @@ impl ChangeKind {
             ChangeKind::TypeChanged => 'T',
             ChangeKind::Modified => 'M',
             ChangeKind::Attributes => 'm',
+            ChangeKind::Relinked => 'L',
         }
     }
 }
@@ -213,6 +216,8 @@ impl Comparison<'_> {
             self.add(told, from, ChangeKind::Modified, Some(old), Some(new));
         } else if !same_attributes(self.cx, &old, &new)? {
             self.add(told, from, ChangeKind::Attributes, Some(old), Some(new));
+        } else if self.is_relinked(told, &old, &new)? {
+            self.add(told, from, ChangeKind::Relinked, Some(old), Some(new));
         }
         Ok(())
     }
@@ -372,6 +377,13 @@ impl Comparison<'_> {
             self.changes.push(Change { path, from, kind, old: Some(old), new: Some(found) });
         }
         Ok(())
+    }
+
+    /// Whether something just like what was there is another inode, and one of the two has more names. Who has but one name
+    /// can't be told from one like it.
+    fn is_relinked(&self, told: &UpperName, old: &Found, new: &Found) -> Result<bool> {
+        let have_more = old.attr.nlink > 1 || new.attr.nlink > 1;
+        Ok(!old.kind().is_dir() && have_more && self.identity(old)? != told.copied_from)
     }
 
     /// By what the overlay knows what was there.

@@ -30,6 +30,7 @@ struct Summary {
     type_changed: u64,
     modified: u64,
     attributes: u64,
+    relinked: u64,
 }
 
 #[derive(Serialize)]
@@ -57,6 +58,9 @@ struct Side {
     mode: String,
     uid: u32,
     gid: u32,
+    /// Of what is no directory: of those each filesystem has its own idea.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nlink: Option<u64>,
     size: u64,
     mtime: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,6 +110,7 @@ impl Summary {
             ChangeKind::TypeChanged => &mut self.type_changed,
             ChangeKind::Modified => &mut self.modified,
             ChangeKind::Attributes => &mut self.attributes,
+            ChangeKind::Relinked => &mut self.relinked,
         }
     }
 }
@@ -119,6 +124,7 @@ pub(crate) fn kind(kind: ChangeKind) -> &'static str {
         ChangeKind::TypeChanged => "type-changed",
         ChangeKind::Modified => "modified",
         ChangeKind::Attributes => "attributes",
+        ChangeKind::Relinked => "relinked",
     }
 }
 
@@ -173,6 +179,7 @@ impl Side {
             mode: format!("{:04o}", attr.mode.raw()),
             uid: attr.uid,
             gid: attr.gid,
+            nlink: (!attr.kind.is_dir()).then_some(attr.nlink.into()),
             size: attr.size,
             mtime: format!("{}.{:09}", attr.mtime.sec, attr.mtime.nsec),
             target,

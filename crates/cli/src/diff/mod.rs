@@ -123,6 +123,7 @@ pub(crate) fn summary<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Stri
             ChangeKind::Renamed => (3, "renamed"),
             ChangeKind::TypeChanged => (4, "of another type"),
             ChangeKind::Attributes => (5, "with other attributes"),
+            ChangeKind::Relinked => (6, "with other hard links"),
         };
         counts.entry((place, words)).and_modify(|count| *count += 1).or_insert(1_u64);
     }

@@ -73,8 +73,8 @@ pub(crate) struct DiffArgs {
     /// Write one JSON object, for programs
     ///
     /// It has "changes", each with "path", "from" if that was another, "kind" (added, removed, renamed, type-changed, modified,
-    /// attributes), "letter", "content_differs", "attributes_differ", and "old" and "new" with "type", "mode", "uid",
-    /// "gid", "size", "mtime", "target", "rdev"; and "summary", how many of each kind there are. A path that is no UTF-8 has
+    /// attributes, relinked), "letter", "content_differs", "attributes_differ", and "old" and "new" with "type", "mode",
+    /// "uid", "gid", "nlink", "size", "mtime", "target", "rdev"; and "summary", how many of each kind there are. A path that is no UTF-8 has
     /// its bytes in "path_bytes".
     #[arg(long)]
     json: bool,

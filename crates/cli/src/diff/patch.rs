@@ -107,6 +107,9 @@ impl Patch<'_> {
         if !is_kept(Some(old)) || !is_kept(Some(new)) {
             return Ok(true);
         }
+        if change.kind == ChangeKind::Relinked {
+            return Ok(true);
+        }
         if change.kind == ChangeKind::TypeChanged {
             return Ok(false);
         }

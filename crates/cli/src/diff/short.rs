@@ -60,8 +60,18 @@ pub(super) fn line(cx: &Cx<'_>, entry: &Entry<'_>) -> Result<String, Errno> {
                     _ => notes.push(format!("{} -> {}", in_words(cx, old)?, in_words(cx, new)?)),
                 }
             }
+            if change.kind == ChangeKind::Relinked {
+                notes.push(format!("hard links {} -> {}", old.attr.nlink, new.attr.nlink));
+            }
             if change.has_other_attributes(cx)? {
                 attributes(cx, old, new, &mut notes)?;
+            }
+            // The others show the change, too, whether they are told or not.
+            if matches!(change.kind, ChangeKind::Modified | ChangeKind::Attributes)
+                && !new.kind().is_dir()
+                && new.attr.nlink > 1
+            {
+                notes.push(format!("one of {} hard links", new.attr.nlink));
             }
         }
         _ => match entry.found() {

@@ -106,7 +106,7 @@ fn renamed(from: &[u8], to: &[u8]) -> String {
 }
 
 fn amount(cx: &Cx<'_>, change: &Change, patience: &mut Patience) -> Result<Amount, Errno> {
-    let is_same = matches!(change.kind, ChangeKind::Renamed | ChangeKind::Attributes)
+    let is_same = matches!(change.kind, ChangeKind::Renamed | ChangeKind::Attributes | ChangeKind::Relinked)
         && !change.has_other_content(cx)?;
     if is_same {
         return Ok(Amount::Lines { added: 0, removed: 0 });

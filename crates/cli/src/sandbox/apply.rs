@@ -182,6 +182,7 @@ fn line(Operation { kind, path, from }: &Operation) -> String {
         (ChangeKind::Renamed, None) => format!("rename to {path}"),
         (ChangeKind::TypeChanged | ChangeKind::Modified, _) => format!("replace {path}"),
         (ChangeKind::Attributes, _) => format!("change the attributes of {path}"),
+        (ChangeKind::Relinked, _) => format!("change the hard links of {path}"),
     }
 }
 

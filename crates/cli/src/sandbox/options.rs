@@ -220,7 +220,8 @@ const DIFF_ABOUT: &str = "\
 Tell what guests changed in a sandbox, in all runs since it was made, applied or discarded.
 
 A line for each path: A added, D deleted, M content changed, m permissions, owner or attributes changed, T type changed, \
-R renamed. Times alone are no change.";
+R renamed, L hard links changed and nothing else. Times alone are no change. \
+A file that was changed by one of its hard links shows it by all of them: only the one is listed.";
 
 const APPLY_ABOUT: &str = "\
 Bring the changes to the host's directories, all of them or those at PATH and below. The sandbox shows what the directories \

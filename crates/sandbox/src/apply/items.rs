@@ -70,7 +70,7 @@ impl Item {
         self.now.is_some()
             && match self.kind {
                 ChangeKind::Removed | ChangeKind::Renamed => true,
-                ChangeKind::TypeChanged | ChangeKind::Modified => is_dir,
+                ChangeKind::TypeChanged | ChangeKind::Modified | ChangeKind::Relinked => is_dir,
                 ChangeKind::Added | ChangeKind::Attributes => false,
             }
     }

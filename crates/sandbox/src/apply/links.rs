@@ -109,8 +109,10 @@ impl Planner<'_> {
         // One that gets other attributes may get them where it is, and one that is renamed may take it along.
         if let Some(item) = self.by_old_path.get(path).map(|index| self.item(*index)) {
             let is_it = item.new.as_ref().is_some_and(|other| other.inode.id() == new.inode.id());
-            let goes =
-                matches!(item.kind, ChangeKind::Removed | ChangeKind::Modified | ChangeKind::TypeChanged);
+            let goes = matches!(
+                item.kind,
+                ChangeKind::Removed | ChangeKind::Modified | ChangeKind::TypeChanged | ChangeKind::Relinked
+            );
             return Ok(is_it || (goes && !item.done));
         }
         let shown = self.shown(&self.renames.after(path))?;

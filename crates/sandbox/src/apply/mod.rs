@@ -125,13 +125,14 @@ impl Operation {
     }
 
     fn of_note((letter, path, from): &(char, Bytes, Option<Bytes>)) -> Option<Self> {
-        const KINDS: [ChangeKind; 6] = [
+        const KINDS: [ChangeKind; 7] = [
             ChangeKind::Added,
             ChangeKind::Removed,
             ChangeKind::Renamed,
             ChangeKind::TypeChanged,
             ChangeKind::Modified,
             ChangeKind::Attributes,
+            ChangeKind::Relinked,
         ];
         let kind = KINDS.into_iter().find(|kind| kind.letter() == *letter)?;
         Some(Operation { kind, path: path.0.clone(), from: from.as_ref().map(|from| from.0.clone()) })
@@ -148,6 +149,7 @@ impl fmt::Display for Operation {
             (ChangeKind::Renamed, None) => write!(f, "rename to {path}"),
             (ChangeKind::TypeChanged | ChangeKind::Modified, _) => write!(f, "replace {path}"),
             (ChangeKind::Attributes, _) => write!(f, "change the attributes of {path}"),
+            (ChangeKind::Relinked, _) => write!(f, "change the hard links of {path}"),
         }
     }
 }

@@ -224,7 +224,8 @@ impl<'a> Planner<'a> {
         };
         let there = Found { filesystem: tree.fs.clone(), inode: inode.clone(), attr };
         if fits != Some(true) {
-            let stays = item.path == self.renames.after(&path) && kind != ChangeKind::Renamed;
+            let stays = item.path == self.renames.after(&path)
+                && !matches!(kind, ChangeKind::Renamed | ChangeKind::Relinked);
             if let (Some(new), true) = (&item.new, stays)
                 && self.is_equal(&there, new).doing("compare", &path)?
             {
@@ -234,7 +235,8 @@ impl<'a> Planner<'a> {
             let why = if fits.is_none() { ConflictKind::Unrecorded } else { ConflictKind::Changed };
             self.conflict(&path, why);
             let item = &mut self.items[index];
-            if item.kind == ChangeKind::Attributes && item.new_kind() != Some(attr.kind) {
+            let is_alike = matches!(item.kind, ChangeKind::Attributes | ChangeKind::Relinked);
+            if is_alike && item.new_kind() != Some(attr.kind) {
                 item.kind = ChangeKind::TypeChanged;
             }
         }

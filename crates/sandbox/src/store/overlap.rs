@@ -21,7 +21,8 @@ impl Changed {
         let top = top.strip_suffix(b"/").unwrap_or(top);
         let mut changed = Changed::default();
         for change in changes {
-            let is_whole = !matches!(change.kind, ChangeKind::Modified | ChangeKind::Attributes);
+            let is_whole =
+                !matches!(change.kind, ChangeKind::Modified | ChangeKind::Attributes | ChangeKind::Relinked);
             for path in [Some(&change.path), change.from.as_ref()].into_iter().flatten() {
                 changed.paths.insert([top, path].concat(), (path.clone(), is_whole));
             }

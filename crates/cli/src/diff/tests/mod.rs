@@ -130,9 +130,24 @@ fn nothing_that_changed_is_told_as_nothing() {
     for form in [Form::Short, Form::Patch, Form::Stat] {
         assert_eq!(told(&changes, form), "");
     }
-    let empty = r#"{"changes":[],"summary":{"added":0,"removed":0,"renamed":0,"type_changed":0,"modified":0,"attributes":0}}"#;
+    let empty = r#"{"changes":[],"summary":{"added":0,"removed":0,"renamed":0,"type_changed":0,"modified":0,"attributes":0,"relinked":0}}"#;
     assert_eq!(told(&changes, Form::Json), format!("{empty}\n"));
     assert_eq!(summary(&changes), "nothing changed");
+}
+
+#[test]
+fn a_file_that_is_only_linked_otherwise_is_told() {
+    let (_view, changes) = changed(base(), |guest| {
+        guest.write("copy", LETTERS);
+        guest.link("copy", "link");
+        guest.rename("link", "old");
+        guest.remove("copy");
+        guest.link("old", "more");
+    });
+    assert_eq!(told(&changes, Form::Short), "A /more\nL /old (hard links 1 -> 2)\n");
+    assert!(told(&changes, Form::Patch).contains("# L /old (hard links 1 -> 2)\n"));
+    assert!(told(&changes, Form::Json).contains(r#""relinked":1"#));
+    assert_eq!(summary(&changes), "1 added, 1 with other hard links");
 }
 
 #[test]
