@@ -6,94 +6,33 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use support::as_root;
-use tempfile::TempDir;
-use vnode_core::fs::{Access, At, Filesystem as _, NewInode, NewKind};
-use vnode_core::io::Source;
-use vnode_core::{FilesystemRef, Mode, Name};
-use vnode_sandbox::{Lower, Mount, Sandbox, Store, StoreError};
+use support::guest::Guest;
+use support::places::{Places, told, write};
+use vnode_sandbox::{Mount, Sandbox, StoreError};
 
-/// A store, and a directory to show.
-struct Places {
-    top: TempDir,
-}
-
-impl Places {
-    fn new() -> Self {
-        let top = tempfile::tempdir().unwrap();
-        fs::create_dir(top.path().join("host")).unwrap();
-        fs::write(top.path().join("host/file"), "the host's").unwrap();
-        Places { top }
-    }
-
-    fn host(&self) -> PathBuf {
-        self.top.path().join("host")
-    }
-
-    fn store(&self) -> Store {
-        Store::at(self.top.path().join("state/vnode"))
-    }
-
-    fn mount(&self) -> Mount {
-        Mount { guest: b"/".to_vec(), lowers: vec![Lower::Directory(self.host())], ..Mount::default() }
-    }
-
-    fn create(&self, name: &str) -> Sandbox {
-        self.store().create(name, vec![self.mount()]).unwrap()
-    }
-
-    /// Names in a directory of the store.
-    fn names(&self, of: &str) -> Vec<String> {
-        let list = fs::read_dir(self.store().directory().join(of)).unwrap();
-        let mut names: Vec<String> =
-            list.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-fn write(fs: &FilesystemRef, name: &str, text: &str) {
-    as_root(|cx| {
-        let (dir, name) = (fs.root(), Name::new(name.as_bytes()).unwrap());
-        let at = At { dir: &dir, name };
-        let new = NewInode { kind: NewKind::Regular, mode: Mode::from_raw(0o644), uid: 0, gid: 0 };
-        let inode = fs.lookup(cx, at).or_else(|_| fs.create(cx, at, new)).unwrap();
-        let file = fs.open(cx, &inode, Access::WRITE).unwrap();
-        file.set_len(cx, 0).unwrap();
-        file.write_at(cx, 0, &mut Source::from_slice(text.as_bytes())).unwrap();
-    });
-}
-
-/// What a guest does in a run.
-fn run(sandbox: &Sandbox, name: &str, text: &str) {
-    let views = sandbox.views().unwrap();
-    write(&views[0].view.filesystem, name, text);
-}
-
-fn told(sandbox: &Sandbox) -> Vec<String> {
-    let views = sandbox.views().unwrap();
-    let line = |change: &vnode_sandbox::Change| {
-        format!("{} {}", change.kind.letter(), String::from_utf8_lossy(&change.path))
-    };
-    as_root(|cx| views[0].view.changes(cx)).unwrap().iter().map(line).collect()
+/// With `file` in the directory that is shown.
+fn places() -> Places {
+    let places = Places::new();
+    fs::write(places.host().join("file"), "the host's").unwrap();
+    places
 }
 
 #[test]
 fn later_runs_go_on_with_what_earlier_ones_left() {
-    let places = Places::new();
-    run(&places.create("one"), "file", "changed");
-    run(&places.store().open("one").unwrap(), "new", "made");
+    let places = places();
+    write(&places.create("one"), "file", "changed");
+    write(&places.store().open("one").unwrap(), "new", "made");
     assert_eq!(told(&places.store().open("one").unwrap()), ["M /file", "A /new"]);
-    assert_eq!(fs::read_to_string(places.host().join("file")).unwrap(), "the host's");
+    assert_eq!(places.text("file"), "the host's");
     assert_eq!(fs::read_dir(places.host()).unwrap().count(), 1);
 }
 
 #[test]
 fn what_is_kept_is_for_its_owner_alone() {
-    let places = Places::new();
-    run(&places.create("one"), "new", "made");
+    let places = places();
+    write(&places.create("one"), "new", "made");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let store = places.store();
     assert_eq!(mode(store.directory()), 0o700);
@@ -107,7 +46,7 @@ fn what_is_kept_is_for_its_owner_alone() {
 
 #[test]
 fn one_has_a_sandbox_at_a_time() {
-    let places = Places::new();
+    let places = places();
     let sandbox = places.create("one");
     let refused = |result: Result<Sandbox, StoreError>| match result {
         Err(StoreError::InUse { name, process }) => (name, process),
@@ -126,10 +65,10 @@ fn one_has_a_sandbox_at_a_time() {
 
 #[test]
 fn what_is_open_is_neither_dropped_nor_frozen() {
-    let places = Places::new();
+    let places = places();
     let mut sandbox = places.create("one");
     let views = sandbox.views().unwrap();
-    write(&views[0].view.filesystem, "new", "made");
+    Guest(&views[0].view.filesystem).write("new", "made").unwrap();
     assert!(matches!(sandbox.discard(), Err(StoreError::InUse { .. })));
     assert!(matches!(sandbox.fork("two"), Err(StoreError::InUse { .. })));
     assert!(!places.store().has("two"));
@@ -141,7 +80,7 @@ fn what_is_open_is_neither_dropped_nor_frozen() {
 
 #[test]
 fn names_are_checked() {
-    let places = Places::new();
+    let places = places();
     let long = "x".repeat(65);
     for bad in ["", ".", "..", ".hidden", "-option", "a/b", "a b", "\u{fc}", "a\n", &long] {
         let refused = places.store().create(bad, vec![places.mount()]);
@@ -161,7 +100,7 @@ fn names_are_checked() {
 
 #[test]
 fn a_sandbox_shows_something_and_each_thing_at_its_place() {
-    let places = Places::new();
+    let places = places();
     let create = |mounts| places.store().create("one", mounts);
     assert!(matches!(create(Vec::new()), Err(StoreError::Empty { .. })));
     let nothing = Mount { guest: b"/".to_vec(), ..Mount::default() };
@@ -176,16 +115,16 @@ fn a_sandbox_shows_something_and_each_thing_at_its_place() {
 
 #[test]
 fn nothing_is_left_of_what_got_no_name() {
-    let places = Places::new();
+    let places = places();
     let sandbox = places.store().prepare(vec![places.mount()]).unwrap();
-    run(&sandbox, "new", "made");
+    write(&sandbox, "new", "made");
     assert_eq!((places.names("sandboxes").len(), places.names("uppers").len()), (1, 1));
     assert_eq!(places.store().names().unwrap(), [""; 0]);
     drop(sandbox);
     assert_eq!((places.names("sandboxes").len(), places.names("uppers").len()), (0, 0));
     // With a name it stays.
     let mut sandbox = places.store().prepare(vec![places.mount()]).unwrap();
-    run(&sandbox, "new", "made");
+    write(&sandbox, "new", "made");
     sandbox.publish("one").unwrap();
     drop(sandbox);
     assert_eq!(told(&places.store().open("one").unwrap()), ["A /new"]);
@@ -193,9 +132,9 @@ fn nothing_is_left_of_what_got_no_name() {
 
 #[test]
 fn deleted_and_discarded_changes_are_gone_from_the_disk() {
-    let places = Places::new();
+    let places = places();
     for name in ["one", "two"] {
-        run(&places.create(name), "new", "made");
+        write(&places.create(name), "new", "made");
     }
     assert_eq!(places.names("uppers").len(), 2);
     places.store().delete("one").unwrap();
@@ -204,14 +143,14 @@ fn deleted_and_discarded_changes_are_gone_from_the_disk() {
     let mut two = places.store().open("two").unwrap();
     two.discard().unwrap();
     assert_eq!(places.names("uppers").len(), 0);
-    run(&two, "other", "made");
+    write(&two, "other", "made");
     assert_eq!(told(&two), ["A /other"]);
 }
 
 #[test]
 fn what_an_owner_may_not_look_into_is_removed() {
-    let places = Places::new();
-    run(&places.create("one"), "new", "made");
+    let places = places();
+    write(&places.create("one"), "new", "made");
     let upper = places.store().directory().join("uppers").join(&places.names("uppers")[0]);
     let mut deep = upper.join("upper");
     for _ in 0..300 {
@@ -225,8 +164,8 @@ fn what_an_owner_may_not_look_into_is_removed() {
 
 #[test]
 fn a_sandbox_gets_another_name() {
-    let places = Places::new();
-    run(&places.create("one"), "new", "made");
+    let places = places();
+    write(&places.create("one"), "new", "made");
     drop(places.create("two"));
     assert!(matches!(places.store().rename("one", "two"), Err(StoreError::Exists { .. })));
     assert!(matches!(places.store().rename("one", "a/b"), Err(StoreError::Name { .. })));
@@ -237,9 +176,9 @@ fn a_sandbox_gets_another_name() {
 
 #[test]
 fn changes_of_a_sandbox_that_cant_be_read_stay() {
-    let places = Places::new();
+    let places = places();
     for name in ["one", "two"] {
-        run(&places.create(name), "new", "made");
+        write(&places.create(name), "new", "made");
     }
     let record = places.store().directory().join("sandboxes/one/sandbox.json");
     let text = fs::read_to_string(&record).unwrap();
@@ -268,8 +207,8 @@ fn changes_of_a_sandbox_that_cant_be_read_stay() {
 
 #[test]
 fn what_interrupted_ones_left_is_swept() {
-    let places = Places::new();
-    run(&places.create("one"), "new", "made");
+    let places = places();
+    write(&places.create("one"), "new", "made");
     let store = places.store();
     let at = |name: &str| store.directory().join(name);
     for name in ["sandboxes/.new-1", "sandboxes/.dead-2", "uppers/0123456789abcdef0123456789abcdef"] {
@@ -289,7 +228,7 @@ fn what_interrupted_ones_left_is_swept() {
 
 #[test]
 fn notes_and_times_are_kept() {
-    let places = Places::new();
+    let places = places();
     let mut sandbox = places.create("one");
     sandbox.set_note(serde_json::json!({"why": "\u{fc}"})).unwrap();
     sandbox.note_use().unwrap();
@@ -298,6 +237,6 @@ fn notes_and_times_are_kept() {
     assert_eq!(kept.note["why"], "\u{fc}");
     assert_eq!(kept.mounts, [places.mount()]);
     assert!(kept.created <= kept.used && kept.created.as_secs() > 1_700_000_000);
-    run(&places.store().open("one").unwrap(), "new", &"x".repeat(1 << 20));
+    write(&places.store().open("one").unwrap(), "new", &"x".repeat(1 << 20));
     assert!(places.store().look("one").unwrap().storage.0 >= 1 << 20);
 }

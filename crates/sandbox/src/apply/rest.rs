@@ -26,6 +26,10 @@ impl Planner<'_> {
             if item.kind == ChangeKind::Removed {
                 paths.extend(item.old_path.as_deref());
             }
+            if item.kind == ChangeKind::Added && item.new_kind().is_some_and(FileType::is_dir) {
+                // What is left may be in it, or be that it was renamed.
+                rest.known.push(Known { path: Bytes(item.path.clone()), was: None });
+            }
             if item.new_kind().is_none_or(FileType::is_dir) {
                 continue;
             }
