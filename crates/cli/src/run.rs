@@ -27,6 +27,7 @@ use crate::stats::{self, Measured};
 use crate::system::System;
 use crate::trace::Trace;
 use crate::tree;
+use crate::trusted;
 
 /// How long a guest whose time is over may take to end. The process exits then: nothing of it is left behind.
 const GRACE: Duration = Duration::from_millis(200);
@@ -180,7 +181,7 @@ fn unrunnable(module: &OsStr, error: &Unrunnable) -> Failure {
 
 /// The engine, with the cache of compiled modules if there can be one.
 fn engine(options: &Run) -> Result<Engine, Failure> {
-    let cache = if options.no_cache { None } else { vnode_wasmtime::default_cache_directory() };
+    let cache = if options.no_cache { None } else { trusted::cache() };
     let has_cache = cache.is_some();
     let fails = |error: EngineError| Failure::setup(format!("can't set the engine up: {error}"));
     let stack = options.max_stack;

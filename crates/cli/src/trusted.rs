@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vnode_sandbox::Store;
 
@@ -14,24 +14,39 @@ pub(crate) enum Trusted {
     Sandboxes,
 }
 
+/// Where compiled modules are kept; nowhere if sandboxes are kept in there: what is no module is removed from time to time.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let cache = vnode_wasmtime::default_cache_directory()?;
+    let store = Store::of_user().ok();
+    let has_store = store.is_some_and(|store| {
+        let store = store.directory();
+        store.starts_with(&cache) || id(&cache).is_some_and(|cache| is_below(store, cache))
+    });
+    (!has_store).then_some(cache)
+}
+
 /// What of that lies in the host's directory, or has the directory in it. It need not be there yet.
 pub(crate) fn meets(directory: &Path) -> Option<Trusted> {
-    let modules = vnode_wasmtime::default_cache_directory().map(|cache| (cache, Trusted::Modules));
+    let modules = cache().map(|cache| (cache, Trusted::Modules));
     let sandboxes = Store::of_user().ok().map(|store| (store.directory().to_owned(), Trusted::Sandboxes));
     let all = [modules, sandboxes].into_iter().flatten();
     all.into_iter().find(|(place, _)| meet(directory, place)).map(|(_, trusted)| trusted)
 }
 
-fn meet(directory: &Path, cache: &Path) -> bool {
-    // Found by what it is, so that another way to it is no way around.
-    let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+/// By what a directory is known whatever way leads to it.
+fn id(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok()
+}
+
+/// Whether a path, which need not be there yet, is a directory's or in it.
+fn is_below(path: &Path, directory: (u64, u64)) -> bool {
+    let there = path.ancestors().find_map(|above| above.canonicalize().ok());
+    there.is_some_and(|there| there.ancestors().any(|above| id(above) == Some(directory)))
+}
+
+fn meet(directory: &Path, place: &Path) -> bool {
     let Some(wanted) = id(directory) else { return false };
-    let below = |path: &Path, id_above| path.ancestors().any(|above| id(above) == Some(id_above));
-    let there = cache.ancestors().find_map(|above| above.canonicalize().ok());
-    let holds_cache = there.is_some_and(|there| below(&there, wanted));
-    let in_cache =
-        id(cache).is_some_and(|cache| directory.canonicalize().is_ok_and(|path| below(&path, cache)));
-    holds_cache || in_cache
+    is_below(place, wanted) || id(place).is_some_and(|place| is_below(directory, place))
 }
 
 #[cfg(test)]

@@ -165,9 +165,9 @@ fn no_guest_writes_where_compiled_modules_are_kept() {
         }
         with(&format!("{}::/x::ro", dir.text(""))).prints("cat /x/there: \"host's\"\n");
         with(&format!("{}::/x", dir.text("other"))).prints("cat /x/there: ENOENT\n");
-        assert!(dir.has("cache/vnode"));
+        assert!(dir.has("cache/vnode/modules"));
     }
-    with(&format!("{}::/x", dir.text("cache/vnode"))).fails(125, "cache of compiled modules");
+    with(&format!("{}::/x", dir.text("cache/vnode/modules"))).fails(125, "cache of compiled modules");
 }
 
 #[test]
@@ -273,4 +273,34 @@ fn names_are_bytes_to_the_guest_as_to_the_host() {
         .output()
         .unwrap();
     Ran::from(output).prints("cat /x/f: \"odd\"\n");
+}
+
+/// What is in the directory of the cache and is no module is removed in time: sandboxes are not.
+#[test]
+fn sandboxes_are_apart_from_compiled_modules() {
+    let dir = Dir::new();
+    let run = |state: &str, name: &str| {
+        let mut command = vnode();
+        command.env("XDG_CACHE_HOME", dir.text("xdg")).env("XDG_STATE_HOME", dir.text(state));
+        command.args([
+            "run",
+            "--quiet",
+            "--sandbox",
+            name,
+            "--overlay",
+            &format!("{}::/x", dir.text("other")),
+        ]);
+        Ran::from(command.arg(guest("files")).args(["create", "/x/new", "n"]).output().unwrap())
+    };
+    fs::create_dir(dir.path().join("other")).unwrap();
+    run("xdg", "one").prints("create /x/new: ok\n");
+    assert!(dir.has("xdg/vnode/modules") && dir.has("xdg/vnode/sandboxes/one/sandbox.json"));
+    // Where they are in there nothing is cached.
+    fs::remove_dir_all(dir.path().join("xdg")).unwrap();
+    for name in ["two", "three"] {
+        run("xdg/vnode/modules", name).prints("create /x/new: ok\n");
+    }
+    let there = fs::read_dir(dir.path().join("xdg/vnode/modules")).unwrap();
+    let there: Vec<_> = there.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(there, ["vnode"]);
 }

@@ -294,7 +294,7 @@ fn compiled_modules_are_kept_and_can_be_left_alone() {
     assert!(!stats(&["--no-cache"]));
     assert!(!cache.exists(), "nothing is kept");
     assert!(!stats(&[]));
-    assert!(cache.join("vnode").is_dir());
+    assert!(cache.join("vnode/modules").is_dir());
     assert!(stats(&[]));
     assert!(!stats(&["--no-cache"]));
 }

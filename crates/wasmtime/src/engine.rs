@@ -72,11 +72,12 @@ pub struct Program {
     cached: bool,
 }
 
-/// The directory where the cache of compiled modules belongs: `$XDG_CACHE_HOME/vnode`, else `~/.cache/vnode`.
+/// The directory where the cache of compiled modules belongs: `$XDG_CACHE_HOME/vnode/modules`, else `~/.cache/vnode/modules`.
+/// It is for nothing else: Wasmtime removes what it finds there and didn't make.
 pub fn default_cache_directory() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(base.join("vnode"))
+    Some(base.join("vnode/modules"))
 }
 
 /// Wasmtime's configuration for guests of vnode: synchronous stores, interruption by epochs, a deep stack,

@@ -38,7 +38,11 @@ pub(crate) enum Source {
 }
 
 /// By what an inode of the view is known in what the view is of.
-fn identity(cx: &vnode_core::Cx<'_>, shown: &Shown, found: &Found) -> vnode_core::Result<Option<Identity>> {
+pub(crate) fn identity(
+    cx: &vnode_core::Cx<'_>,
+    shown: &Shown,
+    found: &Found,
+) -> vnode_core::Result<Option<Identity>> {
     match (&*found.inode as &dyn Any).downcast_ref::<Node>() {
         Some(node) => shown.overlay.origin(cx, node),
         None => Ok(None),

@@ -8,6 +8,7 @@ use vnode_overlay::{Brought, Touched};
 use super::Applied;
 use super::error::{ApplyError, Doing as _, Failure};
 use super::journal::{Bytes, Known, Rest, Was};
+use super::links::identity;
 use super::plan::Planner;
 use super::tree::Tree;
 use crate::changes::ChangeKind;
@@ -37,10 +38,7 @@ impl Planner<'_> {
             paths.extend(item.old_path.as_deref());
         }
         for touched in self.records.iter().flat_map(|records| records.all()) {
-            let is_file = !touched.kind.is_dir();
-            if paths.contains(touched.path.as_slice())
-                || (is_file && self.kept.contains(&(touched.dev, touched.ino)))
-            {
+            if paths.contains(touched.path.as_slice()) || self.is_shown_again(touched)? {
                 continue;
             }
             if let Some(known) = self.known(touched)? {
@@ -50,6 +48,18 @@ impl Planner<'_> {
         rest.known.sort_by(|one, other| one.path.cmp(&other.path));
         self.steps.journal.rest = Some(rest);
         Ok(())
+    }
+
+    /// Whether a name stands for a file that stays, and whose changes were applied: who touches it again notes it again.
+    /// Another thing may be under the name in the view.
+    fn is_shown_again(&self, touched: &Touched) -> Result<bool, Failure> {
+        let Touched { path, dev, ino, .. } = touched;
+        if touched.kind.is_dir() || !self.kept.contains(&(*dev, *ino)) {
+            return Ok(false);
+        }
+        let Some(found) = self.shown(&self.renames.after(path))? else { return Ok(false) };
+        let origin = identity(self.tree.cx, self.now, &found).doing("look at", path)?;
+        Ok(origin.is_some_and(|origin| (origin.dev, origin.ino) == (*dev, *ino)))
     }
 
     fn known(&self, touched: &Touched) -> Result<Option<Known>, Failure> {
