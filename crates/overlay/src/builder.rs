@@ -5,10 +5,10 @@ use core::fmt;
 use std::sync::Arc;
 
 use vnode_core::fs::{Caps, Filesystem, Inode, NewInode, NewKind, Remove, Rename};
-use vnode_core::{Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr, SetTime};
+use vnode_core::{Attr, Cx, Errno, FileType, FilesystemRef, Mode, Name, Result, SetAttr};
 
-use crate::duplicate::create_for;
-use crate::guards::{copy_xattrs, strip};
+use crate::duplicate::{create_for, fill};
+use crate::guards::strip;
 use crate::known::Known;
 use crate::layers::{LayerNumber, Layers, Lower, Own, Piece, Real, UPPER, Upper, at};
 use crate::linux::LinuxIndex;
@@ -181,13 +181,11 @@ fn first_root(own: &Cx<'_>, fs: &FilesystemRef, work: &Real, lower: &Lower) -> R
     if fs.lookup(own, place).is_ok() {
         fs.remove(own, place, Remove::Directory)?;
     }
-    let mode = attr.mode | Mode::RWXU;
-    let new = NewInode { kind: NewKind::Directory, mode, uid: attr.uid, gid: attr.gid };
+    // Whoever isn't root moves only what he may write to.
+    let for_now = Attr { mode: attr.mode | Mode::RWXU, ..attr };
+    let new = NewInode { kind: NewKind::Directory, mode: for_now.mode, uid: attr.uid, gid: attr.gid };
     let made = create_for(own, fs, place, new)?;
-    let guards = copy_xattrs(own, (lower, from), (fs, &made))?;
-    let (atime, mtime) = (Some(SetTime::To(attr.atime)), Some(SetTime::To(attr.mtime)));
-    fs.setattr(own, &made, &SetAttr { atime, mtime, ..SetAttr::default() })?;
-    guards.set(own, (fs, &made))?;
+    fill(own, own, (lower, from), &for_now, (fs, &made), 0)?;
     fs.rename(own, place, at(&root, Name::new(b"upper")?), Rename::NoReplace)?;
     let made_with = fs.getattr(own, &made)?.mode;
     let mode = attr.mode & made_with;

@@ -10,6 +10,7 @@ use vnode_overlay::{Identity, Node, Overlay, UpperName};
 
 use crate::compare::{Found, same_attributes, same_content};
 use crate::moves::Moves;
+use crate::user::User;
 
 /// One difference between what a view shows and what it showed before anything was changed.
 #[derive(Clone, Debug)]
@@ -115,7 +116,8 @@ pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Ch
         }
     }
     let (gone, shared, changes) = (Vec::new(), HashSet::new(), Vec::new());
-    let mut comparison = Comparison { cx, now, before, moves, last: None, gone, shared, changes, room };
+    let user = User::of_process();
+    let mut comparison = Comparison { cx, now, before, moves, last: None, gone, shared, changes, room, user };
     for told in &names {
         comparison.compare(told)?;
     }
@@ -139,6 +141,7 @@ struct Comparison<'a> {
     shared: HashSet<Identity>,
     changes: Vec<Change>,
     room: Room,
+    user: Option<User>,
 }
 
 /// The most bytes of paths that are told. A guest may make directories in one another as deep as it has room.
@@ -194,6 +197,7 @@ impl Comparison<'_> {
                 self.gone.push((path_before, replaced));
             }
             let old = self.find_before(&from)?;
+            let new = self.as_chosen(old.as_ref(), new);
             self.add(told, Some(from), ChangeKind::Renamed, old, Some(new));
             return Ok(());
         }
@@ -214,12 +218,29 @@ impl Comparison<'_> {
         }
         if !same_content(self.cx, &old, &new)? {
             self.add(told, from, ChangeKind::Modified, Some(old), Some(new));
-        } else if !same_attributes(self.cx, &old, &new)? {
+            return Ok(());
+        }
+        let is_copy = if old.kind().is_dir() {
+            told.is_merged
+        } else {
+            told.copied_from.is_some() && told.copied_from == self.identity(&old)?
+        };
+        let new = if is_copy { self.as_chosen(Some(&old), new) } else { new };
+        if !same_attributes(self.cx, &old, &new)? {
             self.add(told, from, ChangeKind::Attributes, Some(old), Some(new));
         } else if self.is_relinked(told, &old, &new)? {
             self.add(told, from, ChangeKind::Relinked, Some(old), Some(new));
         }
         Ok(())
+    }
+
+    /// A copy of something, with the owner and the group that somebody chose: what the process's user can't give to what he
+    /// makes nobody did.
+    fn as_chosen(&self, old: Option<&Found>, copy: Found) -> Found {
+        match (&self.user, old) {
+            (Some(user), Some(old)) => Found { attr: user.as_chosen(&old.attr, &copy.attr), ..copy },
+            _ => copy,
+        }
     }
 
     fn add(
@@ -300,6 +321,9 @@ impl Comparison<'_> {
             if let Some(claimed) = claimed.get_mut(index) {
                 *claimed = true;
             }
+            if let (Some(user), Some(new)) = (&self.user, &mut change.new) {
+                new.attr = user.as_chosen(&found.attr, &new.attr);
+            }
             (change.kind, change.from, change.old) =
                 (ChangeKind::Renamed, Some(path.clone()), Some(found.clone()));
         }
@@ -366,14 +390,16 @@ impl Comparison<'_> {
             }
             let Some(from) = self.moves.path_before(&path) else { continue };
             let Some(old) = Found::at(self.cx, &self.before.filesystem, &from)? else { continue };
+            let chosen = self.as_chosen(Some(&old), found.clone());
             let kind = if !same_content(self.cx, &old, &found)? {
                 ChangeKind::Modified
-            } else if !same_attributes(self.cx, &old, &found)? {
+            } else if !same_attributes(self.cx, &old, &chosen)? {
                 ChangeKind::Attributes
             } else {
                 continue;
             };
             let from = (from != path).then_some(from);
+            let found = if kind == ChangeKind::Modified { found } else { chosen };
             self.changes.push(Change { path, from, kind, old: Some(old), new: Some(found) });
         }
         Ok(())

@@ -44,6 +44,7 @@ mod moves;
 mod paths;
 mod store;
 mod upper;
+mod user;
 mod view;
 
 pub use apply::{

@@ -6,13 +6,13 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use support::as_root;
 use support::guest::Guest;
 use support::host::{list, put};
+use support::places::told_of;
 use vnode_core::fs::{NewKind, Remove, Rename};
 use vnode_sandbox::{ApplyError, ApplyOptions, View};
 
@@ -20,6 +20,8 @@ use vnode_sandbox::{ApplyError, ApplyOptions, View};
 const DIRECTORY: &str = "VNODE_APPLY_USER";
 /// Nobody.
 const USER: u32 = 65534;
+/// A group that the user is in.
+const GROUP: u32 = 2000;
 
 fn chmod(path: impl AsRef<Path>, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -91,6 +93,41 @@ fn refuse(place: &Path) {
     assert!(matches!(as_root(|cx| view.plan(cx, &changes, &options)), Err(ApplyError::Denied(_))));
 }
 
+/// What others own and let everybody write to takes new names, and stays theirs.
+fn share(place: &Path) {
+    let view = View::of(place).changes_in(place.parent().unwrap().join("upper")).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    for name in ["new", "open/new", "open/deep/new"] {
+        guest.write(name, "guest").unwrap();
+    }
+    guest.rename("open/f", "open/g", Rename::Replace).unwrap();
+    guest.write("open/same", "root's").unwrap();
+    let told = told_of(&view);
+    assert_eq!(told, ["A /new", "A /open/deep/new", "R /open/g", "A /open/new"]);
+    let changes = as_root(|cx| view.changes(cx)).unwrap();
+    as_root(|cx| view.apply(cx, &changes, &ApplyOptions::default())).unwrap();
+    for name in ["new", "open/new", "open/deep/new"] {
+        assert_eq!(fs::read_to_string(place.join(name)).unwrap(), "guest");
+    }
+    let owner = |name: &str| fs::symlink_metadata(place.join(name)).unwrap().uid();
+    assert_eq!(["", "open", "open/deep", "open/g", "new"].map(owner), [0, 0, 0, 0, USER]);
+    assert_eq!((mode(place), mode(place.join("open/g"))), (0o777, 0o4666));
+    assert!(!place.join(".vnode-apply").exists());
+}
+
+/// What is made in a directory is its group's, if that is said to be so.
+fn join_group(place: &Path) {
+    let view = View::of(place).changes_in(place.parent().unwrap().join("upper2")).open().unwrap();
+    let guest = Guest(&view.filesystem);
+    guest.write("new", "guest").unwrap();
+    guest.make("dir", NewKind::Directory).unwrap();
+    let changes = as_root(|cx| view.changes(cx)).unwrap();
+    as_root(|cx| view.apply(cx, &changes, &ApplyOptions::default())).unwrap();
+    let group = |name: &str| fs::symlink_metadata(place.join(name)).unwrap().gid();
+    assert_eq!(["new", "dir"].map(group), [GROUP; 2]);
+    assert_eq!(mode(place.join("dir")), 0o2755);
+}
+
 fn work_and_let_go(place: &Path) {
     let place = place.join("place");
     fs::create_dir(&place).unwrap();
@@ -98,6 +135,8 @@ fn work_and_let_go(place: &Path) {
     let others = place.parent().unwrap().join("others");
     if others.exists() {
         refuse(&others);
+        share(&place.parent().unwrap().join("everybodys"));
+        join_group(&place.parent().unwrap().join("groups"));
     }
     // So that it can be removed.
     for dir in ["d", "e", "moved", "dir"] {
@@ -125,12 +164,27 @@ fn a_user_applies_to_what_is_his() {
     }
     chown(&others, Some(USER), Some(USER)).unwrap();
     chmod(others.join("shared"), 0o1777);
+    let everybodys = place.path().join("everybodys");
+    for dir in ["", "open", "open/deep"] {
+        fs::create_dir(everybodys.join(dir)).unwrap();
+        chmod(everybodys.join(dir), 0o777);
+    }
+    for file in ["open/f", "open/same"] {
+        put(everybodys.join(file), "root's");
+        chmod(everybodys.join(file), 0o4666);
+    }
+    let groups = place.path().join("groups");
+    fs::create_dir(&groups).unwrap();
+    chown(&groups, Some(USER), Some(GROUP)).unwrap();
+    chmod(&groups, 0o2775);
     // Where a user who isn't root finds it.
     let program = place.path().join("test");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let mut child = Command::new(&program);
+    let mut child = Command::new("setpriv");
+    let ids = [format!("--reuid={USER}"), format!("--regid={USER}"), format!("--groups={GROUP}")];
+    child.args(ids).args(["--inh-caps=-all", "--"]).arg(&program);
     child.args(["--exact", "a_user_applies_to_what_is_his", "--nocapture"]);
-    child.current_dir(place.path()).uid(USER).gid(USER).env(DIRECTORY, place.path());
+    child.current_dir(place.path()).env(DIRECTORY, place.path());
     let output = child.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -45,7 +45,6 @@ use check::Records;
 use error::{Doing as _, Failure};
 use execute::Execution;
 use journal::{Bytes, Journal, Rest};
-use permitted::User;
 use plan::{Planner, Steps};
 use selection::Chosen;
 use staging::Staging;
@@ -54,6 +53,7 @@ use tree::Tree;
 use crate::changes::{Change, ChangeKind};
 use crate::mounts::Mounts;
 use crate::paths::shown;
+use crate::user::User;
 use crate::view::{Directory, View};
 
 /// The choices for applying changes.

@@ -13,7 +13,6 @@ use super::journal::{
     Attributes, Bytes, Gone, In, Journal, Known, NewLink, Out, Slot, Touched, VERSION, Was,
 };
 use super::links::Source;
-use super::permitted::User;
 use super::renames::Renames;
 use super::staging::is_reserved;
 use super::tree::{Real, Tree};
@@ -21,6 +20,7 @@ use super::{Operation, Warning};
 use crate::changes::{ChangeKind, Shown};
 use crate::compare::{Found, same_attributes, same_content};
 use crate::paths::{above, all_above, by_names, split};
+use crate::user::User;
 
 /// What is made before anything is changed.
 pub(crate) struct Staged {
