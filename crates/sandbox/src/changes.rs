@@ -103,18 +103,8 @@ pub(crate) struct Shown {
 /// Those of the layers.
 pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Change>> {
     let mut room = Room(MOST_PATHS);
-    let names = now.overlay.upper_names(cx).map(|told| {
-        let told = told?;
-        room.take(&told.path)?;
-        Ok(told)
-    });
-    let names = names.collect::<Result<Vec<_>>>()?;
-    let mut moves = Moves::default();
-    for told in &names {
-        if let Some(from) = &told.renamed_from {
-            moves.note(&told.path, from);
-        }
-    }
+    let names = names(cx, now, &mut room)?;
+    let moves = moves(&names);
     let (gone, shared, changes) = (Vec::new(), HashSet::new(), Vec::new());
     let user = User::of_process();
     let mut comparison = Comparison { cx, now, before, moves, last: None, gone, shared, changes, room, user };
@@ -126,6 +116,36 @@ pub(crate) fn changes(cx: &Cx<'_>, now: &Shown, before: &Shown) -> Result<Vec<Ch
     let mut changes = comparison.changes;
     changes.sort_by(|one, other| one.path.cmp(&other.path).then(one.kind.cmp(&other.kind)));
     Ok(changes)
+}
+
+/// What the upper has.
+fn names(cx: &Cx<'_>, now: &Shown, room: &mut Room) -> Result<Vec<UpperName>> {
+    let names = now.overlay.upper_names(cx).map(|told| {
+        let told = told?;
+        room.take(&told.path)?;
+        Ok(told)
+    });
+    names.collect()
+}
+
+fn moves(names: &[UpperName]) -> Moves {
+    let mut moves = Moves::default();
+    for told in names {
+        if let Some(from) = &told.renamed_from {
+            moves.note(&told.path, from);
+        }
+    }
+    moves
+}
+
+/// Where what the upper has something for was before directories were renamed.
+///
+/// # Errors
+/// Those of the layers.
+pub(crate) fn covered(cx: &Cx<'_>, now: &Shown) -> Result<HashSet<Vec<u8>>> {
+    let names = names(cx, now, &mut Room(MOST_PATHS))?;
+    let moves = moves(&names);
+    Ok(names.iter().filter_map(|told| moves.path_before(&told.path)).collect())
 }
 
 struct Comparison<'a> {

@@ -1,6 +1,8 @@
 //! Putting the changes of a sandbox, or some of them, into a new upper: so that none of before forks are left, or none of those
 //! that are to be dropped.
 
+use std::collections::HashSet;
+
 use vnode_core::Cx;
 
 use super::chosen::{Chosen, chosen};
@@ -8,6 +10,7 @@ use super::error::StoreError;
 use super::record::fresh_id;
 use super::sandbox::Sandbox;
 use crate::apply::{ApplyOptions, Selection};
+use crate::changes::covered;
 use crate::clock::as_root;
 
 impl Sandbox {
@@ -75,11 +78,15 @@ impl Sandbox {
         let to = self.open_view(&fresh)?.view;
         as_root(|cx: &Cx<'_>| {
             let changes = from.changes(cx).map_err(fails)?;
-            let touched = from.touched(cx).map_err(fails)?;
+            let mut touched = from.touched(cx).map_err(fails)?;
+            let known: HashSet<_> = touched.iter().map(|one| one.path.clone()).collect();
+            let covered = covered(cx, &from.now()).map_err(fails)?;
             let choices = ApplyOptions { selection, ..ApplyOptions::default() };
             let applied = from.apply_to(cx, &to.filesystem, &changes, &choices);
             applied.map_err(|error| self.about(index, error))?;
-            // What came to the host since was never seen by a guest.
+            // What came to the host since was never seen by a guest; other names of files that it changed come up only now.
+            let seen = to.touched(cx).map_err(fails)?.into_iter();
+            touched.extend(seen.filter(|one| !known.contains(&one.path) && !covered.contains(&one.path)));
             to.replace_touched(cx, &touched).map_err(fails)
         })?;
         Ok(upper)
