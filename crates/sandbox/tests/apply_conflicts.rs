@@ -293,9 +293,12 @@ fn the_owner_is_told_until_that_succeeded() {
     };
     let options =
         ApplyOptions { owner: Some(owner("one")), settled: Some(&fails), ..ApplyOptions::default() };
-    assert!(matches!(apply_with(&view, &options), Err(ApplyError::NotOneDirectory)));
+    assert!(matches!(apply_with(&view, &options), Err(ApplyError::Owner { .. })));
     assert_eq!(text(&place, "a").as_deref(), Some("guest"));
-    assert_eq!(pending(place.path()).unwrap(), Some(Pending { owner: Some(owner("one")), committed: true }));
+    assert_eq!(
+        pending(place.path()).unwrap(),
+        Some(Pending { owner: Some(owner("one")), committed: true, placed: true })
+    );
     // Another one leaves it alone, as long as the owner may come back.
     let other = View::of(place.path()).open().unwrap();
     Guest(&other.filesystem).write("b", "other").unwrap();

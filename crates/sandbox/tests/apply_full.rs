@@ -142,22 +142,6 @@ fn a_filesystem_that_is_full_is_left_as_it_was() {
     if let Some(place) = std::env::var_os(PLACE) {
         return fill(Path::new(&place));
     }
-    let unshare = || {
-        let mut unshare = Command::new("unshare");
-        unshare.args(["--mount", "--propagation", "private"]);
-        unshare
-    };
     let place = tempfile::tempdir().unwrap();
-    let mount = format!("mount -t tmpfs tmpfs '{}'", place.path().display());
-    if !unshare().args(["sh", "-c", &mount]).output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: nothing can be mounted here");
-        return;
-    }
-    let mut alone = unshare();
-    alone.arg(std::env::current_exe().unwrap());
-    alone.args(["--exact", "--nocapture", "a_filesystem_that_is_full_is_left_as_it_was"]);
-    let output = alone.env(PLACE, place.path()).output().unwrap();
-    let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    print!("{}", told.concat());
-    assert!(output.status.success() && told[0].contains("1 passed"), "{}", output.status);
+    support::mounted::alone("a_filesystem_that_is_full_is_left_as_it_was", PLACE, place.path());
 }

@@ -68,8 +68,8 @@ pub struct ApplyOptions<'a> {
     /// Told how far it is.
     pub progress: Option<&'a dyn Fn(Progress)>,
     /// Called when everything is in its place and on the medium, and before it is forgotten that it was done: to clear what
-    /// kept the changes. If it fails, or the process ends before it is done, whoever completes the apply for the same owner
-    /// calls it again.
+    /// kept the changes. If it fails, so does the apply, with [`ApplyError::Owner`]; then, or if the process ends before it
+    /// is done, whoever completes the apply for the same owner calls it again.
     pub settled: Option<&'a Settled<'a>>,
 }
 
@@ -240,6 +240,8 @@ pub struct Pending {
     pub owner: Option<Owner>,
     /// Whether some are made: [`recover`] completes it. Else it removes what was prepared.
     pub committed: bool,
+    /// Whether everything is in its place, and only what kept the changes is to be cleared.
+    pub placed: bool,
 }
 
 /// Counts what is done.
@@ -473,7 +475,10 @@ fn complete(
     execution.place(report)?;
     let mut applied = applied(journal, warnings, resumed);
     if let Some(settled) = settled {
-        settled(&applied)?;
+        settled(&applied).map_err(|error| match error {
+            ApplyError::Owner { .. } => error,
+            other => ApplyError::Owner { why: other.to_string() },
+        })?;
     }
     applied.warnings.extend(execution.forget().map_err(Failure::after)?);
     Ok(applied)

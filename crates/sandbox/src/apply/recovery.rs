@@ -27,8 +27,11 @@ pub fn pending(directory: &Path) -> Result<Option<Pending>, ApplyError> {
     let Some(staging) = Staging::find(Tree { cx: &cx, fs: &fs }, Some(directory))? else { return Ok(None) };
     let journal = staging.journal()?;
     Ok(Some(match journal {
-        Some(journal) => Pending { owner: journal.owner, committed: true },
-        None => Pending { owner: None, committed: false },
+        Some(journal) => {
+            let placed = Execution::new(&staging, &journal).is_placed()?;
+            Pending { owner: journal.owner, committed: true, placed }
+        }
+        None => Pending { owner: None, committed: false, placed: false },
     }))
 }
 

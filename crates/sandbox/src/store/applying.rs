@@ -9,7 +9,9 @@ use super::error::StoreError;
 use super::overlap::Changed;
 use super::record::{Lower, MountRecord, Record, fresh_id};
 use super::sandbox::{Mounted, Sandbox};
-use crate::apply::{self, Applied, ApplyError, ApplyOptions, Conflict, Owner, Plan, Progress, Selection};
+use crate::apply::{
+    self, Applied, ApplyError, ApplyOptions, Conflict, Owner, Pending, Plan, Progress, Selection,
+};
 use crate::clock::as_root;
 use crate::view::View;
 
@@ -31,6 +33,15 @@ pub struct At<T> {
     pub guest: Vec<u8>,
     /// What of it.
     pub what: T,
+}
+
+/// An apply of a mount's changes that was interrupted.
+struct Interrupted {
+    directory: PathBuf,
+    /// Which generation of the sandbox's it was of.
+    generation: u64,
+    /// Whether everything was applied.
+    placed: bool,
 }
 
 /// What is applied of a mount.
@@ -65,6 +76,7 @@ impl Sandbox {
     /// As [`apply`](Self::apply), but conflicts, which are in the plans.
     pub fn plan(&self, options: &Applying<'_>) -> Result<Vec<At<Plan>>, StoreError> {
         self.check_applied()?;
+        self.check_whole()?;
         as_root(|cx| self.plan_parts(cx, &self.parts(cx, options.paths)?, options))
     }
 
@@ -119,6 +131,7 @@ impl Sandbox {
     pub fn apply(&mut self, options: &Applying<'_>) -> Result<Vec<At<Applied>>, StoreError> {
         self.check_unused()?;
         let mut done = self.complete(options)?;
+        self.check_whole()?;
         if !options.paths.is_empty() {
             self.check_paths(options.paths)?;
             self.flatten()?;
@@ -213,7 +226,7 @@ impl Sandbox {
     fn settle(&self, index: usize, applied: &Applied, view: &View, next: &Record) -> Result<(), ApplyError> {
         let fails = |error: StoreError| ApplyError::Owner { why: error.to_string() };
         if applied.everything {
-            return next.write(&self.dir, &self.path()).map_err(fails);
+            return next.write_to_make_room(&self.dir, &self.path()).map_err(fails);
         }
         as_root(|cx| view.settle(cx, applied))?;
         let mut record = self.record.clone();
@@ -221,14 +234,14 @@ impl Sandbox {
         if let Some(mount) = record.mounts.get_mut(index) {
             mount.settled = true;
         }
-        record.write(&self.dir, &self.path()).map_err(fails)
+        record.write_to_make_room(&self.dir, &self.path()).map_err(fails)
     }
 
     /// Completes an apply of it that was interrupted, and removes what one left that was done, or never began.
     fn complete(&mut self, options: &Applying<'_>) -> Result<Vec<At<Applied>>, StoreError> {
         let mut done = Vec::new();
         for index in 0..self.record.mounts.len() {
-            let Some((directory, generation)) = self.pending(index)? else {
+            let Some(Interrupted { directory, generation, .. }) = self.pending(index)? else {
                 self.tidy_up(index);
                 continue;
             };
@@ -293,16 +306,41 @@ impl Sandbox {
     /// [`StoreError::Interrupted`].
     pub fn check_applied(&self) -> Result<(), StoreError> {
         for index in 0..self.record.mounts.len() {
-            if let Some((directory, _)) = self.pending(index)? {
+            if let Some(Interrupted { directory, .. }) = self.pending(index)? {
                 return Err(StoreError::Interrupted { name: self.name().to_owned(), directory });
             }
         }
         Ok(())
     }
 
-    /// The directory of a mount where an apply of this sandbox was interrupted after it began to change something, and of
-    /// which generation that was.
-    fn pending(&self, index: usize) -> Result<Option<(PathBuf, u64)>, StoreError> {
+    /// That no apply of it was interrupted before everything was applied. Answers the mounts where it was then.
+    ///
+    /// # Errors
+    /// [`StoreError::Interrupted`].
+    pub(super) fn check_placed(&self) -> Result<Vec<usize>, StoreError> {
+        let mut placed = Vec::new();
+        for index in 0..self.record.mounts.len() {
+            match self.pending(index)? {
+                Some(Interrupted { placed: true, .. }) => placed.push(index),
+                Some(Interrupted { directory, .. }) => {
+                    return Err(StoreError::Interrupted { name: self.name().to_owned(), directory });
+                }
+                None => {}
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Forgets of an apply of which everything was applied: its changes are no changes of this sandbox's any more.
+    pub(super) fn forget(&self, index: usize) -> Result<(), StoreError> {
+        let Some(Interrupted { directory, .. }) = self.pending(index)? else { return Ok(()) };
+        let choices = ApplyOptions { owner: Some(self.owner(index)), ..ApplyOptions::default() };
+        let forgotten = as_root(|cx| apply::recover(cx, &directory, &choices));
+        forgotten.map(drop).map_err(|error| self.about(index, error))
+    }
+
+    /// An apply of this sandbox to the directory of a mount that was interrupted after it began to change something.
+    fn pending(&self, index: usize) -> Result<Option<Interrupted>, StoreError> {
         let [Lower::Directory(directory)] = self.mount(index)?.mount.lowers.as_slice() else {
             return Ok(None);
         };
@@ -312,8 +350,9 @@ impl Sandbox {
             pending => pending.map_err(|error| self.about(index, error))?,
         };
         let id = self.owner(index).id;
-        let own = pending.filter(|pending| pending.committed).and_then(|pending| pending.owner);
-        Ok(own.filter(|owner| owner.id == id).map(|owner| (directory.clone(), owner.generation)))
+        let Some(Pending { owner: Some(owner), committed: true, placed }) = pending else { return Ok(None) };
+        let interrupted = Interrupted { directory: directory.clone(), generation: owner.generation, placed };
+        Ok((owner.id == id).then_some(interrupted))
     }
 
     pub(super) fn mount(&self, index: usize) -> Result<&MountRecord, StoreError> {

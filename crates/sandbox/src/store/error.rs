@@ -73,6 +73,18 @@ pub enum StoreError {
         /// The format's number.
         version: u32,
     },
+    /// Some of its changes were applied, and there is no room to put the others in order.
+    #[error(
+        "there is no room in {} for what is left of sandbox {name} after a part was applied; make some, discard \
+         all of it or delete it",
+        directory.display()
+    )]
+    Full {
+        /// Its name.
+        name: String,
+        /// Where sandboxes are kept.
+        directory: PathBuf,
+    },
     /// There is nothing that it could show: a mount without a directory or an archive, or no mount.
     #[error("a sandbox needs something to show: {what}")]
     Empty {
@@ -159,6 +171,16 @@ fn others(names: &[String]) -> String {
 }
 
 impl StoreError {
+    /// Whether there was no room for what is to be kept: `ENOSPC`, `EDQUOT`.
+    pub(super) fn is_no_room(&self) -> bool {
+        let errno = match self {
+            StoreError::Host { errno, .. } | StoreError::Changes { errno, .. } => *errno,
+            StoreError::Apply { error: ApplyError::Filesystem { errno, .. }, .. } => *errno,
+            _ => return false,
+        };
+        matches!(errno, Errno::NOSPC | Errno::DQUOT)
+    }
+
     /// What to turn a failed call of the host's into.
     pub(super) fn host<E: Into<rustix::io::Errno>>(
         action: &'static str,

@@ -7,13 +7,20 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Mode, OFlags, fsync, openat, renameat};
+use rustix::fs::{
+    AtFlags, FallocateFlags, Mode, OFlags, fallocate, fstat, fsync, ftruncate, openat, renameat, unlinkat,
+};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use crate::encoded;
 
 pub(super) const NAME: &str = "sandbox.json";
+/// What is written before it gets that name.
+const NEW: &str = "sandbox.json.new";
+/// What takes no more room to be written to.
+const ROOM: &str = "sandbox.json.room";
+const PAGE: u64 = 4096;
 const VERSION: u32 = 1;
 /// The most bytes of one: far more than 255 directories for each of a thousand mounts take.
 const LARGEST: u64 = 1 << 28;
@@ -134,19 +141,37 @@ impl Record {
     }
 
     /// Writes it in place of what is there: that or this is found, whenever the power goes.
+    ///
+    /// # Errors
+    /// Those of the host. [`StoreError::is_no_room`].
     pub(super) fn write(&self, dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-        const NEW: &str = "sandbox.json.new";
-        let path = path.join(NAME);
-        let fails = StoreError::host("write", &path);
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|error| StoreError::Damaged { path: path.clone(), why: error.to_string() })?;
+        let text = self.text(path)?;
+        let flags = OFlags::CREATE | OFlags::TRUNC;
+        if let Err(errno) = put(dir, NEW, flags, &text) {
+            let _ = unlinkat(dir, NEW, AtFlags::empty());
+            return Err(StoreError::host("write", &path.join(NAME))(errno));
+        }
+        // Without it there may be no room for the next.
+        let _ = keep_room(dir, text.len());
+        Ok(())
+    }
+
+    /// The same for a record that has less than the one before, so that what it had no more can be removed: also where there is no
+    /// room left but what was kept for this.
+    pub(super) fn write_to_make_room(&self, dir: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+        match self.write(dir, path) {
+            Err(error) if error.is_no_room() => {
+                put(dir, ROOM, OFlags::empty(), &self.text(path)?).map_err(|_| error)
+            }
+            written => written,
+        }
+    }
+
+    fn text(&self, path: &Path) -> Result<Vec<u8>, StoreError> {
+        let damaged = |why: String| StoreError::Damaged { path: path.join(NAME), why };
+        let mut text = serde_json::to_vec_pretty(self).map_err(|error| damaged(error.to_string()))?;
         text.push(b'\n');
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(openat(dir, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(fails)?);
-        let written = file.write_all(&text).and_then(|()| file.sync_all());
-        written.map_err(|error| fails(os_error(&error)))?;
-        renameat(dir, NEW, dir, NAME).map_err(fails)?;
-        fsync(dir).map_err(fails)
+        Ok(text)
     }
 
     /// All directories among the uppers that it needs.
@@ -157,6 +182,29 @@ impl Record {
             .map(String::as_str)
             .collect()
     }
+}
+
+/// Writes the record's text to a file of this name, then gives it the record's.
+fn put(dir: &OwnedFd, name: &str, flags: OFlags, text: &[u8]) -> rustix::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | flags;
+    let mut file = File::from(openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?);
+    file.write_all(text).map_err(|error| os_error(&error))?;
+    ftruncate(&file, text.len() as u64)?;
+    fsync(&file)?;
+    renameat(dir, name, dir, NAME)?;
+    fsync(dir)
+}
+
+/// Keeps a file that the next record can be written to.
+fn keep_room(dir: &OwnedFd, len: usize) -> rustix::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(dir, ROOM, flags, Mode::RUSR | Mode::WUSR)?;
+    // In whole pages, with some for longer names.
+    let wanted = (len as u64).next_multiple_of(PAGE) + PAGE;
+    if u64::try_from(fstat(&file)?.st_size).unwrap_or_default() < wanted {
+        fallocate(&file, FallocateFlags::empty(), 0, wanted)?;
+    }
+    Ok(())
 }
 
 impl MountRecord {

@@ -25,6 +25,7 @@ impl Sandbox {
     pub fn discard_some(&mut self, paths: &[Vec<u8>]) -> Result<(), StoreError> {
         self.check_unused()?;
         self.check_applied()?;
+        self.check_whole()?;
         self.check_paths(paths)?;
         let mut record = self.record.clone();
         record.generation += 1;
@@ -36,12 +37,15 @@ impl Sandbox {
             }
             mount.frozen.clear();
         }
-        self.replace(record)?;
+        self.replace_to_make_room(record)?;
         self.store.sweep().map(drop)
     }
 
     /// Brings all that was kept before forks into the uppers of this sandbox alone.
     pub(super) fn flatten(&mut self) -> Result<(), StoreError> {
+        if self.record.mounts.iter().all(|mount| mount.frozen.is_empty()) {
+            return Ok(());
+        }
         let mut record = self.record.clone();
         for (index, mount) in record.mounts.iter_mut().enumerate() {
             if !mount.frozen.is_empty() {
@@ -54,7 +58,27 @@ impl Sandbox {
 
     /// Brings what is left of changes of which some were applied into uppers of their own. What they were in knows of files with
     /// several names what isn't so any more.
+    ///
+    /// Where there is no room for that it is left for later: see [`check_whole`](Self::check_whole).
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        match self.bring_rest() {
+            Err(error) if error.is_no_room() => Ok(()),
+            finished => finished,
+        }
+    }
+
+    /// That nothing is left to be finished.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`].
+    pub(super) fn check_whole(&self) -> Result<(), StoreError> {
+        if !self.record.mounts.iter().any(|mount| mount.settled) {
+            return Ok(());
+        }
+        Err(StoreError::Full { name: self.name().to_owned(), directory: self.store.directory().to_owned() })
+    }
+
+    fn bring_rest(&mut self) -> Result<(), StoreError> {
         let mut record = self.record.clone();
         if !record.mounts.iter().any(|mount| mount.settled) {
             return Ok(());

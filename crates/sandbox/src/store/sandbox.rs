@@ -120,10 +120,10 @@ impl Sandbox {
         if self.record.mounts.len() == 1 {
             return Err(StoreError::Empty { what: "this is its only mount; delete it" });
         }
-        self.change(|record| {
-            record.generation += 1;
-            record.mounts.remove(at);
-        })?;
+        let mut record = self.record.clone();
+        record.generation += 1;
+        record.mounts.remove(at);
+        self.replace_to_make_room(record)?;
         self.store.sweep().map(|_| true)
     }
 
@@ -132,7 +132,11 @@ impl Sandbox {
     /// # Errors
     /// Those of the host.
     pub fn note_use(&mut self) -> Result<(), StoreError> {
-        self.change(|record| record.used = now())
+        match self.change(|record| record.used = now()) {
+            // Whoever runs something may be about to make room.
+            Err(error) if error.is_no_room() => Ok(()),
+            noted => noted,
+        }
     }
 
     /// Gives it its name, or another one.
@@ -176,6 +180,13 @@ impl Sandbox {
         Ok(())
     }
 
+    /// The same for a record by which something is kept no more.
+    pub(super) fn replace_to_make_room(&mut self, record: Record) -> Result<(), StoreError> {
+        record.write_to_make_room(&self.dir, &self.path())?;
+        self.record = record;
+        Ok(())
+    }
+
     /// Reads the record again.
     pub(super) fn reread(&mut self) -> Result<(), StoreError> {
         self.record = Record::read(&self.dir, &self.path())?;
@@ -185,9 +196,10 @@ impl Sandbox {
     /// Opens its views, to mount them in a guest's namespace, or to look at what was changed.
     ///
     /// # Errors
-    /// [`StoreError::Interrupted`], [`StoreError::View`], [`StoreError::Archive`].
+    /// [`StoreError::Interrupted`], [`StoreError::Full`], [`StoreError::View`], [`StoreError::Archive`].
     pub fn views(&self) -> Result<Vec<Mounted>, StoreError> {
         self.check_applied()?;
+        self.check_whole()?;
         self.record.mounts.iter().map(|mount| self.open_view(mount)).collect()
     }
 
@@ -218,21 +230,24 @@ impl Sandbox {
         Ok(Mounted { guest: mount.guest.clone(), view })
     }
 
-    /// Drops all changes: it shows what its directories have. None of its views may be open.
+    /// Drops all changes: it shows what its directories have. None of its views may be open. What an apply brought to them, and
+    /// only couldn't clear here, is there still.
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the host.
     pub fn discard(&mut self) -> Result<(), StoreError> {
         self.check_unused()?;
-        self.check_applied()?;
+        let placed = self.check_placed()?;
         let uppers = self.record.mounts.iter().map(|_| fresh_id()).collect::<Result<Vec<_>, _>>()?;
-        self.change(|record| {
-            record.generation += 1;
-            for (mount, upper) in record.mounts.iter_mut().zip(uppers) {
-                mount.frozen.clear();
-                mount.upper = upper;
-            }
-        })?;
+        let mut record = self.record.clone();
+        record.generation += 1;
+        for (mount, upper) in record.mounts.iter_mut().zip(uppers) {
+            mount.frozen.clear();
+            mount.upper = upper;
+            mount.settled = false;
+        }
+        self.replace_to_make_room(record)?;
+        placed.into_iter().try_for_each(|index| self.forget(index))?;
         self.store.sweep().map(drop)
     }
 
@@ -261,6 +276,7 @@ impl Sandbox {
     pub fn fork_unnamed(&mut self) -> Result<Sandbox, StoreError> {
         self.check_unused()?;
         self.check_applied()?;
+        self.check_whole()?;
         if self.record.mounts.iter().any(|mount| mount.frozen.len() >= MOST_FROZEN) {
             self.flatten()?;
         }

@@ -3,6 +3,7 @@
 pub(crate) mod exact;
 pub(crate) mod guest;
 pub(crate) mod host;
+pub(crate) mod mounted;
 pub(crate) mod places;
 pub(crate) mod random;
 pub(crate) mod scenes;
