@@ -247,12 +247,45 @@ fn what_comes_into_the_way_while_it_is_done_is_kept() {
     };
     let applied =
         apply_with(&view, &ApplyOptions { progress: Some(&slot), ..ApplyOptions::default() }).unwrap();
-    let [Warning::Left { path }] = &applied.warnings[..] else { panic!("{applied:?}") };
+    let [Warning::Kept { path: new, place: aside }, Warning::Left { path }] = &applied.warnings[..] else {
+        panic!("{applied:?}")
+    };
+    assert!(new == b"/new" && aside.starts_with(path), "{applied:?}");
     let left = place.path().join(String::from_utf8_lossy(path).trim_start_matches('/'));
     let kept: Vec<_> = list(&left).into_values().filter(|what| what.contains("0+host")).collect();
     assert_eq!((kept.len(), text(&place, "new").as_deref()), (2, Some("guest")), "{kept:?}");
     assert!(!place.path().join("d").exists() && !place.path().join(".vnode-apply").exists());
     assert_eq!(pending(place.path()).unwrap(), None);
+}
+
+/// After a crash there may be days until the apply is completed, by whoever it is.
+#[test]
+fn what_is_changed_while_an_apply_is_interrupted_is_kept() {
+    for (mark, changed) in [("journal", &["/a", "/b"][..]), ("moved", &["/e/h"])] {
+        let place = place();
+        let view = View::of(place.path()).open().unwrap();
+        let guest = Guest(&view.filesystem);
+        guest.write("a", "guest").unwrap();
+        guest.write("e/h", "guest").unwrap();
+        guest.remove("b", Remove::File).unwrap();
+        guest.remove_all("d").unwrap();
+        stopped(&view, &|| place.path().join(".vnode-apply").join(mark).exists());
+        for file in changed {
+            put(place.path().join(&file[1..]), "a day's work");
+        }
+        let applied = as_root(|cx| recover(cx, place.path(), &ApplyOptions::default())).unwrap().unwrap();
+        let mut kept: Vec<&str> = Vec::new();
+        for warning in &applied.warnings {
+            let Warning::Kept { path, place: aside } = warning else { continue };
+            let aside = std::str::from_utf8(&aside[1..]).unwrap();
+            assert_eq!(text(&place, aside).as_deref(), Some("a day's work"));
+            kept.push(std::str::from_utf8(path).unwrap());
+        }
+        assert_eq!(kept, changed, "{mark}");
+        let now = ["a", "e/h", "b", "d/f"].map(|name| text(&place, name));
+        assert_eq!(now, [Some("guest".into()), Some("guest".into()), None, None]);
+        assert_eq!(pending(place.path()).unwrap(), None);
+    }
 }
 
 #[test]

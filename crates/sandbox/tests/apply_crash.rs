@@ -186,9 +186,9 @@ fn an_owner_that_fails_is_told_again() {
     let options = ApplyOptions { owner: Some(owner), settled: Some(&settled), ..ApplyOptions::default() };
     let apply = || as_root(|cx| scene.view.apply_to(cx, &target, &scene.changes, &options));
     let recover = || as_root(|cx| recover_on(cx, &target, &options));
-    assert!(matches!(apply(), Err(ApplyError::NotOneDirectory)));
-    assert!(matches!(recover(), Err(ApplyError::NotOneDirectory)));
-    assert!(matches!(apply(), Err(ApplyError::NotOneDirectory)));
+    assert!(matches!(apply(), Err(ApplyError::Owner { .. })));
+    assert!(matches!(recover(), Err(ApplyError::Owner { .. })));
+    assert!(matches!(apply(), Err(ApplyError::Owner { .. })));
     assert_eq!(told.get(), 3);
     fails.set(false);
     let applied = recover().unwrap().unwrap();

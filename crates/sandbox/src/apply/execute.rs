@@ -4,6 +4,7 @@
 //! a slot that is filled says that it was, and one that is empty later says that what was in it came to its place. Between
 //! the two is a mark, for only it tells the two apart.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 
 use vnode_core::fs::{Filesystem as _, Remove, Rename, SetXattr};
@@ -11,7 +12,7 @@ use vnode_core::{Attr, Errno, FileType, Mode, Result, SetAttr};
 use vnode_overlay::{fill, make_like, with_leave};
 
 use super::error::{ApplyError, Doing as _, Failure};
-use super::journal::{Attributes, In, Journal, NewLink, Out, Slot};
+use super::journal::{Attributes, Gone, In, Journal, NewLink, Out, Slot, Was};
 use super::staging::{MOVED, PLACED, Staging};
 use super::tree::{Real, Tree, at};
 use super::{Report, Warning};
@@ -26,6 +27,8 @@ pub(crate) struct Execution<'a> {
     slots: HashMap<&'a [u8], u64>,
     /// Whether inodes have the numbers that they had.
     has_numbers: bool,
+    /// What was changed meanwhile and isn't overwritten nor removed: where it was, and where it is in staging.
+    kept: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 
 impl<'a> Execution<'a> {
@@ -33,7 +36,8 @@ impl<'a> Execution<'a> {
         let slots = journal.outs.iter().map(|out| (&*out.path.0, out.slot)).collect();
         let has_numbers =
             journal.witness.is_some_and(|witness| staging.witness().is_ok_and(|now| now == witness));
-        Execution { staging, tree: staging.tree, journal, slots, has_numbers }
+        let kept = RefCell::default();
+        Execution { staging, tree: staging.tree, journal, slots, has_numbers, kept }
     }
 
     /// Brings everything to its place that isn't there, and removes what was there instead.
@@ -127,7 +131,7 @@ impl<'a> Execution<'a> {
         // What was taken out for good, and nothing else.
         for gone in &self.journal.gone {
             let slot = Slot::Out(gone.slot);
-            self.clear_one(slot, &gone.path.0, gone.is_dir).doing("remove", &gone.path.0)?;
+            self.clear_one(slot, gone).doing("remove", &gone.path.0)?;
         }
         Ok(())
     }
@@ -136,7 +140,11 @@ impl<'a> Execution<'a> {
     pub(crate) fn forget(&self) -> std::result::Result<Vec<Warning>, Failure> {
         let left = self.staging.finish()?;
         self.restore_root();
-        Ok(left.map(|path| Warning::Left { path }).into_iter().collect())
+        let Some(left) = left else { return Ok(Vec::new()) };
+        let kept = self.kept.take().into_iter();
+        let kept = kept.map(|(path, place)| Warning::Kept { path, place: [&left[..], &place].concat() });
+        let kept: Vec<_> = kept.collect();
+        Ok(kept.into_iter().chain([Warning::Left { path: left }]).collect())
     }
 
     fn has(&self, mark: &[u8]) -> std::result::Result<bool, Failure> {
@@ -259,7 +267,7 @@ impl<'a> Execution<'a> {
                 // Two names of one inode: a rename would leave both.
                 return self.tree.remove(&slots, &slot, Remove::File);
             }
-            if !come.replaces || there.kind().is_dir() {
+            if !come.replaces || there.kind().is_dir() || !self.is_as_it_was(&there, come.was.as_ref())? {
                 self.displace(&dir, name, come)?;
             }
         }
@@ -285,10 +293,18 @@ impl<'a> Execution<'a> {
             match self.tree.rename((dir, name), (&out, &aside), Rename::NoReplace) {
                 Err(Errno::EXIST) => {}
                 Err(Errno::NOENT) => return Ok(()),
-                renamed => return renamed,
+                renamed => {
+                    renamed?;
+                    self.note_kept(&come.path.0, &aside);
+                    return Ok(());
+                }
             }
         }
         Ok(())
+    }
+
+    fn note_kept(&self, path: &[u8], place: &[u8]) {
+        self.kept.borrow_mut().push((path.to_vec(), [b"/out/", place].concat()));
     }
 
     fn settle_attributes(&self) -> std::result::Result<(), Failure> {
@@ -395,23 +411,33 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    fn clear_one(&self, slot: Slot, path: &[u8], is_dir: bool) -> Result<()> {
-        let what = if is_dir { Remove::Directory } else { Remove::File };
-        let removed = match split(path) {
-            None => match self.slots_directory(slot) {
-                Ok(slots) => self.tree.remove(&slots, &slot.name(), what),
-                Err(Errno::NOENT) => Ok(()),
-                Err(errno) => Err(errno),
-            },
-            Some((dir, name)) => {
-                let Some(top) = self.staging.slot(slot)? else { return Ok(()) };
-                match self.tree.follow(top, dir)?.filter(|dir| dir.kind().is_dir()) {
-                    Some(dir) => self.tree.remove(&dir, name, what),
-                    None => Ok(()),
-                }
-            }
+    /// Whether a file is what it was when all this was planned: an apply may have been interrupted since, for days.
+    fn is_as_it_was(&self, there: &Real, was: Option<&Was>) -> Result<bool> {
+        match was {
+            Some(was) => Ok(was.is_still(&self.tree.attr(there)?, self.has_numbers)),
+            None => Ok(true),
+        }
+    }
+
+    fn clear_one(&self, slot: Slot, gone: &Gone) -> Result<()> {
+        let what = if gone.is_dir { Remove::Directory } else { Remove::File };
+        let Some(top) = self.staging.slot(slot)? else { return Ok(()) };
+        let (dir, name) = match split(&gone.path.0) {
+            None => (Some(self.slots_directory(slot)?), slot.name()),
+            Some((dir, name)) => (self.tree.follow(top, dir)?, name.to_vec()),
         };
-        match removed {
+        let Some(dir) = dir.filter(|dir| dir.kind().is_dir()) else { return Ok(()) };
+        if !gone.is_dir
+            && let Some(there) = self.tree.lookup(&dir, &name)?
+            && !self.is_as_it_was(&there, gone.was.as_ref())?
+        {
+            let place = [&slot.name()[..], &gone.path.0].concat();
+            let out = self.journal.outs.iter().find(|out| out.slot == gone.slot);
+            let was_at = out.map(|out| [&out.path.0[..], &gone.path.0].concat());
+            self.note_kept(&was_at.unwrap_or_else(|| place.clone()), &place);
+            return Ok(());
+        }
+        match self.tree.remove(&dir, &name, what) {
             // Something else is there by now, or is in it: it stays.
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR | Errno::NOTDIR | Errno::BUSY) => Ok(()),
             removed => removed,

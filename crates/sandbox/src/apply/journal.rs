@@ -81,6 +81,15 @@ pub(crate) struct In {
     pub(crate) path: Bytes,
     /// Whether it takes the place of something, which is no directory, and neither is it.
     pub(crate) replaces: bool,
+    /// What that was.
+    #[serde(default)]
+    pub(crate) was: Option<Was>,
+}
+
+impl In {
+    pub(crate) fn new(slot: Slot, path: Vec<u8>, replaces: bool) -> Self {
+        In { slot, path: Bytes(path), replaces, was: None }
+    }
 }
 
 /// What goes with what was taken out: below a slot of `out`, or itself.
@@ -90,6 +99,9 @@ pub(crate) struct Gone {
     /// From there; of itself empty.
     pub(crate) path: Bytes,
     pub(crate) is_dir: bool,
+    /// What it was.
+    #[serde(default)]
+    pub(crate) was: Option<Was>,
 }
 
 /// Attributes of what stays, or comes from where it was.
@@ -174,6 +186,13 @@ impl Was {
     pub(crate) fn touched(touched: &vnode_overlay::Touched) -> Self {
         let &vnode_overlay::Touched { kind, dev, ino, size, mtime, ctime, .. } = touched;
         Was::new((kind, dev, ino, size), mtime, ctime)
+    }
+
+    /// Whether this is as it was but for where it is; it may have been copied to another filesystem. Numbers may mean nothing.
+    pub(crate) fn is_still(&self, attr: &Attr, has_numbers: bool) -> bool {
+        let now = Was::of(attr);
+        let is_it = !has_numbers || self.dev != now.dev || self.ino == now.ino;
+        is_it && (self.kind, self.size, self.mtime) == (now.kind, now.size, now.mtime)
     }
 
     fn new((kind, dev, ino, size): (FileType, u64, u64, u64), mtime: Timespec, ctime: Timespec) -> Self {

@@ -17,6 +17,7 @@ mod error;
 mod execute;
 mod items;
 mod journal;
+mod leaving;
 mod links;
 mod permitted;
 mod plan;
@@ -178,6 +179,14 @@ pub enum Warning {
         /// How many things it did.
         changes: usize,
     },
+    /// A file was changed after the apply began, which may have been interrupted. It was neither overwritten nor removed, but
+    /// kept.
+    Kept {
+        /// The file.
+        path: Vec<u8>,
+        /// Where it is now.
+        place: Vec<u8>,
+    },
     /// Something came into the way while it was done. It was kept here.
     Left {
         /// Where.
@@ -197,6 +206,14 @@ impl fmt::Display for Warning {
                 write!(
                     f,
                     "an apply that was interrupted was completed first, {changes} changes that are not these"
+                )
+            }
+            Warning::Kept { path, place } => {
+                write!(
+                    f,
+                    "{} was changed meanwhile: what it was then is kept as {}",
+                    shown(path),
+                    shown(place)
                 )
             }
             Warning::Left { path } => {

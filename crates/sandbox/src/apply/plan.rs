@@ -1,6 +1,6 @@
 //! From what was changed to what is to be done.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use vnode_core::fs::InodeId;
@@ -9,9 +9,7 @@ use vnode_core::{Attr, FileType, Mode};
 use super::check::{Expected, Records};
 use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
 use super::items::Item;
-use super::journal::{
-    Attributes, Bytes, Gone, In, Journal, Known, NewLink, Out, Slot, Touched, VERSION, Was,
-};
+use super::journal::{Attributes, Bytes, In, Journal, NewLink, Slot, VERSION};
 use super::links::Source;
 use super::renames::Renames;
 use super::staging::is_reserved;
@@ -174,6 +172,7 @@ impl<'a> Planner<'a> {
         }
         self.steps.journal.ins.sort_by(|one, other| by_names(&one.path.0, &other.path.0));
         self.take_out()?;
+        self.note_replaced()?;
         self.check_mounts()?;
         self.check_permissions()?;
         self.check_seals()?;
@@ -332,7 +331,7 @@ impl<'a> Planner<'a> {
             },
             _ => return self.stage(path, new, Content::New, replaces),
         };
-        self.steps.journal.ins.push(In { slot, path: Bytes(path), replaces });
+        self.steps.journal.ins.push(In::new(slot, path, replaces));
         match source {
             Some(Source::LinkTo(home)) => {
                 let now = self.there_now(home)?;
@@ -342,7 +341,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn there_now(&self, path: &[u8]) -> Result<Option<(Real, Attr)>, Failure> {
+    pub(crate) fn there_now(&self, path: &[u8]) -> Result<Option<(Real, Attr)>, Failure> {
         let found = self.tree.find(path).doing("look at", path)?;
         let found = found.map(|inode| self.tree.attr(&inode).map(|attr| (inode, attr)));
         found.transpose().doing("look at", path)
@@ -358,7 +357,7 @@ impl<'a> Planner<'a> {
             Some(dir) => Place::Below(*dir),
             None => {
                 let slot = self.steps.journal.slot();
-                let to = In { slot: Slot::In(slot), path: Bytes(path.clone()), replaces };
+                let to = In::new(Slot::In(slot), path.clone(), replaces);
                 self.steps.journal.ins.push(to);
                 Place::Slot(slot)
             }
@@ -392,8 +391,8 @@ impl<'a> Planner<'a> {
             if self.is_free(item, new)?
                 && let Some(leaving) = item.old_path.as_ref().and_then(|path| self.leaving.get(path))
             {
-                let (slot, path) = (Slot::Out(leaving.slot), Bytes(item.path.clone()));
-                self.steps.journal.ins.push(In { slot, path, replaces: false });
+                let come = In::new(Slot::Out(leaving.slot), item.path.clone(), false);
+                self.steps.journal.ins.push(come);
                 self.set_attributes(item, new)?;
             }
             return Ok(());
@@ -493,84 +492,6 @@ impl<'a> Planner<'a> {
             let like = self.shown(&dir)?;
             let Some(like) = like.filter(|like| like.kind().is_dir()) else { continue };
             self.stage(dir, like, Content::New, false)?;
-        }
-        Ok(())
-    }
-
-    /// What is taken out by itself, and what goes with something.
-    fn take_out(&mut self) -> Result<(), Failure> {
-        let mut paths: Vec<_> = self.leaving.keys().cloned().collect();
-        paths.sort_by(|one, other| by_names(other, one));
-        for path in paths {
-            let Some(leaving) = self.leaving.get(&path).copied() else { continue };
-            let goes =
-                |path: &[u8]| self.leaving.get(path).filter(|leaving| leaving.is_dir && !leaving.comes);
-            let mut top = (path.as_slice(), leaving);
-            if !leaving.comes {
-                for dir in all_above(&path) {
-                    match goes(dir) {
-                        Some(leaving) => top = (dir, *leaving),
-                        None => break,
-                    }
-                }
-                let below = path.get(top.0.len()..).unwrap_or_default().to_vec();
-                let gone = Gone { slot: top.1.slot, path: Bytes(below), is_dir: leaving.is_dir };
-                self.steps.journal.gone.push(gone);
-            }
-            if top.0.len() == path.len() {
-                let dir = self.tree.find(above(&path)).doing("look at", &path)?;
-                let dir = dir.map(|dir| self.tree.attr(&dir)).transpose().doing("look at", &path)?;
-                self.steps.journal.outs.push(Out::new(&path, leaving.slot, dir));
-                if let Some((_, attr)) = self.there_now(&path)? {
-                    self.note_moved(&path, &attr);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Of a directory nothing counts that a move changes.
-    fn note_moved(&mut self, path: &[u8], attr: &Attr) {
-        if !attr.kind.is_dir() {
-            self.steps.journal.moved.push(Known { path: Bytes(path.to_vec()), was: Some(Was::of(attr)) });
-        }
-    }
-
-    /// Directories in which names change, and what they are to show.
-    fn note_touched(&mut self) -> Result<(), Failure> {
-        // Staging is made and removed in the root.
-        let mut dirs = BTreeSet::from([Vec::new()]);
-        for out in &self.steps.journal.outs {
-            let dir = above(&out.path.0);
-            let stays = core::iter::once(dir).chain(all_above(dir));
-            let mut stays = stays.map_while(|dir| match self.leaving.get(dir) {
-                Some(leaving) if leaving.comes => None,
-                leaving => Some(leaving.is_none()),
-            });
-            if stays.all(|stays| stays) {
-                dirs.insert(self.renames.after(dir));
-            }
-        }
-        for come in &self.steps.journal.ins {
-            dirs.insert(above(&come.path.0).to_vec());
-            if let Slot::Out(_) = come.slot {
-                dirs.insert(come.path.0.clone());
-            }
-        }
-        for dir in dirs {
-            let shown = self.shown(&dir)?;
-            let Some(shown) = shown.filter(|shown| shown.kind().is_dir()) else { continue };
-            if self.made.contains_key(&dir) {
-                let touched = Touched::new(&dir, shown.attr.mode, &shown.attr);
-                self.steps.journal.touched.push(touched);
-                continue;
-            }
-            let before = self.renames.before(&dir);
-            if let Some(there) = self.tree.directory(&before).doing("look at", &dir)? {
-                let attr = self.tree.attr(&there).doing("look at", &dir)?;
-                let touched = Touched::new(&dir, attr.mode, &shown.attr);
-                self.steps.journal.touched.push(touched);
-            }
         }
         Ok(())
     }
