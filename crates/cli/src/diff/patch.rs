@@ -145,7 +145,7 @@ impl Patch<'_> {
         let (a, b) = if is_new { (none, b) } else { (a, none) };
         let text = match content {
             Content::Text(text) => text,
-            content => return self.opaque(&a, &b, &content),
+            content => return self.opaque(&a, &b, &content, None),
         };
         if text.is_empty() {
             // By this patch(1) knows that the file is to be made, or removed: git's name of no content.
@@ -188,15 +188,19 @@ impl Patch<'_> {
         if !has_other_content {
             return Ok(());
         }
+        let kept_mode = (was == is).then_some(is);
         let (old, new) =
             (Content::of(self.cx, old).map_err(fails)?, Content::of(self.cx, new).map_err(fails)?);
         let (Content::Text(old), Content::Text(new)) = (&old, &new) else {
             let largest = if matches!(old, Content::TooLarge(_)) { &old } else { &new };
-            return self.opaque(&a, &b, largest);
+            return self.opaque(&a, &b, largest, kept_mode);
         };
         match Compared::of(old, new, &mut self.patience) {
             Some(compared) => self.hunks(&a, &b, &compared),
-            None => self.opaque(&a, &b, &Content::TooLarge(old.len().max(new.len()) as u64)),
+            None => {
+                let content = Content::TooLarge(old.len().max(new.len()) as u64);
+                self.opaque(&a, &b, &content, kept_mode)
+            }
         }
     }
 
@@ -228,8 +232,12 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// Files whose content isn't shown. Git refuses such a patch, instead of leaving out what it doesn't know.
-    fn opaque(&mut self, a: &str, b: &str, content: &Content) -> Result<(), DiffError> {
+    /// Files whose content isn't shown. Git refuses such a patch, instead of leaving out what it doesn't know, unless it is
+    /// told to (`--exclude`). The mode is told unless it stands elsewhere.
+    fn opaque(&mut self, a: &str, b: &str, content: &Content, mode: Option<u32>) -> Result<(), DiffError> {
+        let mode = mode.map(|mode| format!(" {mode:06o}")).unwrap_or_default();
+        // Git's word for content that has no name.
+        self.header(&format!("index 0000000..0000000{mode}"))?;
         let line = match content {
             Content::TooLarge(len) => {
                 format!("Files {a} and {b}, too large to compare ({len} bytes), differ")

@@ -85,7 +85,8 @@ pub(crate) enum Action {
         /// Their names
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
-        /// Also where an apply was interrupted: the next apply to the directory, of any sandbox, completes that
+        /// Also where an apply was interrupted: that is undone, or, if it came too far, completed by the next apply to the
+        /// directory, of any sandbox
         #[arg(short, long)]
         force: bool,
     },

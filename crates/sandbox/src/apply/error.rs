@@ -42,6 +42,15 @@ pub enum ApplyError {
         /// The directory.
         directory: PathBuf,
     },
+    /// Something new is where an apply that is undone took something from. What could be put back was.
+    #[error(
+        "{} is new since something was taken from there, which can't be put back so; rename it, and abort again",
+        shown(path)
+    )]
+    InTheWay {
+        /// What is new.
+        path: Vec<u8>,
+    },
     /// Another apply to the directory goes on: nothing was changed.
     #[error("something else is being applied to {}; wait until that ends", directory.display())]
     Busy {
@@ -64,6 +73,16 @@ pub enum ApplyError {
         shown(path)
     )]
     Unfinished {
+        /// Where, from the directory.
+        path: Vec<u8>,
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// A call failed while an apply was undone. Aborting again goes on with that.
+    #[error("can't {operation} {}: {errno}; not all was undone, abort again", shown(path))]
+    Undoing {
         /// Where, from the directory.
         path: Vec<u8>,
         /// What was tried.
@@ -235,6 +254,15 @@ impl Failure {
                 | Errno::NFILE
                 | Errno::MFILE
         )
+    }
+
+    /// While what was done is undone.
+    pub(crate) fn undoing(self) -> ApplyError {
+        let Failure { path, operation, errno } = self;
+        match errno {
+            Errno::EXIST => ApplyError::InTheWay { path },
+            _ => ApplyError::Undoing { path, operation, errno },
+        }
     }
 
     /// After that.

@@ -77,7 +77,8 @@ pub fn recover_on(
 /// [`View::abort`].
 ///
 /// # Errors
-/// See [`ApplyError`]. `Interrupted`: it is another owner's. `TooLate`: it can only be completed.
+/// See [`ApplyError`]. `Interrupted`: it is another owner's. `TooLate`: it can only be completed. `InTheWay`, `Undoing`: some of
+/// it is still to be undone.
 pub fn abort(cx: &Cx<'_>, directory: &Path, options: &ApplyOptions<'_>) -> Result<bool, ApplyError> {
     let Some(served) = found_in(cx, directory)? else { return Ok(false) };
     let fs = served.open(cx)?;
@@ -97,7 +98,7 @@ fn abort_in(target: &Target<'_>, options: &ApplyOptions<'_>) -> Result<Option<Ve
         let directory = target.path().unwrap_or(Path::new("/")).to_owned();
         return Err(ApplyError::TooLate { directory });
     }
-    execution.undo().map_err(Failure::after)?;
+    execution.undo().map_err(Failure::undoing)?;
     Ok(Some(journal.moved))
 }
 

@@ -360,6 +360,13 @@ impl Sandbox {
     }
 
     pub(super) fn about(&self, index: usize, error: ApplyError) -> StoreError {
+        let error = match error {
+            ApplyError::Interrupted { directory, owner } => match self.store.name_of(&owner.directory) {
+                Some(name) => return StoreError::Interrupted { name, directory },
+                None => ApplyError::Interrupted { directory, owner },
+            },
+            error => error,
+        };
         let guest = self.mount(index).map(|mount| mount.mount.guest.clone()).unwrap_or_default();
         StoreError::Apply { guest, error }
     }

@@ -98,6 +98,12 @@ impl Store {
         self.directory.join("sandboxes")
     }
 
+    /// Which sandbox is kept in a directory.
+    fn name_of(&self, directory: &Path) -> Option<String> {
+        let name = directory.strip_prefix(self.sandboxes()).ok()?.to_str()?;
+        check_name(name).is_ok().then(|| name.to_owned())
+    }
+
     fn upper(&self, id: &str) -> PathBuf {
         self.directory.join("uppers").join(id)
     }
@@ -246,26 +252,30 @@ impl Store {
     /// # Errors
     /// As for [`open`](Self::open), but for damaged ones, and [`StoreError::Interrupted`].
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.delete_if(name, Sandbox::check_applied)
+        self.delete_if(name, |sandbox| sandbox.check_applied())
     }
 
-    /// The same, whether an apply of it was interrupted or not: what that left in the directory is completed by the next
-    /// apply to it, whatever of.
+    /// The same, whether an apply of it was interrupted or not. That is undone as long as it can be; what it left in the
+    /// directory then, or where it can't be, is completed by the next apply to it, whatever of.
     ///
     /// # Errors
     /// As for [`open`](Self::open), but for damaged ones.
     pub fn delete_interrupted(&self, name: &str) -> Result<(), StoreError> {
-        self.delete_if(name, |_| Ok(()))
+        self.delete_if(name, |sandbox| {
+            // What can't be undone is no reason to stay.
+            let _ = sandbox.abort();
+            Ok(())
+        })
     }
 
     fn delete_if(
         &self,
         name: &str,
-        check: impl FnOnce(&Sandbox) -> Result<(), StoreError>,
+        check: impl FnOnce(&mut Sandbox) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match self.open_as_it_is(name) {
-            Ok(sandbox) => {
-                check(&sandbox)?;
+            Ok(mut sandbox) => {
+                check(&mut sandbox)?;
                 sandbox.bury()?;
             }
             // Whatever it was, it is to go.

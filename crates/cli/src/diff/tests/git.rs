@@ -168,6 +168,35 @@ fn git_applies_directories_that_were_swapped() {
 }
 
 #[test]
+fn git_leaves_out_binary_files_if_told_to() {
+    if !has_git() {
+        return;
+    }
+    let base = Guest::in_memory(|guest| {
+        guest.write("binary", b"\0");
+        guest.write("mode", b"\0");
+        guest.write("text", LETTERS);
+    });
+    let was = tempfile::tempdir().unwrap();
+    Guest(base.clone()).put(b"", was.path());
+    let (_view, changes) = changed(base, |guest| {
+        guest.write("binary", b"\0\0");
+        guest.write("mode", b"\0\0");
+        guest.chmod("mode", 0o755);
+        guest.write("new", b"\0");
+        guest.write("text", "other\n");
+    });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), told(&changes, Form::Patch)).unwrap();
+    let refused = by_git(was.path(), file.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot apply binary patch to 'binary'"));
+    let mut apply = by_git(was.path(), file.path());
+    let applied = apply.args(["--exclude=binary", "--exclude=mode", "--exclude=new"]).output().unwrap();
+    assert!(applied.status.success(), "{applied:?}");
+    assert_eq!(std::fs::read_to_string(was.path().join("text")).unwrap(), "other\n");
+}
+
+#[test]
 fn lines_are_counted_and_drawn_as_git_does() {
     if !has_git() {
         return;

@@ -238,9 +238,10 @@ fn files_that_are_too_large_are_told_as_such() {
     assert_eq!(told(&changes, Form::Short), "M /holes\nA /new\nM /text\n");
     assert_eq!(
         told(&changes, Form::Patch),
-        "diff --git a/holes b/holes\nBinary files a/holes and b/holes differ\n\
-         diff --git a/new b/new\nnew file mode 100644\nBinary files /dev/null and b/new differ\n\
-         diff --git a/text b/text\nFiles a/text and b/text, too large to compare (10737418240 bytes), differ\n"
+        "diff --git a/holes b/holes\nindex 0000000..0000000 100644\nBinary files a/holes and b/holes differ\n\
+         diff --git a/new b/new\nnew file mode 100644\nindex 0000000..0000000\n\
+         Binary files /dev/null and b/new differ\n\
+         diff --git a/text b/text\nindex 0000000..0000000 100644\nFiles a/text and b/text, too large to compare (10737418240 bytes), differ\n"
     );
     assert_eq!(
         told(&changes, Form::Stat),
