@@ -162,7 +162,7 @@ fn sandboxes_are_listed_and_shown() {
     let host = fs::canonicalize(places.host.path()).unwrap();
     let list = places.tells("list");
     let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["NAME", "SIZE", "USED", "SHOWS"]);
+    assert_eq!(rows[0], ["NAME", "SIZE", "SHARED", "USED", "SHOWS"]);
     assert_eq!((rows[1][0], rows[2][0]), ("other", "s"));
     assert_eq!(rows[1].last().unwrap(), &format!("{}::/all", host.display()));
     let json: serde_json::Value = serde_json::from_str(&places.tells("list --json")).unwrap();
@@ -174,6 +174,17 @@ fn sandboxes_are_listed_and_shown() {
     assert!(show.contains(&format!("mount    /data shows {}\n", host.display())), "{show}");
     let json: serde_json::Value = serde_json::from_str(&places.tells("show s --json")).unwrap();
     assert_eq!(json["name"], "s");
+    // What a fork shares is told of both.
+    places.tells("fork s t");
+    let json: serde_json::Value = serde_json::from_str(&places.tells("list --json")).unwrap();
+    let list = places.tells("list");
+    let rows: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    for (number, name) in [(1, "s"), (2, "t")] {
+        assert_eq!((&json[number]["name"], &json[number]["bytes"]), (&name.into(), &0.into()));
+        assert!(json[number]["shared_bytes"].as_u64().unwrap() >= 20_000, "{json}");
+        assert_eq!((rows[number + 1][0], rows[number + 1][1]), (name, "0B"));
+        assert!(rows[number + 1][2].ends_with('K'), "{list}");
+    }
 }
 
 #[test]

@@ -86,13 +86,14 @@ pub(super) fn list(store: &Store, json: bool) -> Result<(), Failure> {
         say("there are no sandboxes; vnode run --sandbox NAME makes one");
         return Ok(());
     }
-    let mut rows = vec![["NAME", "SIZE", "USED", "SHOWS"].map(str::to_owned)];
+    let mut rows = vec![["NAME", "SIZE", "SHARED", "USED", "SHOWS"].map(str::to_owned)];
     rows.extend(all.iter().map(|kept| {
         let used = match kept.process {
             Some(_) => "now".to_owned(),
             None => format!("{} ago", age(kept.used)),
         };
-        [kept.name.clone(), size(kept.storage.0), used, brief(&kept.mounts)]
+        let (own, shared) = kept.storage;
+        [kept.name.clone(), size(own), size(shared), used, brief(&kept.mounts)]
     }));
     print(&table(&rows))
 }
@@ -167,15 +168,16 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// Columns as wide as what is in them.
-fn table(rows: &[[String; 4]]) -> String {
+fn table(rows: &[[String; 5]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths = [width(0), width(1), width(2)];
+    let widths = [width(0), width(1), width(2), width(3)];
     let mut text = String::new();
-    for [name, size, used, shows] in rows {
-        text += &format!("{name:<0$}  {size:>1$}  {used:<2$}  {shows}\n", widths[0], widths[1], widths[2]);
+    for [name, size, shared, used, shows] in rows {
+        let [names, sizes, all_shared, uses] = widths;
+        text += &format!("{name:<names$}  {size:>sizes$}  {shared:>all_shared$}  {used:<uses$}  {shows}\n");
     }
     text
 }

@@ -14,7 +14,8 @@ use crate::quantity;
 /// What is to be done with sandboxes.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Action {
-    /// List the sandboxes: what they show, what they take on disk, when they were used last
+    /// List the sandboxes: what they show, what they take on disk, by themselves and shared with forks, when they were used
+    /// last
     #[command(visible_alias = "ls")]
     List {
         /// Write one JSON array, for programs
