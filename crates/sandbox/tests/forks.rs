@@ -104,3 +104,30 @@ fn chains_of_forks_are_bounded() {
     last.apply(&Applying { force: true, ..Applying::default() }).unwrap();
     assert_eq!(places.text("file"), "at last by 39");
 }
+
+#[test]
+fn forks_without_a_name_are_dropped_at_once() {
+    const FORKS: usize = 300;
+    let places = places();
+    let mut task = places.create("task");
+    write(&task, "file", "changed");
+    let mut forks: Vec<_> = (0..FORKS).map(|_| task.fork_unnamed().unwrap()).collect();
+    write(&forks[7], "file", "by one of them");
+    write(&forks[8], "file", "by another one");
+    let mut fork_of_fork = forks[8].fork_unnamed().unwrap();
+    assert_eq!(places.names("sandboxes").len(), FORKS + 2);
+    assert_eq!(places.names("uppers").len(), 3);
+    let start = Instant::now();
+    drop(forks);
+    // A bound against what grows with the number of the others, and waits for them.
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert_eq!(places.names("sandboxes").len(), 2);
+    // What is shared stays as long as one has it.
+    assert_eq!(places.names("uppers").len(), 2);
+    assert_eq!(read(&fork_of_fork, "file").as_deref(), Some("by another one"));
+    fork_of_fork.publish("one").unwrap();
+    drop(fork_of_fork);
+    places.store().delete("one").unwrap();
+    assert_eq!((places.names("sandboxes"), places.names("uppers").len()), (vec!["task".to_owned()], 1));
+    assert_eq!(read(&task, "file").as_deref(), Some("changed"));
+}

@@ -108,7 +108,7 @@ impl History {
             let paths = [path.clone()];
             let done = match discard {
                 true => sandbox.discard_some(&paths),
-                false => sandbox.apply(&Applying { paths: &paths, ..Applying::default() }).map(drop),
+                false => sandbox.apply(&Applying { paths: Some(&paths), ..Applying::default() }).map(drop),
             };
             match done {
                 Ok(()) | Err(StoreError::Unchanged { .. }) => {}

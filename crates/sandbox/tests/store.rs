@@ -10,7 +10,7 @@ use std::path::Path;
 
 use support::guest::Guest;
 use support::places::{Places, told, write};
-use vnode_sandbox::{Mount, Sandbox, StoreError};
+use vnode_sandbox::{Applying, Lower, Mount, Sandbox, StoreError};
 
 /// With `file` in the directory that is shown.
 fn places() -> Places {
@@ -111,6 +111,36 @@ fn a_sandbox_shows_something_and_each_thing_at_its_place() {
     assert!(matches!(sandbox.add(places.mount()), Err(StoreError::Twice { .. })));
     sandbox.add(Mount { guest: b"/more".to_vec(), ..places.mount() }).unwrap();
     assert_eq!(sandbox.views().unwrap().len(), 2);
+}
+
+#[test]
+fn paths_of_mounts_are_absolute() {
+    let places = places();
+    let create = |mount| places.store().create("one", vec![mount]).map(drop);
+    for guest in ["", "p", "/p/", "/p/../x", "//"] {
+        let refused = create(Mount { guest: guest.into(), ..places.mount() });
+        assert!(matches!(refused, Err(StoreError::Path { .. })), "{guest}");
+    }
+    let lowers = vec![Lower::Directory("here".into())];
+    assert!(matches!(create(Mount { lowers, ..places.mount() }), Err(StoreError::Relative { .. })));
+    assert_eq!(places.store().names().unwrap(), [""; 0]);
+}
+
+#[test]
+fn of_no_path_nothing_is_applied_or_discarded() {
+    let places = places();
+    let mut sandbox = places.create("one");
+    write(&sandbox, "new", "made");
+    assert!(sandbox.apply(&Applying { paths: Some(&[]), ..Applying::default() }).unwrap().is_empty());
+    sandbox.discard_some(&[]).unwrap();
+    assert!(sandbox.plan(&Applying { paths: Some(&[]), ..Applying::default() }).unwrap().is_empty());
+    for bad in ["", "new", "/./new", "//new", "/new/"] {
+        let applying = Applying { paths: Some(&[bad.into()]), ..Applying::default() };
+        assert!(matches!(sandbox.apply(&applying), Err(StoreError::Path { .. })), "{bad}");
+        assert!(matches!(sandbox.discard_some(&[bad.into()]), Err(StoreError::Path { .. })), "{bad}");
+    }
+    assert_eq!(told(&sandbox), ["A /new"]);
+    assert!(!places.host().join("new").exists());
 }
 
 #[test]

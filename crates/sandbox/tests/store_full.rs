@@ -112,7 +112,7 @@ fn try_all(place: &Path) {
     let mut sandbox = small.filled();
     // What is left would be copied, for which there is not enough room.
     small.grow("576k");
-    sandbox.apply(&Applying { paths: &[b"/a".to_vec()], ..Applying::default() }).unwrap();
+    sandbox.apply(&Applying { paths: Some(&[b"/a".to_vec()]), ..Applying::default() }).unwrap();
     assert_eq!(small.text("a"), "guest");
     for _ in 0..2 {
         assert!(matches!(sandbox.views(), Err(StoreError::Full { .. })));
@@ -132,7 +132,7 @@ fn try_all(place: &Path) {
     // There is not even room to note that a part was applied.
     let small = Small::new(place);
     let mut sandbox = small.filled();
-    let done = sandbox.apply(&Applying { paths: &[b"/a".to_vec()], ..Applying::default() });
+    let done = sandbox.apply(&Applying { paths: Some(&[b"/a".to_vec()]), ..Applying::default() });
     assert!(matches!(done, Err(StoreError::Apply { error: ApplyError::Owner { .. }, .. })), "{done:?}");
     assert_eq!(small.text("a"), "guest");
     assert!(matches!(sandbox.views(), Err(StoreError::Interrupted { .. })));

@@ -12,7 +12,7 @@ use vnode_core::fs::{NewKind, Rename};
 use vnode_sandbox::{Applying, Sandbox};
 
 fn apply(sandbox: &mut Sandbox, path: &str) {
-    sandbox.apply(&Applying { paths: &[path.into()], ..Applying::default() }).unwrap();
+    sandbox.apply(&Applying { paths: Some(&[path.into()]), ..Applying::default() }).unwrap();
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub fn run(out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
         if is_good {
             // The plan isn't for the project.
             let paths = [b"/project/src".to_vec()];
-            attempt.apply(&Applying { paths: &paths, ..Applying::default() })?;
+            attempt.apply(&Applying { paths: Some(&paths), ..Applying::default() })?;
         }
         writeln!(out, "  {}", if is_good { "applied" } else { "dropped" })?;
         // What wasn't applied is gone with it.

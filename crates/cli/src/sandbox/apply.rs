@@ -63,7 +63,8 @@ struct Outcome {
 /// `vnode sandbox apply`.
 pub(super) fn apply(store: &Store, options: &Apply) -> Result<ExitCode, Failure> {
     let mut sandbox = store.open(&options.of.name).map_err(failure)?;
-    let (paths, force) = (options.chosen.paths(), options.force);
+    let (chosen, force) = (options.chosen.paths(), options.force);
+    let paths = (!chosen.is_empty()).then_some(chosen.as_slice());
     if options.abort {
         let aborted = sandbox.abort().map_err(failure)?;
         if !options.quiet {
@@ -73,18 +74,18 @@ pub(super) fn apply(store: &Store, options: &Apply) -> Result<ExitCode, Failure>
     }
     let mut outcome = Outcome::default();
     if options.dry_run {
-        let plans = sandbox.plan(&Applying { paths: &paths, force, progress: None }).map_err(failure)?;
+        let plans = sandbox.plan(&Applying { paths, force, progress: None }).map_err(failure)?;
         for At { guest, what } in &plans {
             outcome.add(guest, &what.operations, &what.warnings);
             outcome.add_conflicts(guest, &what.conflicts);
         }
     } else {
         // What is overwritten is to be told. Where an apply was interrupted that is completed first, and nothing else.
-        if force && let Ok(plans) = sandbox.plan(&Applying { paths: &paths, force, progress: None }) {
+        if force && let Ok(plans) = sandbox.plan(&Applying { paths, force, progress: None }) {
             plans.iter().for_each(|At { guest, what }| outcome.add_conflicts(guest, &what.conflicts));
         }
         let bar = Bar::new(options.quiet);
-        let applying = Applying { paths: &paths, force, progress: Some(&|progress| bar.show(progress)) };
+        let applying = Applying { paths, force, progress: Some(&|progress| bar.show(progress)) };
         let applied = sandbox.apply(&applying);
         bar.clear();
         match applied {

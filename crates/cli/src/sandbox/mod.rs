@@ -56,7 +56,11 @@ pub(crate) fn run(action: Action) -> Result<ExitCode, Failure> {
 }
 
 fn failure(error: StoreError) -> Failure {
-    Failure::setup(error.to_string())
+    let hint = match error {
+        StoreError::Unchanged { .. } => "; vnode sandbox diff tells what was",
+        _ => "",
+    };
+    Failure::setup(format!("{error}{hint}"))
 }
 
 /// Where changes are told.

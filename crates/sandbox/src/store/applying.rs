@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vnode_core::Cx;
 
-use super::chosen::{Chosen, chosen, is_at};
+use super::chosen::{Chosen, check, chosen, is_at};
 use super::error::StoreError;
 use super::overlap::Changed;
 use super::record::{Lower, MountRecord, Record, fresh_id};
@@ -18,8 +18,9 @@ use crate::view::View;
 /// The choices for [`Sandbox::apply`].
 #[derive(Clone, Copy, Default)]
 pub struct Applying<'a> {
-    /// Only these paths of the guest's, absolute, and what is below them; without any, everything.
-    pub paths: &'a [Vec<u8>],
+    /// Only what is at these paths of the guest's, or below them; nothing: everything. Of no path nothing is applied. They are
+    /// absolute, without `.`, `..` and empty names.
+    pub paths: Option<&'a [Vec<u8>]>,
     /// Whether what was changed in the directories meanwhile is overwritten.
     pub force: bool,
     /// Told how far it is.
@@ -65,9 +66,9 @@ impl Sandbox {
     /// That something was changed at each of the guest's paths, or below it.
     ///
     /// # Errors
-    /// [`StoreError::Unchanged`].
+    /// [`StoreError::Path`], [`StoreError::Unchanged`].
     pub(super) fn check_paths(&self, paths: &[Vec<u8>]) -> Result<(), StoreError> {
-        as_root(|cx| self.parts(cx, paths)).map(drop)
+        as_root(|cx| self.parts(cx, Some(paths))).map(drop)
     }
 
     /// What [`apply`](Self::apply) would do. Changes nothing.
@@ -127,13 +128,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// [`StoreError::Conflicts`]: nothing was applied. [`StoreError::Apply`]: of the mounts before that one all was
-    /// applied. [`StoreError::Unchanged`], [`StoreError::InUse`], and those of the host: nothing was applied.
+    /// applied. [`StoreError::Path`], [`StoreError::Unchanged`], [`StoreError::InUse`], and those of the host: nothing was applied.
     pub fn apply(&mut self, options: &Applying<'_>) -> Result<Vec<At<Applied>>, StoreError> {
         self.check_unused()?;
         let mut done = self.complete(options)?;
         self.check_whole()?;
-        if !options.paths.is_empty() {
-            self.check_paths(options.paths)?;
+        if let Some(paths) = options.paths {
+            self.check_paths(paths)?;
             self.flatten()?;
         }
         let parts = as_root(|cx| {
@@ -171,20 +172,22 @@ impl Sandbox {
     }
 
     /// What is applied of each mount.
-    fn parts(&self, cx: &Cx<'_>, paths: &[Vec<u8>]) -> Result<Vec<Part>, StoreError> {
+    fn parts(&self, cx: &Cx<'_>, paths: Option<&[Vec<u8>]>) -> Result<Vec<Part>, StoreError> {
+        let told = paths.unwrap_or_default();
+        check(told)?;
         let parts = self.changed_parts(cx, paths)?;
         let fits = |path: &Vec<u8>| {
             let is_at =
                 |part: &Part| part.changes.iter().any(|change| is_at(&part.mounted.guest, change, path));
             parts.iter().any(is_at)
         };
-        match paths.iter().find(|path| !fits(path)) {
+        match told.iter().find(|path| !fits(path)) {
             None => Ok(parts),
             Some(path) => Err(StoreError::Unchanged { path: path.clone() }),
         }
     }
 
-    fn changed_parts(&self, cx: &Cx<'_>, paths: &[Vec<u8>]) -> Result<Vec<Part>, StoreError> {
+    fn changed_parts(&self, cx: &Cx<'_>, paths: Option<&[Vec<u8>]>) -> Result<Vec<Part>, StoreError> {
         let mut parts = Vec::new();
         for (index, mount) in self.record.mounts.iter().enumerate() {
             let selection = match chosen(&self.record.mounts, mount, paths) {

@@ -1,5 +1,6 @@
 //! Which of a sandbox's changes are meant, told by the guest's paths.
 
+use super::error::StoreError;
 use super::record::MountRecord;
 use crate::changes::Change;
 
@@ -12,11 +13,25 @@ pub(super) enum Chosen {
     Some(Vec<Vec<u8>>),
 }
 
-/// What is meant of a mount by the guest's paths, all of them absolute and without `.` and `..`; everything if there are none.
-pub(super) fn chosen(mounts: &[MountRecord], mount: &MountRecord, paths: &[Vec<u8>]) -> Chosen {
-    if paths.is_empty() {
-        return Chosen::Everything;
+/// That paths are the guest's: absolute, and without empty names, `.` and `..`.
+///
+/// # Errors
+/// [`StoreError::Path`].
+pub(super) fn check(paths: &[Vec<u8>]) -> Result<(), StoreError> {
+    let is_plain = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
+    let fits = |path: &[u8]| {
+        path == b"/"
+            || path.strip_prefix(b"/").is_some_and(|rest| rest.split(|&byte| byte == b'/').all(is_plain))
+    };
+    match paths.iter().find(|path| !fits(path)) {
+        None => Ok(()),
+        Some(path) => Err(StoreError::Path { path: path.clone() }),
     }
+}
+
+/// What is meant of a mount by the guest's paths; everything if none are told.
+pub(super) fn chosen(mounts: &[MountRecord], mount: &MountRecord, paths: Option<&[Vec<u8>]>) -> Chosen {
+    let Some(paths) = paths else { return Chosen::Everything };
     let own = mount.mount.guest.as_slice();
     let mut below = Vec::new();
     for path in paths {
@@ -65,15 +80,28 @@ mod tests {
             .collect();
         let all = |paths: &[&str]| -> Vec<Chosen> {
             let paths: Vec<Vec<u8>> = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-            mounts.iter().map(|mount| chosen(&mounts, mount, &paths)).collect()
+            mounts.iter().map(|mount| chosen(&mounts, mount, Some(&paths))).collect()
         };
         let some = |path: &str| Chosen::Some(vec![path.as_bytes().to_vec()]);
         use Chosen::{Everything, Nothing};
-        assert_eq!(all(&[]), [Everything, Everything, Everything]);
+        let everything = mounts.iter().map(|mount| chosen(&mounts, mount, None));
+        assert!(everything.eq([Everything, Everything, Everything]));
+        assert_eq!(all(&[]), [Nothing, Nothing, Nothing]);
         assert_eq!(all(&["/"]), [Everything, Everything, Everything]);
         assert_eq!(all(&["/data"]), [Nothing, Everything, Everything]);
         assert_eq!(all(&["/data/f"]), [Nothing, some("/f"), Nothing]);
         assert_eq!(all(&["/data/sub/f"]), [Nothing, Nothing, some("/f")]);
         assert_eq!(all(&["/datax", "/data/sub"]), [some("/datax"), Nothing, Everything]);
+    }
+
+    #[test]
+    fn paths_have_one_form() {
+        let check = |path: &str| check(&[path.into()]);
+        for good in ["/", "/a", "/a/b", "/.a/..b", "/\n"] {
+            assert!(check(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "a", "a/b", "//", "/a/", "/a//b", "/./a", "/a/..", "/.."] {
+            assert!(matches!(check(bad), Err(StoreError::Path { .. })), "{bad:?}");
+        }
     }
 }

@@ -91,6 +91,21 @@ pub enum StoreError {
         /// What is missing.
         what: &'static str,
     },
+    /// A path of the guest's isn't absolute, or has empty names, `.` or `..` in it.
+    #[error(
+        "{} is no path of a guest: write an absolute one, without \"//\", \".\", \"..\" and a slash at the end",
+        encode(path)
+    )]
+    Path {
+        /// The path.
+        path: Vec<u8>,
+    },
+    /// A directory or an archive that it is to show is told by a path that isn't absolute, which means another one elsewhere.
+    #[error("{} is not absolute", path.display())]
+    Relative {
+        /// The path.
+        path: PathBuf,
+    },
     /// Two of its mounts are at one place.
     #[error("two mounts are on {}", encode(guest))]
     Twice {
@@ -119,7 +134,7 @@ pub enum StoreError {
         error: ViewError,
     },
     /// Nothing was changed at a path that was given, nor below it.
-    #[error("nothing was changed at {}; vnode sandbox diff tells what was", encode(path))]
+    #[error("nothing was changed at {}", encode(path))]
     Unchanged {
         /// The guest's path.
         path: Vec<u8>,

@@ -223,6 +223,13 @@ pub(super) fn check(mounts: &[Mount]) -> Result<(), StoreError> {
         if mount.lowers.is_empty() {
             return Err(StoreError::Empty { what: "a mount has no directory and no archive" });
         }
+        super::chosen::check(core::slice::from_ref(&mount.guest))?;
+        for lower in &mount.lowers {
+            let (Lower::Directory(path) | Lower::Archive { path, .. }) = lower;
+            if !path.is_absolute() {
+                return Err(StoreError::Relative { path: path.clone() });
+            }
+        }
         if !points.insert(&mount.guest) {
             return Err(StoreError::Twice { guest: mount.guest.clone() });
         }

@@ -14,23 +14,26 @@ use crate::changes::covered;
 use crate::clock::as_root;
 
 impl Sandbox {
-    /// Drops the changes at some of the guest's paths, absolute, and below them: what the directories have is seen there. None of its
+    /// Drops the changes at some of the guest's paths, absolute, and below them (of no path, none): what the directories have is seen there. None of its
     /// views may be open.
     ///
     /// A directory that was renamed is there or here: dropping that drops the renames of all directories, and changes below
     /// one that stay are where it is on the host.
     ///
     /// # Errors
-    /// [`StoreError::Unchanged`], [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the host.
+    /// [`StoreError::Path`], [`StoreError::Unchanged`], [`StoreError::InUse`], [`StoreError::Interrupted`], and those of the host.
     pub fn discard_some(&mut self, paths: &[Vec<u8>]) -> Result<(), StoreError> {
         self.check_unused()?;
         self.check_applied()?;
         self.check_whole()?;
         self.check_paths(paths)?;
+        if paths.is_empty() {
+            return Ok(());
+        }
         let mut record = self.record.clone();
         record.generation += 1;
         for (index, mount) in record.mounts.iter_mut().enumerate() {
-            match chosen(&self.record.mounts, self.mount(index)?, paths) {
+            match chosen(&self.record.mounts, self.mount(index)?, Some(paths)) {
                 Chosen::Nothing => continue,
                 Chosen::Everything => mount.upper = fresh_id()?,
                 Chosen::Some(paths) => mount.upper = self.rewrite(index, Selection::Except(paths))?,

@@ -321,9 +321,8 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Some(first) = &self.first {
             // What can't be removed now goes with the next sweep.
-            let _ = self.store.move_away(first);
             drop(self.lock.take());
-            let _ = self.store.sweep();
+            let _ = self.store.drop_unnamed(first, &self.record);
         }
     }
 }

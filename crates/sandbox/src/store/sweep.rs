@@ -37,6 +37,27 @@ impl Store {
         }
     }
 
+    /// Removes a sandbox that nobody could find, with what only it had: at a cost that doesn't grow with what others have.
+    pub(super) fn drop_unnamed(&self, name: &str, record: &Record) -> Result<(), StoreError> {
+        let own = super::open(self.directory()).map_err(StoreError::host("open", self.directory()))?;
+        let _all = self.lock(&own)?;
+        let path = self.sandboxes().join(name);
+        remove(&self.sandboxes(), &path, name.as_bytes())?;
+        let mut left: BTreeSet<String> = record.uppers().into_iter().map(str::to_owned).collect();
+        left.retain(|id| self.upper(id).exists());
+        // Whoever shares something is found soon.
+        for record in self.records()? {
+            if left.is_empty() {
+                return Ok(());
+            }
+            let Some(record) = record else { return Ok(()) };
+            record.uppers().into_iter().for_each(|id| {
+                left.remove(id);
+            });
+        }
+        left.iter().try_for_each(|id| self.remove_upper(id).map(drop))
+    }
+
     fn sweep_sandboxes(&self) -> Result<(), StoreError> {
         for name in names_in(&self.sandboxes())? {
             let is_left = [NEW, DEAD].iter().any(|start| name.as_bytes().starts_with(start.as_bytes()));
@@ -45,7 +66,10 @@ impl Store {
                 continue;
             }
             let Ok(dir) = super::open(&path) else { continue };
-            if let Ok(Asked::Taken(_lock)) = Lock::ask(&dir, LOCK) {
+            // Nobody is waited for.
+            if let Ok(None) = Lock::seen(&dir, LOCK)
+                && let Ok(Asked::Taken(_lock)) = Lock::ask(&dir, LOCK)
+            {
                 remove(&self.sandboxes(), &path, name.as_bytes())?;
             }
         }
@@ -55,19 +79,23 @@ impl Store {
     /// The uppers that sandboxes have; nothing if that can't be told of one.
     fn needed(&self) -> Result<Option<BTreeSet<String>>, StoreError> {
         let mut needed = BTreeSet::new();
-        for name in names_in(&self.sandboxes())? {
-            // Of one that is no more nobody has anything.
-            if name.as_bytes().starts_with(DEAD.as_bytes()) {
-                continue;
-            }
-            let path = self.sandboxes().join(&name);
-            let Ok(dir) = super::open(&path) else { return Ok(None) };
-            match Record::read(&dir, &path) {
-                Ok(record) => needed.extend(record.uppers().into_iter().map(str::to_owned)),
-                Err(_) => return Ok(None),
-            }
+        for record in self.records()? {
+            let Some(record) = record else { return Ok(None) };
+            needed.extend(record.uppers().into_iter().map(str::to_owned));
         }
         Ok(Some(needed))
+    }
+
+    /// What all sandboxes have, as far as it can be read.
+    fn records(&self) -> Result<impl Iterator<Item = Option<Record>>, StoreError> {
+        // Of one that is no more nobody has anything.
+        let mut names = names_in(&self.sandboxes())?;
+        names.retain(|name| !name.as_bytes().starts_with(DEAD.as_bytes()));
+        Ok(names.into_iter().map(|name| {
+            let path = self.sandboxes().join(&name);
+            let dir = super::open(&path).ok()?;
+            Record::read(&dir, &path).ok()
+        }))
     }
 
     fn sweep_uppers(&self, needed: &BTreeSet<String>) -> Result<Swept, StoreError> {
@@ -75,18 +103,25 @@ impl Store {
         let mut swept = Swept::default();
         for name in names_in(&uppers)? {
             let Some(id) = name.to_str().filter(|id| is_id(id) && !needed.contains(*id)) else { continue };
-            let path = self.upper(id);
-            // A view that outlived its sandbox may have it.
-            if let Ok(dir) = super::open(&path)
-                && !matches!(Lock::seen(&dir, LOCK), Ok(None))
-            {
-                continue;
+            let bytes = removal::storage(&self.upper(id));
+            if self.remove_upper(id)? {
+                swept.bytes += bytes;
+                swept.uppers += 1;
             }
-            swept.bytes += removal::storage(&path);
-            swept.uppers += 1;
-            remove(&uppers, &path, id.as_bytes())?;
         }
         Ok(swept)
+    }
+
+    /// Removes an upper that no sandbox has; tells whether it was removed.
+    fn remove_upper(&self, id: &str) -> Result<bool, StoreError> {
+        let path = self.upper(id);
+        // A view that outlived its sandbox may have it.
+        if let Ok(dir) = super::open(&path)
+            && !matches!(Lock::seen(&dir, LOCK), Ok(None))
+        {
+            return Ok(false);
+        }
+        remove(&self.directory().join("uppers"), &path, id.as_bytes()).map(|()| true)
     }
 }
 
