@@ -270,7 +270,7 @@ fn overlay(options: &Run, mount: &Mount) -> Result<Served, Failure> {
             Lower::Image(path) => view.over_filesystem(archive(options, mount, path)?),
         };
     }
-    view = view.one_mount(mount.one_mount).max_bytes(bytes).max_inodes(inodes);
+    view = view.no_links(mount.is_kept).one_mount(mount.one_mount).max_bytes(bytes).max_inodes(inodes);
     view = view.emulate_symlinks(emulation::keep(options, mount) == Some(Keep::HiddenFiles));
     if mount.user_xattr {
         view = view.marks(Marks::User);
@@ -314,6 +314,12 @@ fn unserved(mount: &Mount, error: &HostError) -> Failure {
         Errno::NOTDIR => {
             about(mount, format_args!("{path} is no directory on the host; give the directory that it is in"))
         }
+        Errno::LOOP if mount.is_kept => about(
+            mount,
+            format_args!(
+                "{path} was replaced by a link, or a directory that it is in; put it back on the host"
+            ),
+        ),
         errno @ Errno::ACCES => about(mount, format_args!("vnode may not enter {path} on the host: {errno}")),
         errno => about(mount, format_args!("can't serve {path} of the host: {errno}")),
     }

@@ -469,3 +469,26 @@ fn no_guest_writes_where_sandboxes_are_kept() {
         places.change("write /data/there changed");
     }
 }
+
+#[test]
+fn a_directory_that_became_a_link_is_refused() {
+    let places = Places::new();
+    let victim = Dir::new();
+    let before = victim.picture();
+    let run = |words: &[&str], steps: &str| places.run(words, steps);
+    let made = run(&["--sandbox", "inner", "--overlay", "d/sub::/s"], "create /s/evil x : mkdir /s/cron");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    // Another guest's changes, when they are applied.
+    let steps =
+        format!("unlink /data/d/sub/deep : rmdir /data/d/sub : symlink {} /data/d/sub", victim.text(""));
+    places.change(&steps);
+    assert_eq!(places.sandbox("apply s").code, Some(0));
+    for words in ["apply inner", "apply inner --force", "apply inner /s/evil", "diff inner"] {
+        places.sandbox(words).fails(125, "was replaced by a link");
+    }
+    run(&["--sandbox", "inner"], "list /s").fails(125, "was replaced by a link");
+    let again = run(&["--sandbox", "inner", "--overlay", "d/sub::/s"], "list /s");
+    again.fails(125, "sandbox inner has --overlay d/sub::/s there");
+    assert_eq!(victim.picture(), before);
+    assert_eq!(places.tells("delete inner"), "");
+}

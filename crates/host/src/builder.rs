@@ -1,7 +1,7 @@
 //! How a directory of the host is served.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use vnode_core::Errno;
@@ -10,7 +10,7 @@ use vnode_core::fs::Caps;
 use crate::host::Host;
 use crate::node::HostNode;
 use crate::pool::Pool;
-use crate::sys::{self, AsFd};
+use crate::sys::{self, AsFd, OwnedFd};
 
 /// As many descriptors as there is room made for. Each takes nine bytes.
 const DESCRIPTORS: usize = 4096;
@@ -34,6 +34,7 @@ pub struct HostBuilder {
     devices: bool,
     owners: bool,
     stepwise: bool,
+    no_links: bool,
     descriptors: Option<usize>,
 }
 
@@ -87,6 +88,14 @@ impl HostBuilder {
         self
     }
 
+    /// Refuses a path of the directory's own that has symbolic links in it, or isn't absolute: `ELOOP`. For who was told a path
+    /// once, and is to find the same directory there, not where somebody lets it lead since.
+    #[must_use]
+    pub fn no_links(mut self, refused: bool) -> Self {
+        self.no_links = refused;
+        self
+    }
+
     /// The most descriptors that are held at once. Without this, all directories that the process serves hold at most
     /// three quarters of what it may have (`RLIMIT_NOFILE`).
     #[must_use]
@@ -95,10 +104,11 @@ impl HostBuilder {
         self
     }
 
-    /// Opens the directory; links in its own path are followed.
+    /// Opens the directory; links in its own path are followed, unless [`no_links`](Self::no_links) refuses them.
     ///
     /// # Errors
-    /// `ENOENT`: it is missing. `ENOTDIR`: it is no directory. `EACCES`: it may not be searched. `EMFILE`.
+    /// `ENOENT`: it is missing. `ENOTDIR`: it is no directory. `EACCES`: it may not be searched. `ELOOP`: there are links in its
+    /// path, more than 40 or any. `EMFILE`.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Host, HostError> {
         let path = path.as_ref();
         self.try_open(path).map_err(|errno| HostError { path: path.to_owned(), errno })
@@ -108,6 +118,9 @@ impl HostBuilder {
         let pool = self.descriptors.map_or_else(Pool::shared, Pool::of);
         let descriptor = pool.open(|| sys::open_root(path.as_os_str().as_bytes()))?;
         let stat = sys::stat(descriptor.as_fd())?;
+        if self.no_links && sys::stat(without_links(path)?.as_fd())?.id != stat.id {
+            return Err(Errno::LOOP);
+        }
         // May it be searched?
         sys::find(descriptor.as_fd(), b".")?;
         let has_openat2 = !self.stepwise && sys::find_run(descriptor.as_fd(), b".", false).is_ok();
@@ -138,6 +151,24 @@ impl HostBuilder {
     }
 }
 
+/// What an absolute path leads to by names alone; nothing else is there if another one is found by following links.
+fn without_links(path: &Path) -> vnode_core::Result<OwnedFd> {
+    let mut here = sys::open_root(b"/")?;
+    for component in path.components() {
+        let name = match component {
+            Component::RootDir => continue,
+            Component::Normal(name) if path.is_absolute() => name.as_bytes(),
+            _ => return Err(Errno::LOOP),
+        };
+        here = match sys::find(here.as_fd(), name) {
+            // Of a link.
+            Err(Errno::NOTDIR) => return Err(Errno::LOOP),
+            found => found?,
+        };
+    }
+    Ok(here)
+}
+
 impl Host {
     /// Serves a directory of the host.
     ///
@@ -157,5 +188,34 @@ impl Host {
     /// Options for serving a directory of the host.
     pub fn builder() -> HostBuilder {
         HostBuilder::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_in_its_own_path_are_followed_or_refused() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        fs::create_dir_all(top.join("real/dir")).unwrap();
+        symlink("real", top.join("link")).unwrap();
+        symlink("../real/dir", top.join("real/link")).unwrap();
+        let open = |path: &str| Host::builder().no_links(true).open(top.join(path)).map(drop);
+        for plain in ["real", "real/dir", "./real//dir/"] {
+            open(plain).unwrap();
+        }
+        for path in ["link", "link/dir", "real/link", "real/../real"] {
+            assert_eq!(open(path).unwrap_err().errno, Errno::LOOP, "{path}");
+            Host::builder().open(top.join(path)).unwrap();
+        }
+        assert_eq!(open("real/missing").unwrap_err().errno, Errno::NOENT);
+        let relative = Host::builder().no_links(true).open(".").map(drop);
+        assert_eq!(relative.unwrap_err().errno, Errno::LOOP);
+        Host::builder().no_links(true).open("/").unwrap();
     }
 }

@@ -10,6 +10,7 @@ use vnode_host::Host;
 use vnode_memory::Memory;
 use vnode_overlay::{Marks, Overlay, Touched};
 
+use crate::apply::Witness;
 use crate::changes::{self, Change, Shown};
 use crate::clock::Now;
 use crate::error::ViewError;
@@ -39,6 +40,17 @@ pub(crate) struct Directory {
     /// Whether links are shown that are kept in hidden files.
     pub(crate) emulation: bool,
     pub(crate) one_mount: bool,
+    /// Whether links in its own path are refused.
+    pub(crate) no_links: bool,
+    /// Which one it was when it was chosen.
+    pub(crate) root: Option<Witness>,
+}
+
+impl Directory {
+    /// Whatever leads to it.
+    pub(crate) fn plain(path: &Path) -> Self {
+        Directory { path: path.to_owned(), emulation: false, one_mount: false, no_links: false, root: None }
+    }
 }
 
 /// The choices for a [`View`]: see [`View::of`].
@@ -51,6 +63,8 @@ pub struct Builder {
     max_bytes: u64,
     max_inodes: u64,
     one_mount: bool,
+    no_links: bool,
+    root: Option<Witness>,
     emulation: bool,
     marks: Option<Marks>,
 }
@@ -131,6 +145,8 @@ impl Builder {
             max_bytes: 0,
             max_inodes: 0,
             one_mount: false,
+            no_links: false,
+            root: None,
             emulation: false,
             marks: None,
         }
@@ -196,6 +212,20 @@ impl Builder {
         self
     }
 
+    /// Refuses directories to look at whose own paths have symbolic links in them, or aren't absolute: `ELOOP`. For paths
+    /// that were written down: somebody may have replaced a directory by a link since.
+    #[must_use]
+    pub fn no_links(mut self, refused: bool) -> Self {
+        self.no_links = refused;
+        self
+    }
+
+    /// Which directory it was when it was chosen: that another one is there is a conflict for all changes.
+    pub(crate) fn root(mut self, root: Option<Witness>) -> Self {
+        self.root = root;
+        self
+    }
+
     /// Chooses the extended attributes in which the overlay keeps what it must know; else they are found, see
     /// [`vnode_overlay::Builder::marks`].
     #[must_use]
@@ -233,8 +263,8 @@ impl Builder {
     fn directory(&self) -> Option<Directory> {
         match self.lowers.as_slice() {
             [Lower::Directory(path)] => {
-                let (path, emulation, one_mount) = (path.clone(), self.emulation, self.one_mount);
-                Some(Directory { path, emulation, one_mount })
+                let Builder { emulation, one_mount, no_links, root, .. } = *self;
+                Some(Directory { path: path.clone(), emulation, one_mount, no_links, root })
             }
             _ => None,
         }
@@ -243,7 +273,8 @@ impl Builder {
     fn lower(&self, lower: &Lower) -> Result<FilesystemRef, ViewError> {
         match lower {
             Lower::Directory(path) => {
-                let host = Host::builder().one_mount(self.one_mount).open(path).map_err(ViewError::Lower)?;
+                let host = Host::builder().one_mount(self.one_mount).no_links(self.no_links);
+                let host = host.open(path).map_err(ViewError::Lower)?;
                 let host = FilesystemRef::new::<Host>(host);
                 if !self.emulation {
                     return Ok(host);

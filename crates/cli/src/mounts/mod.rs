@@ -56,6 +56,8 @@ pub(crate) struct Mount {
     pub(crate) upper: Option<PathBuf>,
     /// Where those are that were made before a sandbox was forked, the latest first.
     pub(crate) frozen: Vec<PathBuf>,
+    /// Whether it is a sandbox's, whose paths were found when that was made.
+    pub(crate) is_kept: bool,
     pub(crate) user_xattr: bool,
     /// Nothing said: as for all mounts.
     pub(crate) emulate: Option<Emulate>,
@@ -96,6 +98,7 @@ impl Mount {
             oci: false,
             upper: None,
             frozen: Vec::new(),
+            is_kept: false,
             user_xattr: false,
             emulate: None,
             guest,

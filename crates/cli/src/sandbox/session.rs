@@ -158,7 +158,7 @@ impl Session {
         for (of_sandbox, (upper, frozen)) in kept.sandbox.mounts().zip(kept.sandbox.directories()) {
             let overlay = mounts.iter_mut().find(|mount| mount.guest.absolute() == of_sandbox.guest);
             if let Some(mount) = overlay.filter(|mount| mount.kind == Kind::Overlay) {
-                (mount.upper, mount.frozen) = (Some(upper), frozen);
+                (mount.upper, mount.frozen, mount.is_kept) = (Some(upper), frozen, true);
             }
         }
         (session.kept, session.mounts) = (Some(kept), mounts);

@@ -174,6 +174,8 @@ pub enum ConflictKind {
     ChangedJustNow,
     /// Another mount of the sandbox shows the same directory, and was changed there too.
     Twice,
+    /// The directory itself is another one than when it was chosen.
+    OtherDirectory,
 }
 
 impl fmt::Display for ConflictKind {
@@ -186,6 +188,7 @@ impl fmt::Display for ConflictKind {
             ConflictKind::Unrecorded => "not known to be as it was",
             ConflictKind::ChangedJustNow => "changed just now",
             ConflictKind::Twice => "changed by way of two mounts",
+            ConflictKind::OtherDirectory => "another directory by now",
         })
     }
 }

@@ -35,12 +35,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vnode_adapt::{Keep, SymlinkEmulation};
+use vnode_core::fs::Filesystem as _;
 use vnode_core::{Cx, FilesystemRef};
 use vnode_host::Host;
 
 pub use error::{ApplyError, Conflict, ConflictKind};
 pub use recovery::{abort, pending, recover, recover_on};
 pub use selection::Selection;
+
+pub(crate) use journal::Witness;
 
 use check::Records;
 use error::{Doing as _, Failure};
@@ -409,6 +412,11 @@ impl View {
             planner.records = Some(Records::new(self.touched(cx).doing("read what was touched of", b"")?));
         }
         let mut steps = planner.plan()?;
+        if let Some(root) = target.directory.and_then(|directory| directory.root)
+            && Witness::of(&target.tree.attr(&target.tree.fs.root()).doing("look at", b"")?) != root
+        {
+            steps.conflicts.insert(0, Conflict { path: Vec::new(), kind: ConflictKind::OtherDirectory });
+        }
         steps.journal.owner = options.owner.clone();
         steps.journal.emulated = target.directory.is_some_and(|directory| directory.emulation);
         if everything {
@@ -521,8 +529,13 @@ impl Directory {
 
     fn host(&self) -> Result<FilesystemRef, ApplyError> {
         let is_root = rustix::process::geteuid().is_root();
-        let host = Host::builder().one_mount(self.one_mount).devices(true).owners(is_root);
-        let host = host.set_id(true).hide_guards(true).open(&self.path).map_err(ApplyError::Directory)?;
+        let host = Host::builder().one_mount(self.one_mount).no_links(self.no_links).devices(true);
+        let host = host
+            .owners(is_root)
+            .set_id(true)
+            .hide_guards(true)
+            .open(&self.path)
+            .map_err(ApplyError::Directory)?;
         Ok(FilesystemRef::new::<Host>(host))
     }
 

@@ -22,7 +22,7 @@ use crate::view::{Directory, View};
 pub fn pending(directory: &Path) -> Result<Option<Pending>, ApplyError> {
     let (who, now) = (Credentials::root(), Now);
     let cx = Cx::new(&who, &now);
-    let plain = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
+    let plain = Directory::plain(directory);
     let fs = plain.open(&cx)?;
     let Some(staging) = Staging::find(Tree { cx: &cx, fs: &fs }, Some(directory))? else { return Ok(None) };
     let journal = staging.journal()?;
@@ -52,7 +52,7 @@ pub fn recover(
 
 /// How a directory is to be served in which an apply was interrupted; nothing if none was.
 fn found_in(cx: &Cx<'_>, directory: &Path) -> Result<Option<Directory>, ApplyError> {
-    let mut served = Directory { path: directory.to_owned(), emulation: false, one_mount: false };
+    let mut served = Directory::plain(directory);
     let fs = served.open(cx)?;
     let Some(staging) = Staging::find(Tree { cx, fs: &fs }, Some(directory))? else { return Ok(None) };
     served.emulation = staging.journal()?.is_some_and(|journal| journal.emulated);

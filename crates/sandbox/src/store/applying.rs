@@ -7,7 +7,7 @@ use vnode_core::Cx;
 use super::chosen::{Chosen, check, chosen, is_at};
 use super::error::StoreError;
 use super::overlap::Changed;
-use super::record::{Lower, MountRecord, Record, fresh_id};
+use super::record::{Lower, MountRecord, Record, fresh_id, root_of};
 use super::sandbox::{Mounted, Sandbox};
 use crate::apply::{
     self, Applied, ApplyError, ApplyOptions, Conflict, Owner, Pending, Plan, Progress, Selection,
@@ -77,7 +77,6 @@ impl Sandbox {
     /// As [`apply`](Self::apply), but conflicts, which are in the plans.
     pub fn plan(&self, options: &Applying<'_>) -> Result<Vec<At<Plan>>, StoreError> {
         self.check_applied()?;
-        self.check_whole()?;
         as_root(|cx| self.plan_parts(cx, &self.parts(cx, options.paths)?, options))
     }
 
@@ -221,6 +220,8 @@ impl Sandbox {
             mount.frozen.clear();
             mount.upper = fresh_id()?;
             mount.settled = false;
+            // Whatever it was before.
+            mount.root = root_of(&mount.mount);
         }
         Ok(record)
     }
@@ -303,11 +304,12 @@ impl Sandbox {
         Ok(aborted)
     }
 
-    /// That no apply of it was interrupted: then its views would show mixtures.
+    /// That no apply of it was interrupted, and nothing is left to be done after one: then its views would show mixtures.
     ///
     /// # Errors
-    /// [`StoreError::Interrupted`].
+    /// [`StoreError::Interrupted`], [`StoreError::Full`].
     pub fn check_applied(&self) -> Result<(), StoreError> {
+        self.check_whole()?;
         for index in 0..self.record.mounts.len() {
             if let Some(Interrupted { directory, .. }) = self.pending(index)? {
                 return Err(StoreError::Interrupted { name: self.name().to_owned(), directory });
@@ -334,12 +336,15 @@ impl Sandbox {
         Ok(placed)
     }
 
-    /// Forgets of an apply of which everything was applied: its changes are no changes of this sandbox's any more.
-    pub(super) fn forget(&self, index: usize) -> Result<(), StoreError> {
-        let Some(Interrupted { directory, .. }) = self.pending(index)? else { return Ok(()) };
-        let choices = ApplyOptions { owner: Some(self.owner(index)), ..ApplyOptions::default() };
-        let forgotten = as_root(|cx| apply::recover(cx, &directory, &choices));
-        forgotten.map(drop).map_err(|error| self.about(index, error))
+    /// Forgets of applies of which everything was applied: what kept the changes has nothing to do with that any more.
+    pub(super) fn forget(&self, mounts: &[usize]) -> Result<(), StoreError> {
+        for &index in mounts {
+            let Some(Interrupted { directory, .. }) = self.pending(index)? else { continue };
+            let choices = ApplyOptions { owner: Some(self.owner(index)), ..ApplyOptions::default() };
+            let forgotten = as_root(|cx| apply::recover(cx, &directory, &choices));
+            forgotten.map_err(|error| self.about(index, error))?;
+        }
+        Ok(())
     }
 
     /// An apply of this sandbox to the directory of a mount that was interrupted after it began to change something.

@@ -91,6 +91,15 @@ pub enum StoreError {
         /// What is missing.
         what: &'static str,
     },
+    /// A directory that it shows was replaced by a symbolic link, or one that that is in: it leads to another one.
+    #[error(
+        "{} was replaced by a link, or a directory that it is in; put it back, or delete the sandbox",
+        directory.display()
+    )]
+    Replaced {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// A path of the guest's isn't absolute, or has empty names, `.` or `..` in it.
     #[error(
         "{} is no path of a guest: write an absolute one, without \"//\", \".\", \"..\" and a slash at the end",

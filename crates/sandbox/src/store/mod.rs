@@ -252,7 +252,10 @@ impl Store {
     /// # Errors
     /// As for [`open`](Self::open), but for damaged ones, and [`StoreError::Interrupted`].
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
-        self.delete_if(name, |sandbox| sandbox.check_applied())
+        self.delete_if(name, |sandbox| {
+            let placed = sandbox.check_placed()?;
+            sandbox.forget(&placed)
+        })
     }
 
     /// The same, whether an apply of it was interrupted or not. That is undone as long as it can be; what it left in the

@@ -11,8 +11,12 @@ use rustix::fs::{
     AtFlags, FallocateFlags, Mode, OFlags, fallocate, fstat, fsync, ftruncate, openat, renameat, unlinkat,
 };
 use serde::{Deserialize, Serialize};
+use vnode_core::fs::Filesystem as _;
+use vnode_host::Host;
 
 use super::error::StoreError;
+use crate::apply::Witness;
+use crate::clock::as_root;
 use crate::encoded;
 
 pub(super) const NAME: &str = "sandbox.json";
@@ -55,6 +59,9 @@ pub(super) struct MountRecord {
     /// Whether some of its changes were applied, and what is left is still to come into an upper of its own.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub(super) settled: bool,
+    /// Which directory it is that it shows, if that is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) root: Option<Witness>,
 }
 
 /// What a sandbox shows, and where.
@@ -208,9 +215,25 @@ fn keep_room(dir: &OwnedFd, len: usize) -> rustix::io::Result<()> {
 }
 
 impl MountRecord {
-    pub(super) fn new(mount: Mount) -> Result<Self, StoreError> {
-        Ok(MountRecord { mount, upper: fresh_id()?, frozen: Vec::new(), settled: false })
+    pub(super) fn new(mut mount: Mount) -> Result<Self, StoreError> {
+        for lower in &mut mount.lowers {
+            // No link is followed in it later. What isn't there is told by who opens it.
+            if let Lower::Directory(path) = lower
+                && let Ok(whole) = path.canonicalize()
+            {
+                *path = whole;
+            }
+        }
+        let root = root_of(&mount);
+        Ok(MountRecord { mount, upper: fresh_id()?, frozen: Vec::new(), settled: false, root })
     }
+}
+
+/// Which directory a mount shows now, if it shows one.
+pub(super) fn root_of(mount: &Mount) -> Option<Witness> {
+    let [Lower::Directory(path)] = mount.lowers.as_slice() else { return None };
+    let host = Host::builder().no_links(true).open(path).ok()?;
+    as_root(|cx| host.getattr(cx, &host.root())).ok().map(|attr| Witness::of(&attr))
 }
 
 /// Whether a sandbox can have these mounts together.

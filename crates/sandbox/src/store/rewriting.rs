@@ -25,7 +25,6 @@ impl Sandbox {
     pub fn discard_some(&mut self, paths: &[Vec<u8>]) -> Result<(), StoreError> {
         self.check_unused()?;
         self.check_applied()?;
-        self.check_whole()?;
         self.check_paths(paths)?;
         if paths.is_empty() {
             return Ok(());

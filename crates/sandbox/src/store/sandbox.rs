@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{RenameFlags, fsync, renameat_with};
 use vnode_archive::Archive;
-use vnode_core::FilesystemRef;
+use vnode_core::{Errno, FilesystemRef};
+use vnode_host::HostError;
 
 use super::error::StoreError;
 use super::record::{self, Lower, Mount, MountRecord, Record, fresh_id, now};
 use super::{LOCK, Store, check_name, directory, names_in};
 use crate::changes::Change;
 use crate::clock::as_root;
+use crate::error::ViewError;
 use crate::lock::{Asked, Lock};
 use crate::view::{Builder, View};
 use vnode_overlay::Marks;
@@ -199,12 +201,11 @@ impl Sandbox {
     /// [`StoreError::Interrupted`], [`StoreError::Full`], [`StoreError::View`], [`StoreError::Archive`].
     pub fn views(&self) -> Result<Vec<Mounted>, StoreError> {
         self.check_applied()?;
-        self.check_whole()?;
         self.record.mounts.iter().map(|mount| self.open_view(mount)).collect()
     }
 
     pub(super) fn open_view(&self, mount: &MountRecord) -> Result<Mounted, StoreError> {
-        let MountRecord { mount, upper, frozen, .. } = mount;
+        let MountRecord { mount, upper, frozen, root, .. } = mount;
         let mut builder: Option<Builder> = None;
         for lower in &mount.lowers {
             builder = Some(match (lower, builder) {
@@ -220,14 +221,25 @@ impl Sandbox {
         let builder = frozen.iter().fold(builder, |builder, id| builder.frozen(self.store.upper(id)));
         let builder = if mount.user_xattr { builder.marks(Marks::User) } else { builder };
         let view = builder
+            .no_links(true)
+            .root(*root)
             .one_mount(mount.one_mount)
             .emulate_symlinks(mount.emulate_symlinks)
             .max_bytes(mount.max_bytes)
             .max_inodes(mount.max_inodes)
             .changes_in(self.store.upper(upper))
             .open()
-            .map_err(|error| StoreError::View { guest: mount.guest.clone(), error })?;
+            .map_err(|error| self.cant_open(&mount.guest, error))?;
         Ok(Mounted { guest: mount.guest.clone(), view })
+    }
+
+    fn cant_open(&self, guest: &[u8], error: ViewError) -> StoreError {
+        match error {
+            ViewError::Lower(HostError { path, errno: Errno::LOOP }) => {
+                StoreError::Replaced { directory: path }
+            }
+            error => StoreError::View { guest: guest.to_vec(), error },
+        }
     }
 
     /// Drops all changes: it shows what its directories have. None of its views may be open. What an apply brought to them, and
@@ -247,7 +259,7 @@ impl Sandbox {
             mount.settled = false;
         }
         self.replace_to_make_room(record)?;
-        placed.into_iter().try_for_each(|index| self.forget(index))?;
+        self.forget(&placed)?;
         self.store.sweep().map(drop)
     }
 
@@ -276,7 +288,6 @@ impl Sandbox {
     pub fn fork_unnamed(&mut self) -> Result<Sandbox, StoreError> {
         self.check_unused()?;
         self.check_applied()?;
-        self.check_whole()?;
         if self.record.mounts.iter().any(|mount| mount.frozen.len() >= MOST_FROZEN) {
             self.flatten()?;
         }
@@ -293,7 +304,7 @@ impl Sandbox {
         let mut other = Record::new(self.mounts().cloned().collect())?;
         other.note = self.record.note.clone();
         for (mount, from) in other.mounts.iter_mut().zip(frozen) {
-            mount.frozen = from.frozen;
+            (mount.frozen, mount.root) = (from.frozen, from.root);
         }
         self.store.prepare_record(other)
     }
