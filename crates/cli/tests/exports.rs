@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::hosts::Dir;
 use support::{Ran, guest, vnode_in};
@@ -142,6 +142,18 @@ fn the_same_changes_are_the_same_bytes() {
     };
     assert!(times(&dated).iter().all(|&time| time == 86400));
     assert_ne!(one.bytes(&["s", "--keep-times"]), other.bytes(&["s", "--keep-times"]));
+}
+
+#[test]
+fn a_part_of_an_archive_is_a_failure() {
+    let places = Places::new();
+    places.run(
+        &["--sandbox", "s", "--overlay", ".::/data"],
+        &format!("create /data/new {}", "x".repeat(100_000)),
+    );
+    let mut child = places.export(&["s"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    Ran::from(child.wait_with_output().unwrap()).fails(125, "can't write the archive: Broken pipe");
 }
 
 #[test]

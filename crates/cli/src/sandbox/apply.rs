@@ -115,7 +115,10 @@ impl Outcome {
             ..operation.clone()
         }));
         let place = shown(OsStr::from_bytes(guest));
-        self.warnings.extend(warnings.iter().map(|warning| format!("in {place}: {warning}")));
+        self.warnings.extend(warnings.iter().map(|warning| match warning {
+            Warning::Completed { .. } => format!("in {place}: {warning}"),
+            _ => in_place(guest, warning).to_string(),
+        }));
     }
 
     fn add_conflicts(&mut self, guest: &[u8], conflicts: &[Conflict]) {
@@ -185,6 +188,23 @@ fn line(Operation { kind, path, from }: &Operation) -> String {
         (ChangeKind::Attributes, _) => format!("change the attributes of {path}"),
         (ChangeKind::Relinked, _) => format!("change the hard links of {path}"),
     }
+}
+
+/// A warning with the guest's paths.
+fn in_place(guest: &[u8], warning: &Warning) -> Warning {
+    let mut warning = warning.clone();
+    let (path, place) = match &mut warning {
+        Warning::Kept { path, place } => (Some(path), Some(place)),
+        Warning::LinkedOutside { path }
+        | Warning::SetId { path }
+        | Warning::Device { path }
+        | Warning::Left { path } => (Some(path), None),
+        _ => (None, None),
+    };
+    for path in [path, place].into_iter().flatten() {
+        *path = in_mount(guest, path);
+    }
+    warning
 }
 
 /// The guest's path of what is in a mount.

@@ -34,13 +34,8 @@ pub(super) fn export(store: &Store, asked: &Export) -> Result<(), Failure> {
         None if io::stdout().is_terminal() => {
             return Err(Failure::setup("an archive is nothing for a terminal; write it to a file: -o FILE"));
         }
-        None => match write(mounted, &options, &mut io::stdout().lock()) {
-            // Whoever closes the pipe has read enough.
-            Err(Trouble::Export(ExportError::Write(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
-                return Ok(());
-            }
-            written => written.map_err(|trouble| trouble.of(&sandbox))?,
-        },
+        // Of a part of an archive nobody has read enough, also who closes the pipe.
+        None => write(mounted, &options, &mut io::stdout().lock()).map_err(|trouble| trouble.of(&sandbox))?,
     };
     tell_left_out(&exported);
     Ok(())

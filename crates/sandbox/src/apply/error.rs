@@ -185,7 +185,7 @@ impl fmt::Display for ConflictKind {
             ConflictKind::Deleted => "deleted since",
             ConflictKind::Appeared => "new since",
             ConflictKind::NotEmpty => "new in a directory to be removed",
-            ConflictKind::Unrecorded => "not known to be as it was",
+            ConflictKind::Unrecorded => "made since, or not known to be as it was",
             ConflictKind::ChangedJustNow => "changed just now",
             ConflictKind::Twice => "changed by way of two mounts",
             ConflictKind::OtherDirectory => "another directory by now",
