@@ -215,3 +215,39 @@ fn links_of_the_host_are_its_own() {
     assert_eq!(fs::read_link(host.path().join("l")).unwrap(), Path::new("there"));
     assert_eq!(fs::read_dir(host.path()).unwrap().count(), 2);
 }
+
+/// What guests make of such links is applied as such links.
+#[test]
+fn links_that_were_kept_are_applied() {
+    let (host, state) = (Dir::new(), Dir::new());
+    let dir = format!("{}::/data", host.text(""));
+    let made = "mkdir /data/d : write /data/d/f text : symlink d/f /data/l : symlink gone /data/d/m : symlink a /data/d/n";
+    if says(&["--emulate-symlinks", "--dir", &dir], made, true).is_none() {
+        return;
+    }
+    let changes = "unlink /data/l : symlink there /data/made : rename /data/d/m /data/moved : rename /data/d /data/e \
+        : symlink x /data/e/o : unlink /data/e/n : symlink b /data/e/n";
+    let overlay = format!("{dir},emulate=yes");
+    let mut run = command(&["--quiet", "--sandbox", "s", "--overlay", &overlay], changes);
+    let ran = Ran::from(run.env("XDG_STATE_HOME", state.path()).output().unwrap());
+    assert!(lines(&ran).iter().all(|line| line.ends_with(": ok")), "{ran:?}");
+    let mut apply = Command::new(env!("CARGO_BIN_EXE_vnode"));
+    apply.args(["sandbox", "apply", "s", "--quiet"]).env("XDG_STATE_HOME", state.path());
+    let applied = Ran::from(filtered(&apply).output().unwrap());
+    assert_eq!((applied.code, applied.stderr.as_str()), (Some(0), ""));
+    let look = "list /data : cat /data/made : readlink /data/moved : list /data/e : readlink /data/e/o : readlink /data/e/n";
+    assert_eq!(
+        says(&["--emulate-symlinks", "--dir", &dir], look, true).unwrap(),
+        [
+            "/data list .: . .. e made moved there",
+            "cat /data/made: \"host's\"",
+            "readlink /data/moved: \"gone\"",
+            "/data/e list .: . .. f n o",
+            "readlink /data/e/o: \"x\"",
+            "readlink /data/e/n: \"b\"",
+        ]
+    );
+    // There is no link on the host.
+    let entries = fs::read_dir(host.path()).unwrap().chain(fs::read_dir(host.path().join("e")).unwrap());
+    assert!(entries.into_iter().all(|entry| !entry.unwrap().file_type().unwrap().is_symlink()));
+}

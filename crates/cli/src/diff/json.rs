@@ -35,13 +35,8 @@ struct Summary {
 
 #[derive(Serialize)]
 struct Told {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_bytes: Option<Vec<u8>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_bytes: Option<Vec<u8>>,
+    #[serde(flatten)]
+    place: Moved,
     kind: &'static str,
     letter: char,
     /// Whether the content differs of what is there on both sides.
@@ -148,17 +143,45 @@ pub(crate) fn text(bytes: &[u8]) -> (String, Option<Vec<u8>>) {
     }
 }
 
+/// A path: text, and its bytes if it is none.
+#[derive(Serialize)]
+pub(crate) struct Place {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<Vec<u8>>,
+}
+
+/// A path, and where that was before.
+#[derive(Serialize)]
+pub(crate) struct Moved {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_bytes: Option<Vec<u8>>,
+}
+
+impl Place {
+    pub(crate) fn new(path: &[u8]) -> Self {
+        let (path, path_bytes) = text(path);
+        Place { path, path_bytes }
+    }
+}
+
+impl Moved {
+    pub(crate) fn new(path: &[u8], from: Option<&[u8]>) -> Self {
+        let (from, from_bytes) = from.map(text).unzip();
+        Moved { place: Place::new(path), from, from_bytes: from_bytes.flatten() }
+    }
+}
+
 impl Told {
     fn new(cx: &Cx<'_>, entry: &Entry<'_>) -> Result<Self, Errno> {
         let change = entry.change;
-        let (path, path_bytes) = text(&entry.path);
-        let (from, from_bytes) = entry.from.as_deref().map(text).unzip();
         let side = |found: &Option<Found>| found.as_ref().map(|found| Side::new(cx, found)).transpose();
         Ok(Told {
-            path,
-            path_bytes,
-            from,
-            from_bytes: from_bytes.flatten(),
+            place: Moved::new(&entry.path, entry.from.as_deref()),
             kind: kind(change.kind),
             letter: change.kind.letter(),
             content_differs: change.has_other_content(cx)?,

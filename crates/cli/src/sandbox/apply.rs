@@ -13,7 +13,7 @@ use vnode_sandbox::{Applying, At, ChangeKind, Conflict, Operation, Progress, Sto
 
 use super::options::Apply;
 use super::{failure, list};
-use crate::diff::json::{self, text};
+use crate::diff::json::{self, Moved, Place};
 use crate::diff::word;
 use crate::failure::{Failure, say};
 
@@ -35,20 +35,14 @@ struct Report {
 #[derive(Serialize)]
 struct Told {
     kind: &'static str,
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_bytes: Option<Vec<u8>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_bytes: Option<Vec<u8>>,
+    #[serde(flatten)]
+    place: Moved,
 }
 
 #[derive(Serialize)]
 struct Clash {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_bytes: Option<Vec<u8>>,
+    #[serde(flatten)]
+    place: Place,
     why: String,
 }
 
@@ -129,15 +123,11 @@ impl Outcome {
 
     fn print_json(&self, applied: bool) -> Result<(), Failure> {
         let operation = |operation: &Operation| {
-            let (path, path_bytes) = text(&operation.path);
-            let (from, from_bytes) = operation.from.as_deref().map(text).unzip();
-            let kind = json::kind(operation.kind);
-            Told { kind, path, path_bytes, from, from_bytes: from_bytes.flatten() }
+            let place = Moved::new(&operation.path, operation.from.as_deref());
+            Told { kind: json::kind(operation.kind), place }
         };
-        let conflict = |conflict: &Conflict| {
-            let (path, path_bytes) = text(&conflict.path);
-            Clash { path, path_bytes, why: conflict.kind.to_string() }
-        };
+        let conflict =
+            |conflict: &Conflict| Clash { place: Place::new(&conflict.path), why: conflict.kind.to_string() };
         list::print_json(&Report {
             applied,
             operations: self.operations.iter().map(operation).collect(),

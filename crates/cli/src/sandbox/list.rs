@@ -10,7 +10,7 @@ use vnode_cli::text::shown;
 use vnode_sandbox::{Kept, Lower, Mount, Store};
 
 use super::failure;
-use crate::diff::json::{text, without_controls};
+use crate::diff::json::{Place, text, without_controls};
 use crate::failure::{Failure, say};
 
 /// What is told of a sandbox to programs.
@@ -35,23 +35,13 @@ struct ToldMount {
     #[serde(skip_serializing_if = "Option::is_none")]
     guest_bytes: Option<Vec<u8>>,
     /// Each under those before it.
-    shows: Vec<Shown>,
-}
-
-#[derive(Serialize)]
-struct Shown {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_bytes: Option<Vec<u8>>,
+    shows: Vec<Place>,
 }
 
 impl Told {
     fn of(kept: &Kept) -> Told {
         let shown = |lower: &Lower| match lower {
-            Lower::Directory(path) | Lower::Archive { path, .. } => {
-                let (path, path_bytes) = text(path.as_os_str().as_bytes());
-                Shown { path, path_bytes }
-            }
+            Lower::Directory(path) | Lower::Archive { path, .. } => Place::new(path.as_os_str().as_bytes()),
         };
         let mount = |mount: &Mount| {
             let (guest, guest_bytes) = text(&mount.guest);

@@ -20,38 +20,33 @@ struct Level {
     names: Vec<Box<[u8]>>,
 }
 
+/// A name that was found.
+struct Here<'a> {
+    cx: &'a Cx<'a>,
+    fs: &'a FilesystemRef,
+    at: At<'a, dyn Inode>,
+}
+
 /// What is done with what is found.
 trait Visit {
-    /// For what is no directory, before a directory is gone through.
-    fn meet(
-        &mut self,
-        cx: &Cx<'_>,
-        fs: &FilesystemRef,
-        at: At<'_, dyn Inode>,
-        inode: &Arc<dyn Inode>,
-    ) -> Result<()>;
+    /// For what is no directory, and before a directory is gone through.
+    fn meet(&mut self, here: &Here<'_>, inode: &Arc<dyn Inode>) -> Result<()>;
+
     /// For a directory when that is done.
-    fn leave(&mut self, cx: &Cx<'_>, fs: &FilesystemRef, at: At<'_, dyn Inode>) -> Result<()>;
+    fn leave(&mut self, _: &Here<'_>) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Bytes of storage that a directory takes with all below it, as far as it can be looked at.
 pub(super) fn storage(path: &Path) -> u64 {
     struct Sum(u64);
     impl Visit for Sum {
-        fn meet(
-            &mut self,
-            cx: &Cx<'_>,
-            fs: &FilesystemRef,
-            _: At<'_, dyn Inode>,
-            inode: &Arc<dyn Inode>,
-        ) -> Result<()> {
-            let attr = fs.getattr(cx, inode)?;
+        fn meet(&mut self, here: &Here<'_>, inode: &Arc<dyn Inode>) -> Result<()> {
+            let attr = here.fs.getattr(here.cx, inode)?;
             let names = if attr.kind.is_dir() { 1 } else { u64::from(attr.nlink.max(1)) };
             // Each name has its part of a file with several.
             self.0 = self.0.saturating_add(attr.blocks.saturating_mul(512) / names);
-            Ok(())
-        }
-        fn leave(&mut self, _: &Cx<'_>, _: &FilesystemRef, _: At<'_, dyn Inode>) -> Result<()> {
             Ok(())
         }
     }
@@ -64,35 +59,33 @@ pub(super) fn storage(path: &Path) -> u64 {
 pub(super) fn clear(path: &Path) -> Result<()> {
     struct Removal;
     impl Visit for Removal {
-        fn meet(
-            &mut self,
-            cx: &Cx<'_>,
-            fs: &FilesystemRef,
-            at: At<'_, dyn Inode>,
-            inode: &Arc<dyn Inode>,
-        ) -> Result<()> {
+        fn meet(&mut self, here: &Here<'_>, inode: &Arc<dyn Inode>) -> Result<()> {
             if !inode.kind().is_dir() {
-                return gone(fs.remove(cx, at, Remove::File));
+                return here.remove(Remove::File);
             }
-            let mode = fs.getattr(cx, inode)?.mode;
+            let mode = here.fs.getattr(here.cx, inode)?.mode;
             if mode.contains(Mode::RWXU) {
                 return Ok(());
             }
             // Its owner need not have been allowed to look into it.
-            fs.setattr(cx, inode, &SetAttr { mode: Some(mode | Mode::RWXU), ..SetAttr::default() })
+            let set = SetAttr { mode: Some(mode | Mode::RWXU), ..SetAttr::default() };
+            here.fs.setattr(here.cx, inode, &set)
         }
-        fn leave(&mut self, cx: &Cx<'_>, fs: &FilesystemRef, at: At<'_, dyn Inode>) -> Result<()> {
-            gone(fs.remove(cx, at, Remove::Directory))
+
+        fn leave(&mut self, here: &Here<'_>) -> Result<()> {
+            here.remove(Remove::Directory)
         }
     }
     go(path, &mut Removal)
 }
 
-/// Another may have been faster.
-fn gone(removed: Result<()>) -> Result<()> {
-    match removed {
-        Err(Errno::NOENT) => Ok(()),
-        removed => removed,
+impl Here<'_> {
+    fn remove(&self, what: Remove) -> Result<()> {
+        match self.fs.remove(self.cx, self.at, what) {
+            // Another may have been faster.
+            Err(Errno::NOENT) => Ok(()),
+            removed => removed,
+        }
     }
 }
 
@@ -108,7 +101,8 @@ fn go(path: &Path, visit: &mut impl Visit) -> Result<()> {
             let name = core::mem::take(&mut level.name);
             levels.pop();
             if let Some(above) = levels.last() {
-                visit.leave(&cx, &fs, At { dir: &above.dir, name: Name::new(&name)? })?;
+                let at = At { dir: &above.dir, name: Name::new(&name)? };
+                visit.leave(&Here { cx: &cx, fs: &fs, at })?;
             }
             continue;
         };
@@ -117,7 +111,7 @@ fn go(path: &Path, visit: &mut impl Visit) -> Result<()> {
             Err(Errno::NOENT) => continue,
             found => found?,
         };
-        visit.meet(&cx, &fs, at, &inode)?;
+        visit.meet(&Here { cx: &cx, fs: &fs, at }, &inode)?;
         if inode.kind().is_dir() {
             levels.push(Level { names: names(&cx, &fs, &inode)?, dir: inode, name });
         }
