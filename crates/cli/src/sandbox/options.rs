@@ -235,7 +235,8 @@ conflicts are listed: choose other paths, or overwrite the host's with --force. 
 written outside the directory.";
 
 const DISCARD_ABOUT: &str = "\
-Drop the changes, all of them or those at PATH and below: the sandbox shows what the host's directories have.";
+Drop the changes, all of them or those at PATH and below: the sandbox shows what the host's directories have. Of a part of \
+them, the others are copied: where there is no room for that, discard all or apply some.";
 
 const EXPORT_ABOUT: &str = "\
 Write the changes as a tar archive: the same changes are the same bytes.";
