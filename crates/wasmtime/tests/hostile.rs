@@ -227,7 +227,11 @@ fn no_numbers_break_a_call() {
     };
     assert_eq!(names.len(), 46 + 45 + 140 + 1);
     let (mut ended, mut made) = (0, 0);
-    for round in 0..40 {
+    for round in 0..400 {
+        // What calls find in memory is what others left there, random numbers and times among it: no two runs are the same.
+        if round >= 40 && made >= 10 && ended >= 80 {
+            break;
+        }
         for (name, arity) in &names {
             // A clock far away would be waited for.
             if ["poll_oneoff", "thread_sleep", "futex_wait"].iter().any(|waits| name.ends_with(waits)) {
