@@ -240,15 +240,12 @@ impl Comparison<'_> {
             self.add(told, from, ChangeKind::Modified, Some(old), Some(new));
             return Ok(());
         }
-        let is_copy = if old.kind().is_dir() {
-            told.is_merged
-        } else {
-            told.copied_from.is_some() && told.copied_from == self.identity(&old)?
-        };
+        let is_copy =
+            if old.kind().is_dir() { told.is_merged } else { told.copied_from == self.identity(&old)? };
         let new = if is_copy { self.as_chosen(Some(&old), new) } else { new };
         if !same_attributes(self.cx, &old, &new)? {
             self.add(told, from, ChangeKind::Attributes, Some(old), Some(new));
-        } else if self.is_relinked(told, &old, &new)? {
+        } else if !is_copy && is_linked(&old, &new) {
             self.add(told, from, ChangeKind::Relinked, Some(old), Some(new));
         }
         Ok(())
@@ -425,13 +422,6 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Whether something just like what was there is another inode, and one of the two has more names. Who has but one name
-    /// can't be told from one like it.
-    fn is_relinked(&self, told: &UpperName, old: &Found, new: &Found) -> Result<bool> {
-        let have_more = old.attr.nlink > 1 || new.attr.nlink > 1;
-        Ok(!old.kind().is_dir() && have_more && self.identity(old)? != told.copied_from)
-    }
-
     /// By what the overlay knows what was there.
     fn identity(&self, found: &Found) -> Result<Option<Identity>> {
         match (&*found.inode as &dyn Any).downcast_ref::<Node>() {
@@ -439,4 +429,9 @@ impl Comparison<'_> {
             None => Ok(None),
         }
     }
+}
+
+/// Whether one of two that are alike is no directory and has more names: of two with one name nobody can tell which it is.
+fn is_linked(old: &Found, new: &Found) -> bool {
+    !old.kind().is_dir() && (old.attr.nlink > 1 || new.attr.nlink > 1)
 }

@@ -59,11 +59,6 @@ impl<'a> Execution<'a> {
         Ok(self.has(MOVED)? || self.has(PLACED)?)
     }
 
-    /// Whether everything is where it is to be, and on the medium.
-    pub(crate) fn is_placed(&self) -> std::result::Result<bool, Failure> {
-        self.has(PLACED)
-    }
-
     fn take_all_out(&self, report: &mut Report<'_>) -> std::result::Result<(), Failure> {
         for link in &self.journal.links {
             self.link(link).doing("link", &link.of.0)?;
@@ -119,7 +114,7 @@ impl<'a> Execution<'a> {
     }
 
     fn put_all_in(&self, report: &mut Report<'_>) -> std::result::Result<(), Failure> {
-        if !self.is_placed()? {
+        if !self.has(PLACED)? {
             for come in &self.journal.ins {
                 self.put_in(come).doing("move", &come.path.0)?;
                 report.advance(0);

@@ -87,8 +87,9 @@ pub(crate) struct In {
 }
 
 impl In {
-    pub(crate) fn new(slot: Slot, path: Vec<u8>, replaces: bool) -> Self {
-        In { slot, path: Bytes(path), replaces, was: None }
+    /// `was`: what it takes the place of, if it does.
+    pub(crate) fn new(slot: Slot, path: Vec<u8>, was: Option<Was>) -> Self {
+        In { slot, path: Bytes(path), replaces: was.is_some(), was }
     }
 }
 
@@ -165,7 +166,7 @@ pub(crate) struct Known {
 }
 
 /// What was there, if it changed since: it is no other by all this.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Was {
     /// The bits of the type (`S_IFMT`).
     pub(crate) kind: u32,

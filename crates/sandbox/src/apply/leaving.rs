@@ -1,12 +1,10 @@
-//! What leaves its place, what is replaced, and the directories in which that is.
+//! What leaves its place, and the directories in which names change.
 
 use std::collections::BTreeSet;
 
-use vnode_core::Attr;
-
 use super::error::{Doing as _, Failure};
 use super::journal::{Bytes, Gone, Known, Out, Slot, Touched, Was};
-use super::plan::Planner;
+use super::plan::{Leaving, Planner};
 use crate::paths::{above, all_above, by_names};
 
 impl Planner<'_> {
@@ -27,28 +25,24 @@ impl Planner<'_> {
                     }
                 }
                 let below = path.get(top.0.len()..).unwrap_or_default().to_vec();
-                let was = if leaving.is_dir { None } else { self.there_now(&path)? };
-                let was = was.map(|(_, attr)| Was::of(&attr));
-                let gone = Gone { slot: top.1.slot, path: Bytes(below), is_dir: leaving.is_dir, was };
-                self.steps.journal.gone.push(gone);
+                let Leaving { is_dir, was, .. } = leaving;
+                self.steps.journal.gone.push(Gone { slot: top.1.slot, path: Bytes(below), is_dir, was });
             }
             if top.0.len() == path.len() {
-                let dir = self.tree.find(above(&path)).doing("look at", &path)?;
-                let dir = dir.map(|dir| self.tree.attr(&dir)).transpose().doing("look at", &path)?;
+                let dir = self.attr_at(above(&path))?;
                 self.steps.journal.outs.push(Out::new(&path, leaving.slot, dir));
-                if let Some((_, attr)) = self.there_now(&path)? {
-                    self.note_moved(&path, &attr);
+                // Of a directory nothing counts that a move changes.
+                if let Some(was) = leaving.was {
+                    self.note_moved(&path, was);
                 }
             }
         }
         Ok(())
     }
 
-    /// Of a directory nothing counts that a move changes.
-    pub(crate) fn note_moved(&mut self, path: &[u8], attr: &Attr) {
-        if !attr.kind.is_dir() {
-            self.steps.journal.moved.push(Known { path: Bytes(path.to_vec()), was: Some(Was::of(attr)) });
-        }
+    /// What a file is that is moved, or gets another name: for whoever undoes that.
+    pub(crate) fn note_moved(&mut self, path: &[u8], was: Was) {
+        self.steps.journal.moved.push(Known { path: Bytes(path.to_vec()), was: Some(was) });
     }
 
     /// Directories in which names change, and what they are to show.
@@ -85,21 +79,6 @@ impl Planner<'_> {
                 let attr = self.tree.attr(&there).doing("look at", &dir)?;
                 let touched = Touched::new(&dir, attr.mode, &shown.attr);
                 self.steps.journal.touched.push(touched);
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes what is replaced as it is: who completes this finds out whether it was changed since.
-    pub(crate) fn note_replaced(&mut self) -> Result<(), Failure> {
-        for index in 0..self.steps.journal.ins.len() {
-            let Some(come) = self.steps.journal.ins.get(index).filter(|come| come.replaces) else { continue };
-            let dir = above(&come.path.0);
-            let name = come.path.0.get(dir.len()..).unwrap_or_default();
-            let before = [&self.renames.before(dir)[..], name].concat();
-            let was = self.there_now(&before)?.map(|(_, attr)| Was::of(&attr));
-            if let Some(come) = self.steps.journal.ins.get_mut(index) {
-                come.was = was;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use vnode_core::Attr;
 
-use super::error::{ApplyError, Doing as _, Failure};
+use super::error::{ApplyError, Failure};
 use super::plan::Planner;
 use crate::paths::above;
 
@@ -54,10 +54,5 @@ impl Planner<'_> {
         if self.user.as_ref().is_some_and(|user| !user.owns(attr)) {
             self.foreign.push(path.to_vec());
         }
-    }
-
-    fn attr_at(&self, path: &[u8]) -> Result<Option<Attr>, Failure> {
-        let found = self.tree.find(path).doing("look at", path)?;
-        found.map(|inode| self.tree.attr(&inode)).transpose().doing("look at", path)
     }
 }

@@ -9,7 +9,7 @@ use vnode_core::{Attr, FileType, Mode};
 use super::check::{Expected, Records};
 use super::error::{ApplyError, Conflict, ConflictKind, Doing as _, Failure};
 use super::items::Item;
-use super::journal::{Attributes, Bytes, In, Journal, NewLink, Slot, VERSION};
+use super::journal::{Attributes, Bytes, In, Journal, NewLink, Slot, VERSION, Was};
 use super::links::Source;
 use super::renames::Renames;
 use super::staging::is_reserved;
@@ -96,6 +96,8 @@ pub(crate) struct Leaving {
     pub(crate) is_dir: bool,
     /// Whether it comes back somewhere else.
     pub(crate) comes: bool,
+    /// What it is now, if that is no directory.
+    pub(crate) was: Option<Was>,
 }
 
 impl<'a> Planner<'a> {
@@ -172,7 +174,6 @@ impl<'a> Planner<'a> {
         }
         self.steps.journal.ins.sort_by(|one, other| by_names(&one.path.0, &other.path.0));
         self.take_out()?;
-        self.note_replaced()?;
         self.check_mounts()?;
         self.check_permissions()?;
         self.check_seals()?;
@@ -256,9 +257,10 @@ impl<'a> Planner<'a> {
         }
         let comes = item.kind == ChangeKind::Renamed && (item.is_moved_dir() || stay.contains(&index));
         let is_dir = item.is_dir_now();
+        let was = item.now.as_ref().filter(|_| !is_dir).map(|(_, attr)| Was::of(attr));
         if let Some(path) = item.old_path.clone() {
             let slot = self.steps.journal.slot();
-            self.leaving.insert(path, Leaving { slot, is_dir, comes });
+            self.leaving.insert(path, Leaving { slot, is_dir, comes, was });
         }
     }
 
@@ -288,11 +290,11 @@ impl<'a> Planner<'a> {
         if !self.force {
             return Ok(());
         }
-        let found = self.tree.find(path).doing("look at", path)?;
-        let attr = found.map(|inode| self.tree.attr(&inode)).transpose().doing("look at", path)?;
+        let attr = self.attr_at(path)?;
         self.steps.expected.note(path, attr.as_ref());
-        let slot = self.steps.journal.slot();
-        self.leaving.insert(path.to_vec(), Leaving { slot, is_dir: kind.is_dir(), comes: false });
+        let (slot, is_dir) = (self.steps.journal.slot(), kind.is_dir());
+        let was = attr.as_ref().filter(|_| !is_dir).map(Was::of);
+        self.leaving.insert(path.to_vec(), Leaving { slot, is_dir, comes: false, was });
         self.steps.operations.push(Operation { kind: ChangeKind::Removed, path: path.to_vec(), from: None });
         Ok(())
     }
@@ -304,13 +306,14 @@ impl<'a> Planner<'a> {
         if new.kind().is_dir() {
             return self.bring_directory(&item, &new);
         }
-        let replaces = item.now.is_some() && !item.leaves();
+        let now = item.now.as_ref().filter(|_| !item.leaves());
+        let replaced = now.map(|(_, attr)| Was::of(attr));
         let in_place = matches!(source, Some(Source::InPlace));
         if in_place {
             return self.set_attributes(&item, &new);
         }
         // Nothing takes the place of what stays but another name of it.
-        if !replaces && !self.is_free(&item, &new)? {
+        if replaced.is_none() && !self.is_free(&item, &new)? {
             return Ok(());
         }
         let slot = match source {
@@ -322,16 +325,16 @@ impl<'a> Planner<'a> {
                 let Some((_, attr)) = self.there_now(home)? else { return Ok(()) };
                 let slot = self.steps.journal.slot();
                 self.steps.journal.links.push(NewLink { of: Bytes(home.clone()), ino: attr.ino, slot });
-                self.note_moved(home, &attr);
+                self.note_moved(home, Was::of(&attr));
                 Slot::In(slot)
             }
             Some(Source::Second(first)) => match self.staged_for(*first) {
-                Some(first) => return self.stage(path, new, Content::Link(first), replaces),
-                None => return self.stage(path, new, Content::New, replaces),
+                Some(first) => return self.stage(path, new, Content::Link(first), replaced),
+                None => return self.stage(path, new, Content::New, replaced),
             },
-            _ => return self.stage(path, new, Content::New, replaces),
+            _ => return self.stage(path, new, Content::New, replaced),
         };
-        self.steps.journal.ins.push(In::new(slot, path, replaces));
+        self.steps.journal.ins.push(In::new(slot, path, replaced));
         match source {
             Some(Source::LinkTo(home)) => {
                 let now = self.there_now(home)?;
@@ -341,10 +344,14 @@ impl<'a> Planner<'a> {
         }
     }
 
-    pub(crate) fn there_now(&self, path: &[u8]) -> Result<Option<(Real, Attr)>, Failure> {
+    fn there_now(&self, path: &[u8]) -> Result<Option<(Real, Attr)>, Failure> {
         let found = self.tree.find(path).doing("look at", path)?;
         let found = found.map(|inode| self.tree.attr(&inode).map(|attr| (inode, attr)));
         found.transpose().doing("look at", path)
+    }
+
+    pub(crate) fn attr_at(&self, path: &[u8]) -> Result<Option<Attr>, Failure> {
+        Ok(self.there_now(path)?.map(|(_, attr)| attr))
     }
 
     fn staged_for(&self, item: usize) -> Option<usize> {
@@ -352,12 +359,18 @@ impl<'a> Planner<'a> {
     }
 
     /// Has something made, in its directory if that is made too.
-    fn stage(&mut self, path: Vec<u8>, like: Found, content: Content, replaces: bool) -> Result<(), Failure> {
+    fn stage(
+        &mut self,
+        path: Vec<u8>,
+        like: Found,
+        content: Content,
+        replaced: Option<Was>,
+    ) -> Result<(), Failure> {
         let place = match self.made.get(above(&path)) {
             Some(dir) => Place::Below(*dir),
             None => {
                 let slot = self.steps.journal.slot();
-                let to = In::new(Slot::In(slot), path.clone(), replaces);
+                let to = In::new(Slot::In(slot), path.clone(), replaced);
                 self.steps.journal.ins.push(to);
                 Place::Slot(slot)
             }
@@ -391,7 +404,7 @@ impl<'a> Planner<'a> {
             if self.is_free(item, new)?
                 && let Some(leaving) = item.old_path.as_ref().and_then(|path| self.leaving.get(path))
             {
-                let come = In::new(Slot::Out(leaving.slot), item.path.clone(), false);
+                let come = In::new(Slot::Out(leaving.slot), item.path.clone(), None);
                 self.steps.journal.ins.push(come);
                 self.set_attributes(item, new)?;
             }
@@ -401,7 +414,7 @@ impl<'a> Planner<'a> {
             return self.set_attributes(item, new);
         }
         if self.is_free(item, new)? {
-            self.stage(item.path.clone(), new.clone(), Content::New, false)?;
+            self.stage(item.path.clone(), new.clone(), Content::New, None)?;
         }
         Ok(())
     }
@@ -491,7 +504,7 @@ impl<'a> Planner<'a> {
         while let Some(dir) = missing.pop() {
             let like = self.shown(&dir)?;
             let Some(like) = like.filter(|like| like.kind().is_dir()) else { continue };
-            self.stage(dir, like, Content::New, false)?;
+            self.stage(dir, like, Content::New, None)?;
         }
         Ok(())
     }

@@ -45,6 +45,9 @@ struct Interrupted {
     placed: bool,
 }
 
+/// Applies that were interrupted when everything was applied, by mount.
+pub(super) struct Placed(Vec<(usize, Interrupted)>);
+
 /// What is applied of a mount.
 struct Part {
     index: usize,
@@ -310,41 +313,45 @@ impl Sandbox {
     /// [`StoreError::Interrupted`], [`StoreError::Full`].
     pub fn check_applied(&self) -> Result<(), StoreError> {
         self.check_whole()?;
-        for index in 0..self.record.mounts.len() {
-            if let Some(Interrupted { directory, .. }) = self.pending(index)? {
-                return Err(StoreError::Interrupted { name: self.name().to_owned(), directory });
-            }
+        match self.interrupted()?.into_iter().next() {
+            Some((_, Interrupted { directory, .. })) => Err(self.is_interrupted(directory)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// That no apply of it was interrupted before everything was applied. Answers the mounts where it was then.
+    /// That no apply of it was interrupted before everything was applied. Answers those that were after it.
     ///
     /// # Errors
     /// [`StoreError::Interrupted`].
-    pub(super) fn check_placed(&self) -> Result<Vec<usize>, StoreError> {
-        let mut placed = Vec::new();
-        for index in 0..self.record.mounts.len() {
-            match self.pending(index)? {
-                Some(Interrupted { placed: true, .. }) => placed.push(index),
-                Some(Interrupted { directory, .. }) => {
-                    return Err(StoreError::Interrupted { name: self.name().to_owned(), directory });
-                }
-                None => {}
-            }
+    pub(super) fn check_placed(&self) -> Result<Placed, StoreError> {
+        let interrupted = self.interrupted()?;
+        match interrupted.iter().find(|(_, one)| !one.placed) {
+            Some((_, one)) => Err(self.is_interrupted(one.directory.clone())),
+            None => Ok(Placed(interrupted)),
         }
-        Ok(placed)
     }
 
     /// Forgets of applies of which everything was applied: what kept the changes has nothing to do with that any more.
-    pub(super) fn forget(&self, mounts: &[usize]) -> Result<(), StoreError> {
-        for &index in mounts {
-            let Some(Interrupted { directory, .. }) = self.pending(index)? else { continue };
+    pub(super) fn forget(&self, Placed(applies): Placed) -> Result<(), StoreError> {
+        for (index, Interrupted { directory, .. }) in applies {
             let choices = ApplyOptions { owner: Some(self.owner(index)), ..ApplyOptions::default() };
             let forgotten = as_root(|cx| apply::recover(cx, &directory, &choices));
             forgotten.map_err(|error| self.about(index, error))?;
         }
         Ok(())
+    }
+
+    /// By mount, the applies that were interrupted.
+    fn interrupted(&self) -> Result<Vec<(usize, Interrupted)>, StoreError> {
+        let mut found = Vec::new();
+        for index in 0..self.record.mounts.len() {
+            found.extend(self.pending(index)?.map(|one| (index, one)));
+        }
+        Ok(found)
+    }
+
+    fn is_interrupted(&self, directory: PathBuf) -> StoreError {
+        StoreError::Interrupted { name: self.name().to_owned(), directory }
     }
 
     /// An apply of this sandbox to the directory of a mount that was interrupted after it began to change something.

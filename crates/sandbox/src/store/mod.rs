@@ -254,7 +254,7 @@ impl Store {
     pub fn delete(&self, name: &str) -> Result<(), StoreError> {
         self.delete_if(name, |sandbox| {
             let placed = sandbox.check_placed()?;
-            sandbox.forget(&placed)
+            sandbox.forget(placed)
         })
     }
 

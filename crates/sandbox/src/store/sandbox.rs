@@ -259,7 +259,7 @@ impl Sandbox {
             mount.settled = false;
         }
         self.replace_to_make_room(record)?;
-        self.forget(&placed)?;
+        self.forget(placed)?;
         self.store.sweep().map(drop)
     }
 

@@ -55,7 +55,7 @@ impl Store {
                 left.remove(id);
             });
         }
-        left.iter().try_for_each(|id| self.remove_upper(id).map(drop))
+        left.iter().filter(|id| !self.is_held(id)).try_for_each(|id| self.remove_upper(id))
     }
 
     fn sweep_sandboxes(&self) -> Result<(), StoreError> {
@@ -99,29 +99,26 @@ impl Store {
     }
 
     fn sweep_uppers(&self, needed: &BTreeSet<String>) -> Result<Swept, StoreError> {
-        let uppers = self.directory().join("uppers");
         let mut swept = Swept::default();
-        for name in names_in(&uppers)? {
+        for name in names_in(&self.directory().join("uppers"))? {
             let Some(id) = name.to_str().filter(|id| is_id(id) && !needed.contains(*id)) else { continue };
-            let bytes = removal::storage(&self.upper(id));
-            if self.remove_upper(id)? {
-                swept.bytes += bytes;
-                swept.uppers += 1;
+            if self.is_held(id) {
+                continue;
             }
+            swept.bytes += removal::storage(&self.upper(id));
+            swept.uppers += 1;
+            self.remove_upper(id)?;
         }
         Ok(swept)
     }
 
-    /// Removes an upper that no sandbox has; tells whether it was removed.
-    fn remove_upper(&self, id: &str) -> Result<bool, StoreError> {
-        let path = self.upper(id);
-        // A view that outlived its sandbox may have it.
-        if let Ok(dir) = super::open(&path)
-            && !matches!(Lock::seen(&dir, LOCK), Ok(None))
-        {
-            return Ok(false);
-        }
-        remove(&self.directory().join("uppers"), &path, id.as_bytes()).map(|()| true)
+    /// Whether a view has an upper: it may have outlived its sandbox.
+    fn is_held(&self, id: &str) -> bool {
+        super::open(&self.upper(id)).is_ok_and(|dir| !matches!(Lock::seen(&dir, LOCK), Ok(None)))
+    }
+
+    fn remove_upper(&self, id: &str) -> Result<(), StoreError> {
+        remove(&self.directory().join("uppers"), &self.upper(id), id.as_bytes())
     }
 }
 
